@@ -1,0 +1,68 @@
+"""What the portrait room hands on: an upright picture, one chosen face and its landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class QualityNote:
+    """Something about the picture that the result will suffer from (``severity``: info, warning, error)."""
+
+    code: str
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """A detected face: axis-aligned box in pixels of the upright image, detector score 0..1, and the roll of
+    the eye line in radians (0 = level, positive = clockwise in the image)."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    score: float
+    roll_rad: float = 0.0
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One face in one photo, ready for reconstruction.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8
+        The decoded picture, RGB, upright by its EXIF orientation, at most ``PortraitLimits.working_px`` long.
+    decoded : dict
+        How it was decoded: ``format``, ``mode``, ``width``, ``height`` (of the file), ``orientation``, ``scale``
+        (image pixels per upright file pixel).
+    faces : tuple of FaceBox
+        All faces found, largest first.
+    face : int
+        Index of the chosen one in ``faces``.
+    landmarks : (478, 3) float32
+        MediaPipe's landmarks in pixels of ``image``; z in the same unit, negative towards the camera.
+    activations : (A,) float32
+        Pooled inner activations of the landmark network on this face (see ``landmarker.py``), the input of the
+        reconstruction's first guess.
+    presence : float
+        The landmark network's face probability, 0..1.
+    quality : float
+        0..1, how well the picture suits the reconstruction.
+    notes : tuple of QualityNote
+    """
+
+    image: np.ndarray
+    decoded: dict[str, Any]
+    faces: tuple[FaceBox, ...]
+    face: int
+    landmarks: np.ndarray
+    activations: np.ndarray
+    presence: float
+    quality: float
+    notes: tuple[QualityNote, ...] = field(default_factory=tuple)

@@ -1,0 +1,37 @@
+"""Packaging of OctoPrint-FaceSculpt: plain setuptools, no import of OctoPrint."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="OctoPrint-FaceSculpt",
+    version="0.1.0",
+    description="Turns one photo of a face into a printed bust, from the OctoPrint dashboard",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="AGPL-3.0-or-later",
+    python_requires=">=3.11,<4",
+    packages=find_packages(include=["octoprint_facesculpt", "octoprint_facesculpt.*"]),
+    include_package_data=True,
+    zip_safe=False,
+    install_requires=[
+        "octoprint>=1.11.8,<3",
+        "torch>=2.2,<3",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "opencv-python-headless>=4.8",
+        "pillow>=10",
+        "pillow-heif>=0.16",
+        "scikit-image>=0.22",
+        "trimesh>=4.4",
+        "manifold3d>=3.0",
+        "fast-simplification>=0.1.7",
+        "lxml>=5",
+        "networkx>=3",
+        "safetensors>=0.4",
+        "requests>=2.31",
+        "peewee>=3.17",
+    ],
+    entry_points={"octoprint.plugin": ["facesculpt = octoprint_facesculpt"]},
+)
