@@ -1,0 +1,176 @@
+"""Train the guided volumetric network on cached samples; stops after --minutes, and goes on where it stopped.
+
+    python extras/training/train.py --materials runs/materials.pkl --samples runs/train --test runs/test \
+        --guess runs/guess.pt --out runs/volume.pt --minutes 60
+
+The learning rate follows a half cosine over the whole of --minutes, summed over all interruptions. A GPU is used when
+there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import pickle
+import time
+from pathlib import Path
+
+import numpy as np
+import samples as data
+import torch
+from examples import ExampleMaker
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from octoprint_facesculpt.reconstruction.guides import CHANNELS
+from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet, Reading
+from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION
+
+BATCH = 12
+PEAK_RATE = 1.5e-3
+#: Voxels around the middle of the face count this much more than those of shoulders and skull.
+FACE_WEIGHT = 4.0
+#: Inverse distances a photo can have, 1/mm: from a far tele lens to 0.3 m.
+K_RANGE = (0.0, 0.0033)
+
+
+class Examples(Dataset):
+    """Examples of a sample set with first guesses ``predictions`` (N, C + 1)."""
+
+    def __init__(self, maker: ExampleMaker, samples: data.Samples, predictions: np.ndarray) -> None:
+        self.maker, self.samples, self.predictions = maker, samples, predictions
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
+        k = float(np.clip(self.predictions[i, -1] / 1000, *K_RANGE))
+        camera = self.maker.guess_camera(self.samples, i, self.predictions[i, :-1], k)
+        example = self.maker.make(self.samples, i, self.predictions[i, :-1], camera)
+        landmarks = self.samples.head_crop(i, self.maker.mean_landmarks).landmarks
+        middle = landmarks[:468].mean(0) * GRID / 128
+        return (
+            example.channels, example.guess, example.truth, example.displacement, example.seen,
+            middle.astype(np.float32), np.float32(camera.scale),
+        )  # fmt: skip
+
+
+def face_weight(middle: Tensor) -> Tensor:
+    """Weights (B, GRID, GRID, GRID) that fall off with the distance to the middle of the face ((B, 3) x, y, z)."""
+    axis = torch.arange(GRID, dtype=torch.float32) + 0.5
+    z = (axis[None] - GRID / 2 - middle[:, 2:3])[:, :, None, None]
+    y = (axis[None] - middle[:, 1:2])[:, None, :, None]
+    x = (axis[None] - middle[:, 0:1])[:, None, None, :]
+    return 1 + FACE_WEIGHT * torch.exp(-(x**2 + y**2 + z**2) / (2 * 12.0**2))
+
+
+def losses(reading: Reading, guess: Tensor, truth: Tensor, displacement: Tensor, seen: Tensor, middle: Tensor):
+    """Mean weighted distance error (voxels) near either surface, and the displacement's Laplace likelihood."""
+    near = ((guess.abs() < TRUNCATION) | (truth.abs() < TRUNCATION)) * face_weight(middle)
+    volume = torch.nn.functional.smooth_l1_loss(
+        reading.volume.clamp(-TRUNCATION, TRUNCATION) * 0.98 + reading.volume * 0.02, truth, beta=0.1, reduction="none"
+    )
+    volume = (volume * near).sum() / near.sum()
+    error = (reading.displacement - displacement).abs().sum(1, keepdim=True)
+    scale = reading.log_scale.clamp(-4, 4)
+    flow = ((error * torch.exp(-scale) + 3 * scale) * seen[:, None]).sum() / seen.sum()
+    return volume, flow
+
+
+def evaluate(net: GuidedVolumeNet, loader: DataLoader) -> dict[str, float]:
+    """Held-out figures: distance error near the face in mm of the guess and of the network, and displacement in pixels."""
+    net.eval()
+    sums = np.zeros(5)
+    with torch.no_grad():
+        for channels, guess, truth, displacement, seen, middle, scale in loader:
+            reading = net(channels, guess)
+            face = (truth.abs() < 0.7) * (face_weight(middle) > 1 + FACE_WEIGHT * 0.4)
+            pitch = 2.0 / scale[:, None, None, None]
+            count = face.sum()
+            sums[0] += float(((guess - truth).abs() * pitch * face).sum() / count)
+            sums[1] += float(((reading.volume.clamp(-2, 2) - truth).abs() * pitch * face).sum() / count)
+            flow = displacement.norm(dim=1) * seen
+            sums[2] += float(flow.sum() / seen.sum())
+            sums[3] += float(((displacement - reading.displacement).norm(dim=1) * seen).sum() / seen.sum())
+            sums[4] += 1
+    names = ("guess_mm", "network_mm", "guess_displacement_px", "network_displacement_px")
+    return dict(zip(names, (sums[:4] / sums[4]).round(4).tolist(), strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("materials", "samples", "test", "guess", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    materials = pickle.loads(arguments.materials.read_bytes())
+    model, kept = data.shipped_model(materials.model, materials.head.expression_names)
+    maker = ExampleMaker(model)
+    guesses = torch.load(arguments.guess)
+    train_predictions = guesses["train_predictions"].numpy()
+    train_set = data.read(arguments.samples, kept, limit=len(train_predictions) // 250)
+    test_set = data.read(arguments.test, kept)
+    examples = Examples(maker, train_set, train_predictions)
+    loader = DataLoader(examples, BATCH, shuffle=True, num_workers=arguments.workers, drop_last=True, prefetch_factor=4)
+    held_out = DataLoader(Examples(maker, test_set, guesses["test_predictions"].numpy()), BATCH, num_workers=1)
+
+    net = GuidedVolumeNet(CHANNELS).to(device, memory_format=torch.channels_last)
+    print(f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters, {len(examples)} samples", flush=True)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+    seen_samples, spent = 0, 0.0
+    if arguments.out.exists():
+        state = torch.load(arguments.out)
+        net.load_state_dict(state["net"])
+        optimiser.load_state_dict(state["optimiser"])
+        seen_samples, spent = state["samples"], state["seconds"]
+        torch.manual_seed(seen_samples)
+
+    def save() -> None:
+        part = arguments.out.with_suffix(".part")
+        state = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
+        torch.save({**state, "samples": seen_samples, "seconds": spent}, part)
+        os.replace(part, arguments.out)
+
+    def log(**figures) -> None:
+        line = json.dumps({"samples": seen_samples, "minutes": round(spent / 60, 1), **figures})
+        print(line, flush=True)
+        with arguments.out.with_suffix(".jsonl").open("a") as file:
+            file.write(line + "\n")
+
+    budget, last, checked, running = arguments.minutes * 60, time.monotonic(), spent, []
+    while spent < budget:
+        for batch in loader:
+            channels, guess, truth, displacement, seen, middle, _ = (t.to(device) for t in batch)
+            rate = PEAK_RATE * min(1.0, seen_samples / 2000) * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / budget)) / 2)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            net.train()
+            reading = net(channels.to(memory_format=torch.channels_last), guess)
+            volume, flow = losses(reading, guess, truth, displacement, seen, middle)
+            loss = volume + 0.03 * flow
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            running.append((float(volume), float(flow)))
+            seen_samples += len(guess)
+            now = time.monotonic()
+            spent, last = spent + now - last, now
+            if spent - checked > 300 or spent >= budget:
+                figures = np.mean(running, 0).round(4).tolist()
+                log(volume_loss=figures[0], flow_loss=figures[1], **evaluate(net, held_out))
+                save()
+                checked, running, last = spent, [], time.monotonic()
+                if spent >= budget:
+                    break
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""From landmarks to an upright square picture of the whole head, and the numbers the first guess is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .camera import Camera
+
+#: Side of the head crop in pixels: the network's input, two voxels wide each.
+CROP = 128
+#: Side of the head crop in mm of the mean head, and the point of the model frame at its middle.
+CROP_MM = 372.0
+CROP_CENTRE = np.array([0.0, -25.0, 10.0])
+
+
+@dataclass(frozen=True)
+class HeadCrop:
+    """A similarity from picture to crop, and what is known of the head in it before any learning.
+
+    Attributes
+    ----------
+    matrix : (2, 3)
+        Picture pixels to crop pixels.
+    landmarks : (478, 3) float32
+        Crop pixels; z in crop pixels towards the camera.
+    frontal : (478, 3) float32
+        The same points turned into the model frame and scaled to the mean head, mm.
+    camera : Camera
+        Weak-perspective pose of the mean head, crop pixels.
+    """
+
+    matrix: np.ndarray
+    landmarks: np.ndarray
+    frontal: np.ndarray
+    camera: Camera
+
+    def resample(self, image: np.ndarray) -> np.ndarray:
+        """The crop of ``image`` (H, W, 3) as (CROP, CROP, 3) uint8; beyond the picture its edge is repeated."""
+        import cv2
+
+        zoom = np.hypot(self.matrix[0, 0], self.matrix[1, 0])
+        if zoom < 0.5:  # an area filter first: bilinear sampling alone would alias
+            small = cv2.resize(image, None, fx=2 * zoom, fy=2 * zoom, interpolation=cv2.INTER_AREA)
+            ratio = np.array(small.shape[1::-1]) / np.array(image.shape[1::-1])
+            matrix = self.matrix.copy()
+            matrix[:, :2] /= ratio
+        else:
+            small, matrix = image, self.matrix
+        shifted = _pixel_centres(matrix)
+        return cv2.warpAffine(small, shifted, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    def features(self, activations: np.ndarray) -> np.ndarray:
+        """The first guess's input: activations, landmarks in the crop and frontal landmarks, (F,) float32."""
+        placed = (self.landmarks / CROP - [0.5, 0.5, 0.0]).ravel()
+        return np.concatenate([activations, placed, self.frontal.ravel() / 100.0]).astype(np.float32)
+
+
+def head_crop(landmarks: np.ndarray, mean_landmarks: np.ndarray) -> HeadCrop:
+    """Place the mean head ((478, 3), model frame, mm) on MediaPipe's ``landmarks`` ((478, 3), pixels, z away)."""
+    from trimesh.registration import procrustes
+
+    seen = landmarks.astype(np.float64) * [1.0, -1.0, -1.0]
+    similarity, _, _ = procrustes(mean_landmarks, seen, reflection=False)
+    scale = float(np.cbrt(np.linalg.det(similarity[:3, :3])))
+    rotation = similarity[:3, :3] / scale
+    origin = similarity[:3, 3]
+    up = rotation[:, 1]
+    length = np.hypot(up[0], up[1])
+    sin, cos = up[0] / length, up[1] / length
+    zoom = CROP / (scale * CROP_MM)
+    turn = zoom * np.array([[cos, sin], [-sin, cos]])
+    middle = similarity[:3, :3] @ CROP_CENTRE + origin
+    matrix = np.c_[turn, CROP / 2 - turn @ (middle[:2] * [1.0, -1.0])]
+    placed = np.c_[landmarks[:, :2] @ turn.T + matrix[:, 2], -zoom * landmarks[:, 2]].astype(np.float32)
+    frontal = (((seen - origin) / scale) @ rotation).astype(np.float32)
+    camera = Camera(rotation, scale, 0.0, origin[:2] * [1.0, -1.0]).through(matrix)
+    return HeadCrop(matrix, placed, frontal, camera)
+
+
+def _pixel_centres(matrix: np.ndarray) -> np.ndarray:
+    """``matrix`` for OpenCV, whose pixel centres are whole numbers while ours lie at halves."""
+    shifted = matrix.copy()
+    shifted[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+    return shifted

@@ -1,0 +1,122 @@
+"""The networks: a first guess of the head, and the guided hourglass that regresses the volume.
+
+Input of the hourglass is the picture with *dense guides*: what the first guess looks like from this camera (model
+coordinates, normals, depth), MediaPipe's landmarks as Gaussian channels, and the guess's own signed-distance volume with
+depth as channels. Output is the volume, as a correction of the guess, and the guess's surface points' displacement in the
+picture (dense correspondence). Architecture after Jackson et al. 2017 (one hourglass, residual modules, 2-D convolutions
+with depth as channels) and Newell et al. 2016 (hourglass).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .volume import GRID, TRUNCATION
+
+
+class FirstGuess(nn.Module):
+    """Coefficients of the head model and the camera's inverse distance from frozen landmark activations.
+
+    A linear map (ridge regression's) plus a small non-linear correction, both on standardised features.
+
+    Shapes: features (B, F) -> (B, C) with C coefficients, the last being ``1000 k`` (k in 1/mm).
+    """
+
+    def __init__(self, features: int, outputs: int, hidden: int = 96) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.linear = nn.Linear(features, outputs)
+        self.inner = nn.Linear(features, hidden)
+        self.outer = nn.Linear(hidden, outputs)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        # A feature far outside what training saw says "strange picture", not "strange person".
+        x = ((features - self.mean) / self.deviation).clamp(-5, 5)
+        return self.linear(x) + self.outer(self.drop(functional.gelu(self.inner(x))))
+
+
+class ResidualModule(nn.Module):
+    """Pre-activation bottleneck of VRN and the stacked hourglass: (B, I, H, W) -> (B, O, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        middle = outputs // 2
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(inplace=False),
+            nn.Conv2d(inputs, middle, 1, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(middle, middle, 3, padding=1, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(middle, outputs, 1),
+        )
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.body(x)
+
+
+class Hourglass(nn.Module):
+    """Down to ``2^-len(widths)`` of the size and up again, with a skip at every scale; width ``widths[0]`` outside."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        outer, inner, *rest = widths
+        self.skip = ResidualModule(outer, outer)
+        self.down = ResidualModule(outer, inner)
+        self.middle = Hourglass((inner, *rest)) if rest else ResidualModule(inner, inner)
+        self.up = ResidualModule(inner, outer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        low = self.up(self.middle(self.down(functional.max_pool2d(x, 2))))
+        return self.skip(x) + functional.interpolate(low, scale_factor=2, mode="nearest")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the hourglass says, batch first.
+
+    ``volume`` (B, GRID, GRID, GRID): signed distance in voxels. ``displacement`` (B, 3, GRID, GRID): where the guess's
+    visible surface points really are, x and y in crop pixels, depth in crop pixels; ``log_scale`` (B, 1, GRID, GRID): the
+    logarithm of its Laplace scale.
+    """
+
+    volume: Tensor
+    displacement: Tensor
+    log_scale: Tensor
+
+
+class GuidedVolumeNet(nn.Module):
+    """Picture and dense guides (B, ``inputs``, 2 GRID, 2 GRID) and the guess's volume -> :class:`Reading`."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...] = (64, 144, 192, 192, 192)) -> None:
+        super().__init__()
+        width = widths[0]
+        self.picture = nn.Conv2d(inputs, width, 5, stride=2, padding=2)
+        self.guess = nn.Conv2d(GRID, width, 1)
+        self.enter = ResidualModule(width, width)
+        self.hourglass = Hourglass(widths)
+        self.leave = nn.Sequential(
+            ResidualModule(width, width), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU()
+        )
+        self.volume = nn.Conv2d(2 * width, GRID, 1)
+        self.displacement = nn.Conv2d(2 * width, 4, 1)
+        for head in (self.volume, self.displacement):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, picture: Tensor, guess: Tensor) -> Reading:
+        x = self.enter(self.picture(picture) + self.guess(guess / TRUNCATION))
+        x = self.leave(self.hourglass(x))
+        flow = self.displacement(x)
+        return Reading(guess + self.volume(x), flow[:, :3], flow[:, 3:])
