@@ -1,0 +1,133 @@
+"""A photo file becomes a portrait: decoded, one face chosen, its landmarks found, its quality judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..assets import asset_path
+from ..progress import Progress, silent
+from .decode import PortraitLimits, decode
+from .detector import FaceDetector, overlap
+from .errors import PortraitError, SeveralFaces
+from .landmarker import Landmarker, LandmarkResult, Roi
+from .portrait import FaceBox, Portrait
+from .quality import eye_distance, judge
+
+DETECTOR = "face_detector"
+LANDMARKS = "face_landmarks_detector"
+#: A face is the one meant when no other has more than this share of its area.
+DOMINANT = 0.35
+#: Eye distance in pixels below which a face cannot be reconstructed.
+MIN_EYE_DISTANCE = 20.0
+#: Below this probability what the detector found is no face.
+MIN_PRESENCE = 0.5
+#: Faces with more overlap than this are one; no more than so many candidates are looked at (a school class).
+SAME_FACE = 0.4
+MAX_CANDIDATES = 60
+
+
+@dataclass(frozen=True)
+class Found:
+    """A face with its landmarks."""
+
+    box: FaceBox
+    result: LandmarkResult
+
+
+def find_faces(image: np.ndarray, assets: Path | None = None) -> tuple[Found, ...]:
+    """All faces in an upright picture ((H, W, 3) uint8), largest first; :class:`AssetError` when a model is missing.
+
+    The landmark network has the last word on what the detector takes for a face, and on which of them are the same.
+    """
+    landmarker = Landmarker(asset_path(LANDMARKS, assets))
+    found: list[Found] = []
+    for box in FaceDetector(asset_path(DETECTOR, assets)).detect(image)[:MAX_CANDIDATES]:
+        first = landmarker.run(image, Roi.from_box(box))
+        if first.presence < MIN_PRESENCE:
+            continue
+        # The second pass looks where the first found the face, which is how the networks were trained.
+        result = landmarker.run(image, Roi.from_landmarks(first.landmarks))
+        if result.presence >= MIN_PRESENCE:
+            found.append(Found(_box(result.landmarks, box), result))
+    kept: list[Found] = []
+    for face in sorted(found, key=lambda f: -f.box.score * f.result.presence):
+        if all(overlap(face.box, other.box) < SAME_FACE for other in kept):
+            kept.append(face)
+    return tuple(sorted(kept, key=lambda f: -f.box.width * f.box.height))
+
+
+def read_portrait(
+    path: Path, *, face: int | None = None, assets: Path | None = None, progress: Progress = silent
+) -> Portrait:
+    """Read a photo and find the face in it.
+
+    Parameters
+    ----------
+    path : path of a picture file
+    face : int, optional
+        Which face, counted from 0 by falling size. Without it a picture with one clearly dominant face is accepted.
+    assets : path, optional
+        Folder of the fetched models.
+
+    Raises
+    ------
+    PortraitError
+        ``unreadable_image``, ``unsupported_format``, ``image_too_large``, ``no_face``, ``several_faces`` (a
+        :class:`SeveralFaces` with the boxes), ``face_too_small``, ``face_choice``.
+    AssetError
+        ``asset_missing``.
+    """
+    progress(0.0, "Reading the photo")
+    image, decoded = decode(path, PortraitLimits())
+    progress(0.3, "Looking for the face")
+    found = find_faces(image, assets)
+    progress(0.9, "Judging the photo")
+    faces = tuple(f.box for f in found)
+    chosen = _choose(faces, face)
+    result = found[chosen].result
+    if eye_distance(result.landmarks) < MIN_EYE_DISTANCE:
+        raise PortraitError(
+            "face_too_small",
+            f"The face is only {eye_distance(result.landmarks):.0f} pixels from eye to eye.",
+            "Use a larger scan or a closer photo.",
+        )
+    quality, notes = judge(image, result.landmarks, result.presence, faces, decoded["scale"])
+    progress(1.0, "Photo read")
+    return Portrait(
+        image=image,
+        decoded=decoded,
+        faces=faces,
+        face=chosen,
+        landmarks=result.landmarks,
+        activations=result.activations,
+        presence=result.presence,
+        quality=quality,
+        notes=notes,
+    )
+
+
+def _choose(faces: tuple[FaceBox, ...], face: int | None) -> int:
+    if not faces:
+        raise PortraitError(
+            "no_face", "No face was found in this picture.", "Use a photo in which the face is well lit and not covered."
+        )
+    if face is not None:
+        if not 0 <= face < len(faces):
+            raise PortraitError(
+                "face_choice", f"There is no face number {face}; the picture has {len(faces)}.", "Choose another face."
+            )
+        return face
+    area = [box.width * box.height for box in faces]
+    if len(faces) > 1 and area[1] > DOMINANT * area[0]:
+        raise SeveralFaces(faces)
+    return 0
+
+
+def _box(landmarks: np.ndarray, detected: FaceBox) -> FaceBox:
+    """The landmarks' bounding box with the detector's score and roll."""
+    low, high = landmarks[:468, :2].min(0), landmarks[:468, :2].max(0)
+    left, top, width, height = (float(v) for v in (*low, *(high - low)))
+    return FaceBox(left, top, width, height, detected.score, detected.roll_rad)

@@ -1,0 +1,175 @@
+"""The predictor: a portrait goes in, a head in millimetres comes out.
+
+First guess -> camera -> dense guides -> guided volumetric network -> fine signed-distance volume -> iso-surface.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..portrait.portrait import Portrait
+from ..progress import Progress, silent
+from ..rasterise import rasterise
+from .alignment import CROP, HeadCrop, head_crop
+from .camera import Camera, fit_camera
+from .guides import guide_channels
+from .head import Head
+from .head_model import OUTER_EYE_CORNERS, HeadModel
+from .surface import iso_surface
+from .volume import GRID, TRUNCATION, signed_distance, surface_samples, to_grid, vertex_normals
+from .weights import PACKAGED, Weights, load
+
+#: Voxels a side of the volume whose iso-surface becomes the head (VRN: 192 x 192 x 200).
+FINE = 192
+#: Inverse distances a photo can have, 1/mm (0.3 m to infinity).
+K_RANGE = (0.0, 0.0033)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A head the networks start from: vertices (V, 3) mm in the model frame and the camera that sees it on the crop."""
+
+    vertices: np.ndarray
+    camera: Camera
+
+
+def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Progress = silent) -> Head:
+    """Reconstruct the head in a portrait.
+
+    Parameters
+    ----------
+    portrait : Portrait
+    weights : path, optional
+        Another weights file than the packaged one.
+
+    Raises
+    ------
+    ReconstructionError
+        ``weights_invalid``, ``no_surface``.
+    """
+    seconds: dict[str, float] = {}
+    clock = time.perf_counter()
+
+    def done(step: str, fraction: float, message: str) -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        seconds[step], clock = now - clock, now
+        progress(fraction, message)
+
+    progress(0.0, "Loading the network")
+    learned = load(weights or PACKAGED)
+    model = learned.head
+    done("load", 0.25, "Guessing the head")
+    crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
+    guess = first_guess(learned, crop, portrait.activations)
+    done("guess", 0.35, "Looking closely")
+    coarse, correction = read_volume(learned, crop, guess, portrait.image)
+    done("network", 0.55, "Building the volume")
+    volume = fine_volume(model, guess, coarse, correction)
+    done("volume", 0.8, "Finding the surface")
+    vertices, triangles = iso_surface(volume, guess.camera)
+    landmarks = _snap(model.landmarks(guess.vertices), vertices)
+    origin = landmarks[list(OUTER_EYE_CORNERS)].mean(0)
+    projection = _to_picture(guess.camera, crop, origin)
+    done("surface", 1.0, "Head reconstructed")
+    return Head(
+        vertices=(vertices - origin).astype(np.float32),
+        triangles=triangles,
+        landmarks=(landmarks - origin).astype(np.float32),
+        projection=projection,
+        model=learned.identity,
+        seconds=seconds,
+        details={
+            "camera_distance_mm": float(1 / guess.camera.k) if guess.camera.k > 0 else None,
+            "pixels_per_mm": float(guess.camera.scale / np.hypot(*crop.matrix[0, :2])),
+            "volume": [FINE] * 3,
+            "guess_vertices": (guess.vertices - origin).astype(np.float32),
+        },
+    )
+
+
+def first_guess(learned: Weights, crop: HeadCrop, activations: np.ndarray) -> Guess:
+    """The head model's shape for this face, and the camera that puts its landmarks on the detected ones."""
+    import torch
+
+    with torch.inference_mode():
+        output = learned.guess(torch.from_numpy(crop.features(activations))[None])[0].double().numpy()
+    coefficients = _plausible(output[:-1], len(learned.head.identity))
+    vertices = learned.head.vertices(coefficients)
+    start = replace(crop.camera, k=float(np.clip(output[-1] / 1000, *K_RANGE)))
+    landmarks = learned.head.landmarks(vertices)
+    return Guess(vertices, fit_camera(landmarks, crop.landmarks[:, :2].astype(np.float64), start))
+
+
+def read_volume(learned: Weights, crop: HeadCrop, guess: Guess, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Run the guided network: the guess's coarse volume and the network's correction, each (GRID, GRID, GRID) voxels."""
+    import torch
+
+    model = learned.head
+    coarse = guess_volume(model, guess, GRID, TRUNCATION)
+    channels = guide_channels(crop.resample(image), seen_surface(model, guess), crop.landmarks[:, :2])
+    with torch.inference_mode():
+        reading = learned.volume(torch.from_numpy(channels)[None], torch.from_numpy(coarse)[None])
+    return coarse, reading.volume[0].numpy() - coarse
+
+
+def seen_surface(model: HeadModel, guess: Guess) -> np.ndarray:
+    """What the camera sees of the guess, (CROP, CROP, 8): model coordinates, camera-axes normals, depth in mm, mask."""
+    raster = rasterise(guess.camera.project(guess.vertices), model.triangles, CROP, CROP)
+    normals = vertex_normals(guess.vertices, model.triangles) @ guess.camera.rotation.T
+    attributes = np.concatenate([guess.vertices, normals], 1).astype(np.float32)
+    covered = raster.triangle >= 0
+    depth = np.where(covered, raster.depth, 0)
+    return np.concatenate(
+        [raster.interpolate(model.triangles, attributes), depth[..., None], covered[..., None]], 2
+    ).astype(np.float32)
+
+
+def guess_volume(model: HeadModel, guess: Guess, grid: int, reach: float) -> np.ndarray:
+    """Signed distance of the guess in its camera's volume, (grid, grid, grid) in voxels of that grid."""
+    points = to_grid(guess.camera.project(guess.vertices), guess.camera.scale, grid)
+    # The picture's y axis points down, which turns every triangle over.
+    normals = -vertex_normals(points, model.triangles)
+    samples = surface_samples(model.mean, model.triangles)
+    return signed_distance(samples.of(points), samples.of(normals), grid, reach)
+
+
+def fine_volume(model: HeadModel, guess: Guess, coarse: np.ndarray, correction: np.ndarray) -> np.ndarray:
+    """The head's signed distance at FINE voxels a side: the guess drawn finely, plus the network's correction.
+
+    Near the guess's surface its distance is computed at full resolution, farther away the coarse volume is enlarged.
+    """
+    from scipy.ndimage import zoom
+
+    factor = FINE // GRID
+    reach = 3.0
+    fine = guess_volume(model, guess, FINE, reach)
+    wide = factor * zoom(coarse, factor, order=1, mode="nearest", grid_mode=True)
+    fine = np.where(np.abs(fine) < reach, fine, np.sign(fine) * np.maximum(np.abs(wide), reach))
+    return (fine + factor * zoom(correction, factor, order=1, mode="nearest", grid_mode=True)).astype(np.float32)
+
+
+def _plausible(coefficients: np.ndarray, identity: int) -> np.ndarray:
+    """Draw a shape that is rarer than one in many thousands back towards the mean, and expressions into their range."""
+    shape, expression = coefficients[:identity], coefficients[identity:]
+    rarity = float(np.sqrt((shape**2).mean()))
+    return np.r_[shape * min(1.0, 1.3 / max(rarity, 1e-9)), expression.clip(-0.15, 1.1)]
+
+
+def _snap(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """The nearest surface vertex of each of ``points``: the landmarks of the guess on the final head."""
+    from scipy.spatial import cKDTree
+
+    return vertices[cKDTree(vertices).query(points)[1]]
+
+
+def _to_picture(camera: Camera, crop: HeadCrop, origin: np.ndarray) -> np.ndarray:
+    """(3, 4) projection from the head frame (model frame moved to ``origin``) to pixels of the whole picture."""
+    move = np.eye(4)
+    move[:3, 3] = origin
+    back = np.linalg.inv(np.vstack([crop.matrix, [0, 0, 1]]))
+    return back @ camera.matrix() @ move

@@ -1,0 +1,48 @@
+"""The JSON report of a reconstruction (``"schema": 1``)."""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+
+from ..portrait.portrait import Portrait
+from .head import Head
+
+
+def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:
+    """Everything measured about a reconstruction; pixels are those of the upright image, millimetres the head frame's."""
+    import trimesh
+
+    mesh = trimesh.Trimesh(head.vertices, head.triangles, process=False)
+    box = portrait.faces[portrait.face]
+    height, width = portrait.image.shape[:2]
+    return {
+        "schema": 1,
+        "model": head.model,
+        "image": {
+            "width": width,
+            "height": height,
+            "face": {"left": box.left, "top": box.top, "width": box.width, "height": box.height, "score": box.score},
+            "decoded": portrait.decoded,
+        },
+        "landmarks2d": portrait.landmarks[:, :2].round(2).tolist(),
+        "landmarks3d": head.landmarks.round(3).tolist(),
+        "camera": {
+            "model": "perspective",
+            "matrix": head.projection.tolist(),
+            "distance_mm": head.details.get("camera_distance_mm"),
+        },
+        "quality": {
+            "score": round(portrait.quality, 3),
+            "notes": [{"code": n.code, "severity": n.severity, "message": n.message} for n in portrait.notes],
+        },
+        "mesh": {
+            "vertices": len(head.vertices),
+            "triangles": len(head.triangles),
+            "watertight": bool(mesh.is_watertight),
+            "volume_mm3": float(mesh.volume),
+            "bounds": mesh.bounds.round(3).tolist(),
+        },
+        "seconds": {name: round(value, 3) for name, value in {**seconds, **head.seconds}.items()},
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
