@@ -1,0 +1,38 @@
+"""Head -> sculpture: upright, cut, plinth, scale, closed solid; files, pictures and a 3-D view of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..progress import Progress, silent
+from .settings import SculptureError, SculptureSettings
+
+if TYPE_CHECKING:
+    from ..reconstruction.head import Head
+    from .sculpt import Sculpture
+
+__all__ = ["SculptureError", "SculptureSettings", "save", "sculpt"]
+
+
+def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Progress = silent) -> Sculpture:
+    """See :func:`octoprint_facesculpt.sculpture.sculpt.sculpt`."""
+    from .sculpt import sculpt as run
+
+    return run(head, settings, progress)
+
+
+def save(sculpture: Sculpture, folder: Path, progress: Progress = silent) -> dict[str, Path]:
+    """Write everything about a sculpture into ``folder``: the files by what they are."""
+    from .export import export_mesh
+    from .preview import save_previews
+    from .viewer import save_viewer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    mesh = (sculpture.vertices, sculpture.triangles)
+    files = {kind: export_mesh(*mesh, folder / f"bust.{kind}") for kind in ("stl", "3mf", "glb")}
+    progress(0.4, "Drawing the previews")
+    files.update((path.stem, path) for path in save_previews(*mesh, folder))
+    progress(0.9, "Writing the 3-D view")
+    files["viewer"] = save_viewer(*mesh, folder / "viewer.html")
+    return files

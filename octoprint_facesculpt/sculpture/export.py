@@ -1,0 +1,47 @@
+"""Sculptures and heads as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .settings import SculptureError
+
+FORMATS = ("stl", "3mf", "ply", "obj", "glb")
+
+
+def export_mesh(vertices: np.ndarray, triangles: np.ndarray, path: Path, title: str = "FaceSculpt") -> Path:
+    """Write a mesh (mm) in the format of ``path``'s suffix (stl, 3mf, ply, obj, glb), whole or not at all.
+
+    GLB is in metres and y up, as its standard says; the others keep millimetres and axes. :class:`SculptureError`
+    ``format_unknown`` for another suffix.
+    """
+    import trimesh
+
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        raise SculptureError("format_unknown", f"'{path.suffix}' is no mesh format.", f"Use {', '.join(FORMATS)}.")
+    mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    if kind == "glb":
+        mesh.apply_transform([[0.001, 0, 0, 0], [0, 0, 0.001, 0], [0, -0.001, 0, 0], [0, 0, 0, 1]])
+    if kind == "3mf":
+        scene = trimesh.Scene()
+        scene.add_geometry(mesh, geom_name=title, node_name=title)
+        scene.units = "millimeter"
+        data = scene.export(file_type="3mf")
+    else:
+        data = mesh.export(file_type=kind)
+    return write(path, data if isinstance(data, bytes) else data.encode())
+
+
+def write(path: Path, data: bytes) -> Path:
+    """Write a file so that it is there whole or not at all, also after a power cut."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    return path

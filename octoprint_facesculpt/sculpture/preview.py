@@ -1,0 +1,92 @@
+"""Pictures of a sculpture in clay, so that it can be judged before a day of printing."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from ..rasterise import Raster, rasterise
+from .export import write
+
+#: Turn of the sculpture for each view in degrees; positive shows its left side.
+VIEWS = {"front": 0.0, "three_quarter": -38.0, "profile": -90.0}
+CLAY = np.array([0.80, 0.74, 0.68])
+BACKDROP = np.array([0.955, 0.95, 0.945])
+
+
+def save_previews(vertices: np.ndarray, triangles: np.ndarray, folder: Path, size: int = 640) -> list[Path]:
+    """Write ``front.png``, ``three_quarter.png`` and ``profile.png`` of a mesh in print frame (z up, face towards -y)."""
+    saved = []
+    for name, turn in VIEWS.items():
+        saved.append(write(folder / f"{name}.png", _png(clay(vertices, triangles, turn, size))))
+    return saved
+
+
+def clay(vertices: np.ndarray, triangles: np.ndarray, turn_deg: float = 0.0, size: int = 640) -> np.ndarray:
+    """A clay picture (size, size, 3) uint8 of a mesh in print frame, turned about the vertical axis.
+
+    Key light from upper left, a weak fill, and darkened hollows (from the depth alone): they draw the eyes, the lips and
+    the wings of the nose, which even light would wash out.
+    """
+    side = 2 * size
+    angle = np.radians(turn_deg)
+    c, s = np.cos(angle), np.sin(angle)
+    # From print frame to the viewer's: right, up, towards the viewer.
+    axes = np.array([[c, -s, 0.0], [0.0, 0.0, 1.0], [-s, -c, 0.0]])
+    seen = vertices @ axes.T
+    low, high = seen.min(0), seen.max(0)
+    zoom = 0.9 * side / max(high[0] - low[0], high[1] - low[1])
+    middle = (low + high) / 2
+    x, y = side / 2 + zoom * (seen[:, 0] - middle[0]), side / 2 - zoom * (seen[:, 1] - middle[1])
+    points = np.stack([x, y, zoom * (seen[:, 2] - middle[2])], 1)
+    raster = rasterise(points, triangles, side, side)
+    shade = _shade(raster, triangles, _normals(vertices, triangles) @ axes.T, side)
+    covered = (raster.triangle >= 0)[..., None]
+    picture = np.where(covered, CLAY * shade[..., None], BACKDROP)
+    picture = picture.reshape(size, 2, size, 2, 3).mean((1, 3))
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def contact_sheet(photo: np.ndarray, views: list[np.ndarray], height: int = 480) -> np.ndarray:
+    """A photo ((H, W, 3) uint8) beside views of its sculpture, all of one height."""
+    from PIL import Image
+
+    parts = []
+    for picture in (photo, *views):
+        width = round(picture.shape[1] * height / picture.shape[0])
+        parts.append(np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)))
+    return np.concatenate(parts, 1)
+
+
+def _shade(raster: Raster, triangles: np.ndarray, normals: np.ndarray, side: int) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    covered = raster.triangle >= 0
+    normal = raster.interpolate(triangles, normals)
+    normal /= np.linalg.norm(normal, axis=2, keepdims=True) + 1e-6
+    key = np.array([-0.45, 0.62, 0.64])
+    fill = np.array([0.8, 0.1, 0.6])
+    light = 0.2 + 0.72 * np.clip(normal @ key, 0, 1) + 0.22 * np.clip(normal @ fill, 0, 1)
+    light += 0.1 * np.clip(normal @ np.array([-0.2, 0.5, 0.84]), 0, 1) ** 24
+    depth = np.where(covered, raster.depth, 0).astype(np.float32)
+    hollow = np.zeros((side, side), np.float32)
+    for radius in (side / 160, side / 50):
+        weight = gaussian_filter(covered.astype(np.float32), radius) + 1e-6
+        hollow += np.clip((gaussian_filter(depth, radius) / weight - depth) / radius, 0, 1.2)
+    return light * np.exp(-0.9 * hollow)
+
+
+def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    from ..reconstruction.volume import vertex_normals
+
+    return vertex_normals(vertices, triangles)
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

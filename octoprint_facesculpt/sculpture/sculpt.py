@@ -1,0 +1,167 @@
+"""A head becomes a sculpture: upright, cut, set on a plinth, scaled, and a closed solid that a printer can make.
+
+All shaping is done life size with exact booleans of manifold solids, so that the result is a closed two-manifold by
+construction; it is checked all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..progress import Progress, silent
+from ..reconstruction.head import Head
+from .settings import SculptureError, SculptureSettings
+
+if TYPE_CHECKING:
+    from manifold3d import Manifold
+
+#: MediaPipe's landmark of the chin.
+CHIN = 152
+#: Head frame (x to the subject's left, y up, z forward) to print frame (x alike, face towards -y, z up).
+UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+#: Where the bust ends below the eyes, and the head style's neck, in distances from eyes to chin.
+CHEST, THROAT = 1.55, 1.3
+#: Life-size outline of the bust from its lower end upwards: height above the end, half width, half depth, in mm. The
+#: chest is carved out of it; it widens by no more than 45 degrees, so that it prints without supports.
+BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (60, 104, 88), (95, 118, 104), (420, 210, 210))
+#: Life-size outline of the plinth: radius and height in mm.
+PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (47, 58), (0, 58))
+#: How far the plinth reaches into the bust.
+OVERLAP = 16.0
+#: A part is a sculpture only above this volume, in mm^3 of the life-size head.
+MIN_VOLUME = 50_000.0
+
+
+@dataclass(frozen=True)
+class Sculpture:
+    """A closed mesh that stands on the bed.
+
+    ``vertices`` (V, 3) float64 mm, z up, lowest at 0, face towards -y, centred in x and y; ``triangles`` (T, 3) int32;
+    ``checks``: ``watertight``, ``manifold``, ``volume_mm3``, ``bounds``, ``triangles``, ``base_area_mm2``.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    settings: SculptureSettings
+    checks: dict[str, Any] = field(default_factory=dict)
+
+
+def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Progress = silent) -> Sculpture:
+    """Make a sculpture of a head.
+
+    Raises
+    ------
+    SculptureError
+        ``empty_head`` when there is no solid to cut, ``not_manifold`` when the result would not print.
+    """
+    settings = settings or SculptureSettings()
+    progress(0.05, "Closing the head")
+    solid = solid_of(head.vertices.astype(np.float64) @ UPRIGHT.T, head.triangles)
+    if solid.is_empty() or solid.volume() < MIN_VOLUME:
+        raise SculptureError("empty_head", "There is no head to make a sculpture of.", "Try another photo.")
+    reach = max(-float(head.landmarks[CHIN, 1]), 60.0)
+    progress(0.3, "Cutting the bust")
+    shaped = _bust(solid, reach) if settings.style == "bust" else _head(solid, reach)
+    progress(0.6, "Scaling")
+    shaped = _largest(shaped)
+    low_x, low_y, low_z, high_x, high_y, high_z = shaped.bounding_box()
+    scale = settings.height_mm / (high_z - low_z)
+    shaped = shaped.translate((-(low_x + high_x) / 2, -(low_y + high_y) / 2, -low_z)).scale((scale,) * 3)
+    progress(0.7, "Thinning the mesh")
+    shaped = thinned(shaped, settings.max_triangles)
+    vertices, triangles = mesh_of(shaped)
+    vertices[:, 2] -= vertices[:, 2].min()
+    progress(0.9, "Checking the solid")
+    checks = check(vertices, triangles)
+    progress(1.0, "Sculpture ready")
+    return Sculpture(vertices, triangles, settings, checks)
+
+
+def solid_of(vertices: np.ndarray, triangles: np.ndarray) -> Manifold:
+    """A solid of a closed mesh ((V, 3), (T, 3)); :class:`SculptureError` ``not_manifold`` when it is none."""
+    from manifold3d import Error, Manifold, Mesh
+
+    if not len(triangles) or not np.isfinite(vertices).all():
+        raise SculptureError("empty_head", "The mesh is empty or has impossible coordinates.", "Try another photo.")
+    mesh = Mesh(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(triangles, np.uint32))
+    solid = Manifold(mesh)
+    if solid.status() != Error.NoError:
+        raise SculptureError(
+            "not_manifold", f"The mesh is not a closed solid ({solid.status().name}).", "Try another photo."
+        )
+    return solid
+
+
+def mesh_of(solid: Manifold) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) float64 and triangles (T, 3) int32 of a solid."""
+    mesh = solid.to_mesh()
+    return np.asarray(mesh.vert_properties[:, :3], np.float64), np.asarray(mesh.tri_verts, np.int32)
+
+
+def thinned(solid: Manifold, triangles: int) -> Manifold:
+    """The solid with at most about ``triangles`` triangles, flat regions first; it stays a solid."""
+    tolerance = 0.005
+    while solid.num_tri() > triangles and tolerance < 5:
+        solid = solid.simplify(tolerance)
+        tolerance *= 1.5
+    return solid
+
+
+def check(vertices: np.ndarray, triangles: np.ndarray) -> dict[str, Any]:
+    """Measure a finished mesh; :class:`SculptureError` ``not_manifold`` unless it is a closed two-manifold on the bed."""
+    import trimesh
+
+    solid = solid_of(vertices, triangles)
+    mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    on_bed = (vertices[triangles][:, :, 2] < 0.05).all(1)
+    checks = {
+        "watertight": bool(mesh.is_watertight),
+        "manifold": True,
+        "volume_mm3": float(solid.volume()),
+        "bounds": mesh.bounds.round(3).tolist(),
+        "triangles": len(triangles),
+        "base_area_mm2": float(mesh.area_faces[on_bed].sum()),
+    }
+    if not checks["watertight"] or checks["volume_mm3"] <= 0:
+        raise SculptureError("not_manifold", "The sculpture is not a closed solid.", "Try another photo.")
+    return checks
+
+
+def _bust(solid: Manifold, reach: float) -> Manifold:
+    """Head and chest within the bowl, on the plinth; ``reach`` is the distance from eyes to chin."""
+    from manifold3d import CrossSection, Manifold
+
+    end = -CHEST * reach
+    middle = _neck(solid, -1.2 * reach)
+    turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
+    rings = [
+        np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + height)]
+        for height, width, depth in BOWL
+    ]
+    bowl = Manifold.hull_points(np.concatenate(rings))
+    plinth = Manifold.revolve(CrossSection([np.array(PLINTH, float)]), 128)
+    top = max(height for _, height in PLINTH)
+    return (solid ^ bowl) + plinth.translate((*middle, end + OVERLAP - top))
+
+
+def _head(solid: Manifold, reach: float) -> Manifold:
+    """Head and neck, cut level below the throat, on a flat foot."""
+    return solid.trim_by_plane((0.0, 0.0, 1.0), -THROAT * reach)
+
+
+def _neck(solid: Manifold, height: float) -> tuple[float, float]:
+    """The middle of the neck in x and y at a height."""
+    outline = solid.slice(height).to_polygons()
+    if not outline:
+        return 0.0, 0.0
+    points = max(outline, key=len)
+    low, high = points.min(0), points.max(0)
+    return float((low[0] + high[0]) / 2), float((low[1] + high[1]) / 2)
+
+
+def _largest(solid: Manifold) -> Manifold:
+    """The piece with the most volume: what the cuts have left loose falls off."""
+    return max(solid.decompose(), key=lambda piece: piece.volume())

@@ -1,0 +1,52 @@
+"""What the user may choose about a sculpture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import FaceSculptError
+
+STYLES = ("bust", "head")
+MIN_HEIGHT, MAX_HEIGHT = 20.0, 400.0
+
+
+class SculptureError(FaceSculptError):
+    """Codes: ``height_out_of_range``, ``style_unavailable``, ``triangles_out_of_range``, ``empty_head``,
+    ``not_manifold``."""
+
+
+@dataclass(frozen=True)
+class SculptureSettings:
+    """Choices of one sculpture; every value is checked on creation.
+
+    Attributes
+    ----------
+    height_mm : float
+        From the bed to the crown, 20..400.
+    style : str
+        ``bust``: head, neck and chest on a round plinth. ``head``: cut at the neck, standing on it.
+    max_triangles : int
+        The mesh is thinned to this, 2,000..1,000,000; more than 200,000 only slow the printer's serial line.
+    """
+
+    height_mm: float = 160.0
+    style: str = "bust"
+    max_triangles: int = 200_000
+
+    def __post_init__(self) -> None:
+        if not MIN_HEIGHT <= self.height_mm <= MAX_HEIGHT:
+            raise SculptureError(
+                "height_out_of_range",
+                f"A height of {self.height_mm:g} mm is not possible.",
+                f"Choose between {MIN_HEIGHT:g} and {MAX_HEIGHT:g} mm.",
+            )
+        if self.style not in STYLES:
+            raise SculptureError(
+                "style_unavailable", f"There is no style '{self.style}'.", f"Choose one of {', '.join(STYLES)}."
+            )
+        if not 2_000 <= self.max_triangles <= 1_000_000:
+            raise SculptureError(
+                "triangles_out_of_range",
+                f"A mesh of {self.max_triangles} triangles is not possible.",
+                "Choose between 2,000 and 1,000,000.",
+            )
