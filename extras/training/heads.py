@@ -50,13 +50,15 @@ def load(path: Path) -> tuple[HeadModel, PictureHead]:
     keep = np.r_[np.arange(skin_end), eyes]
     renumber = np.full(len(mean), -1)
     renumber[keep] = np.arange(len(keep))
-    fan_mean, fan_shapes, fans = _fans(mean, shapes, skin)
+    loops = _open_loops(skin)
+    fan_mean, fan_shapes, fans = _fans(mean, shapes, loops)
+    lids = _lids(mean, loops, _outermost(mean, eyes))
     model = HeadModel(
         mean=np.concatenate([mean[keep], fan_mean]).astype(np.float32),
         identity=np.concatenate([shapes[:, keep], fan_shapes], 1)[:100].astype(np.float32),
         expression=np.concatenate([shapes[:, keep], fan_shapes], 1)[100:].astype(np.float32),
         triangles=np.concatenate(
-            [skin, renumber[eye_triangles], np.where(fans >= len(mean), fans - len(mean) + len(keep), fans)]
+            [skin, renumber[lids], np.where(fans >= len(mean), fans - len(mean) + len(keep), fans)]
         ).astype(np.int32),
         landmark_vertices=np.zeros((478, 3), np.int32),
         landmark_weights=np.zeros((478, 3), np.float32),
@@ -109,15 +111,11 @@ def _front_of_eyeballs(mean, triangles, regions) -> tuple[np.ndarray, np.ndarray
     return np.concatenate(vertices), np.concatenate(faces)
 
 
-def _fans(mean, shapes, skin) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Close the mouth and the cut below the shoulders with one fan each around the middle of the open edge.
-
-    Returns the new vertices (2, 3), their shapes (S, 2, 3) and triangles that name them len(mean) and len(mean) + 1.
-    """
+def _open_loops(skin: np.ndarray) -> list[np.ndarray]:
+    """The open edges of the skin as loops of vertices: mouth, both eyes, and the cut below the shoulders."""
     directed = np.concatenate([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]])
     known = set(map(tuple, directed.tolist()))
-    open_edges = np.array([e for e in directed.tolist() if (e[1], e[0]) not in known])
-    following = dict(open_edges.tolist())
+    following = {a: b for a, b in directed.tolist() if (b, a) not in known}
     loops = []
     while following:
         start, vertex = following.popitem()
@@ -126,6 +124,14 @@ def _fans(mean, shapes, skin) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             loop.append(vertex)
             vertex = following.pop(vertex)
         loops.append(np.array(loop))
+    return loops
+
+
+def _fans(mean, shapes, loops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Close the mouth and the cut below the shoulders with one fan each around the middle of the open edge.
+
+    Returns the new vertices (2, 3), their shapes (S, 2, 3) and triangles that name them len(mean) and len(mean) + 1.
+    """
     bottom = min(loops, key=lambda loop: mean[loop, 1].mean())
     mouth = min((loop for loop in loops if loop is not bottom), key=lambda loop: abs(mean[loop, 0].mean()))
     centres, centre_shapes, fans = [], [], []
@@ -135,6 +141,36 @@ def _fans(mean, shapes, skin) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         centres.append(mean[loop].mean(0))
         centre_shapes.append(shapes[:, loop].mean(1))
     return np.array(centres), np.stack(centre_shapes, 1), np.concatenate(fans)
+
+
+def _outermost(mean: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+    """Those vertices of the ``eyes`` with none in front of them: the model has a cornea over an inner eyeball."""
+    across = np.linalg.norm(mean[eyes, None, :2] - mean[None, eyes, :2], axis=2)
+    behind = (across < 2.0) & (mean[None, eyes, 2] > mean[eyes, None, 2] + 0.4 + 1.0 * across)
+    return eyes[~behind.any(1)]
+
+
+def _lids(mean, loops, eyes) -> np.ndarray:
+    """Triangles from the rim of each eye to rings of the eyeball's own vertices, so that lids and eyes are one surface."""
+    triangles = []
+    for loop in loops:
+        middle = mean[loop].mean(0)
+        if abs(middle[0]) < 10 or abs(middle[1] - mean[eyes, 1].mean()) > 15:
+            continue
+        own = eyes[np.sign(mean[eyes, 0]) == np.sign(middle[0])]
+        outer = loop
+        for share in (0.7, 0.4):
+            places = middle[:2] + share * (mean[loop, :2] - middle[:2])
+            ring = own[np.linalg.norm(mean[own, None, :2] - places[None], axis=2).argmin(0)]
+            after, ring_after = np.roll(outer, -1), np.roll(ring, -1)
+            triangles += [np.c_[after, outer, ring], np.c_[after, ring, ring_after]]
+            outer = ring
+        hub = own[np.linalg.norm(mean[own, :2] - middle[:2], axis=1).argmin()]
+        triangles.append(np.c_[np.roll(outer, -1), outer, np.full(len(outer), hub)])
+    joined = np.concatenate(triangles)
+    # Two places of a ring may share a vertex; what lies between them has no area.
+    distinct = (joined[:, 0] != joined[:, 1]) & (joined[:, 1] != joined[:, 2]) & (joined[:, 2] != joined[:, 0])
+    return joined[distinct]
 
 
 def random_coefficients(rng: np.random.Generator, names: tuple[str, ...]) -> np.ndarray:

@@ -19,6 +19,8 @@ from .camera import Camera
 GRID = 64
 #: Truncation of the signed distance in network voxels.
 TRUNCATION = 2.0
+#: Surface samples that share in a voxel's distance.
+NEIGHBOURS = 6
 #: Mean surface per sample in mm^2 on large triangles.
 SAMPLE_AREA = 6.0
 
@@ -89,8 +91,9 @@ def from_grid(voxels: np.ndarray, camera: Camera, grid: int) -> np.ndarray:
 def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: float) -> np.ndarray:
     """Signed distance of a surface given by ``points`` and outward ``normals`` ((S, 3), voxel coordinates).
 
-    The distance at a voxel is that to the tangent plane of its nearest point, exact enough within ``reach`` voxels of
-    the surface; beyond, the volume is ``+-reach``. Returns (grid, grid, grid) float32 in voxels of this grid.
+    The distance at a voxel is that to the tangent planes of its nearest points, averaged with Gaussian weights one voxel
+    wide (Kolluri, "Provably Good Moving Least Squares", 2008: the folds of lids and ears, thinner than a voxel, stay
+    smooth). It holds within ``reach`` voxels of the surface; beyond, the volume is ``+-reach``. Returns (grid, grid, grid) float32 in voxels of this grid.
     """
     from scipy.ndimage import binary_dilation, binary_fill_holes, label
     from scipy.spatial import cKDTree
@@ -102,8 +105,10 @@ def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: f
     shell[tuple(cell[within, ::-1].T)] = True
     band = binary_dilation(shell, iterations=int(np.ceil(reach)) + 1)
     places = np.argwhere(band)[:, ::-1] + 0.5
-    _, nearest = cKDTree(points).query(places)
-    distance = np.einsum("ij,ij->i", places - points[nearest], normals[nearest])
+    far, nearest = cKDTree(points).query(places, k=NEIGHBOURS, workers=2)
+    planes = np.einsum("ikj,ikj->ik", places[:, None] - points[nearest], normals[nearest])
+    weights = np.exp(far[:, :1] ** 2 - far**2)
+    distance = (weights * planes).sum(1) / weights.sum(1)
     # The band is thick enough to have no leaks at the slits of eyes and lips: what it separates from the grid's upper
     # edges is inside, also where neck and shoulders run out of the grid.
     regions, _ = label(~band)

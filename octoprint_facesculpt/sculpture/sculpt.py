@@ -25,8 +25,8 @@ UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 #: Where the bust ends below the eyes, and the head style's neck, in distances from eyes to chin.
 CHEST, THROAT = 1.55, 1.3
 #: Life-size outline of the bust from its lower end upwards: height above the end, half width, half depth, in mm. The
-#: chest is carved out of it; it widens by no more than 45 degrees, so that it prints without supports.
-BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (60, 104, 88), (95, 118, 104), (420, 210, 210))
+#: chest is carved out of it; it widens by about 45 degrees, so that it prints without supports. Above it nothing is cut.
+BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
 #: Life-size outline of the plinth: radius and height in mm.
 PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (47, 58), (0, 58))
 #: How far the plinth reaches into the bust.
@@ -141,7 +141,8 @@ def _bust(solid: Manifold, reach: float) -> Manifold:
         np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + height)]
         for height, width, depth in BOWL
     ]
-    bowl = Manifold.hull_points(np.concatenate(rings))
+    above = Manifold.cube((1000, 1000, 1000)).translate((-500, -500, end + BOWL[-1][0] - 1))
+    bowl = Manifold.hull_points(np.concatenate(rings)) + above
     plinth = Manifold.revolve(CrossSection([np.array(PLINTH, float)]), 128)
     top = max(height for _, height in PLINTH)
     return (solid ^ bowl) + plinth.translate((*middle, end + OVERLAP - top))
