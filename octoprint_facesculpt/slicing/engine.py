@@ -1,0 +1,118 @@
+"""What every slicing engine is asked, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import FaceSculptError
+from ..progress import Progress
+
+
+class SlicingError(FaceSculptError):
+    """Codes of bad input: ``model_invalid``, ``model_empty``, ``too_large``, ``profile_unknown``, ``profile_invalid``,
+    ``engine_unknown``. Codes of the machine: ``engine_missing``, ``engine_version``, ``slicer_failed``, ``timed_out``,
+    ``disk_full``, ``gcode_invalid``."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(code, message, hint)
+        self.bad_input = code in {
+            "model_invalid", "model_empty", "too_large", "profile_unknown", "profile_invalid", "engine_unknown",
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bed:
+    """The printable space in mm: sizes, and the coordinates of its front left corner. Default: Ender 3 as PrusaSlicer's
+    vendor profile knows it."""
+
+    width: float = 235.0
+    depth: float = 235.0
+    height: float = 250.0
+    left: float = 0.0
+    front: float = 0.0
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return self.left + self.width / 2, self.front + self.depth / 2
+
+
+@dataclass(frozen=True)
+class SliceRequest:
+    """One slicing job.
+
+    ``profile`` names a preset; ``config`` is a flat configuration instead of it; ``overrides`` replace single settings
+    of either. ``thumbnail`` is a PNG to put into the G-code.
+    """
+
+    engine: str = "prusaslicer"
+    profile: str = "bust_016"
+    config: dict[str, str] | None = None
+    overrides: dict[str, str] = field(default_factory=dict)
+    supports: bool = True
+    bed: Bed = field(default_factory=Bed)
+    centre: tuple[float, float] | None = None
+    thumbnail: Path | None = None
+    time_limit_seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """A slicing program that was found and can be used."""
+
+    path: Path
+    version: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A ready-made way to print: stable ``key``, name for people, description, and the settings it changes."""
+
+    key: str
+    name: str
+    description: str
+    print_preset: str
+    overrides: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """Checked G-code and what the plan says.
+
+    ``bounds`` is ((x, y, z), (x, y, z)) of the extruding moves; ``warnings`` are sentences for people.
+    """
+
+    gcode: Path
+    engine: str
+    version: str
+    estimated_seconds: float
+    filament_mm: float
+    filament_g: float
+    layers: int
+    height_mm: float
+    bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
+    support_share: float
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {**asdict(self), "gcode": str(self.gcode)}
+
+
+class Engine(Protocol):
+    """A slicing program behind one interface."""
+
+    name: str
+
+    def detect(self) -> EngineInfo:
+        """Find the program; :class:`SlicingError` ``engine_missing`` or ``engine_version``."""
+        ...
+
+    def profiles(self) -> dict[str, Profile]:
+        """The presets by key."""
+        ...
+
+    def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
+        """Slice a mesh file and check the result; on any error nothing is left at ``gcode``."""
+        ...

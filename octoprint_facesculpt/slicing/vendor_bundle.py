@@ -1,0 +1,104 @@
+"""PrusaSlicer's vendor bundles: reading them, and resolving a preset's inheritance to a flat configuration.
+
+The rules are those of PrusaSlicer's ``PresetBundle::flatten_configbundle_hierarchy``: parents first, a later parent over
+an earlier one, own keys over all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .engine import SlicingError
+
+#: Keys that say where a preset fits and comes from; they mean nothing in a flat configuration.
+ABOUT_THE_PRESET = re.compile(r"(compatible_|inherits|renamed_from|alias$|custom_parameters_)")
+MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Sections of a bundle: group (``print``, ``filament``, ``printer``) -> preset name -> its own keys."""
+
+    groups: Mapping[str, Mapping[str, Mapping[str, str]]]
+
+    def flatten(self, group: str, name: str) -> dict[str, str]:
+        """All keys of a preset with its parents' resolved; :class:`SlicingError` ``profile_unknown`` for a preset that is
+        not there, ``profile_invalid`` for a cycle or a missing parent."""
+        presets = self.groups.get(group, {})
+        if name not in presets:
+            name = self._renamed(group, name)
+        return {k: v for k, v in self._resolve(group, name, ()).items() if not ABOUT_THE_PRESET.match(k)}
+
+    def _renamed(self, group: str, name: str) -> str:
+        for candidate, keys in self.groups.get(group, {}).items():
+            if name in _names(keys.get("renamed_from", "")):
+                return candidate
+        raise SlicingError("profile_unknown", f"There is no {group} preset '{name}'.", "Choose another profile.")
+
+    def _resolve(self, group: str, name: str, children: tuple[str, ...]) -> dict[str, str]:
+        if name in children:
+            raise SlicingError("profile_invalid", f"The {group} preset '{name}' inherits from itself.")
+        own = self.groups[group].get(name)
+        if own is None:
+            raise SlicingError("profile_invalid", f"'{children[-1]}' inherits from '{name}', which does not exist.")
+        keys: dict[str, str] = {}
+        for parent in _names(own.get("inherits", "")):
+            inherited = self._resolve(group, parent, (*children, name))
+            inherited.pop("renamed_from", None)
+            keys.update(inherited)
+        return {**keys, **own}
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a vendor bundle; :class:`SlicingError` ``profile_invalid`` when it cannot be."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SlicingError("profile_invalid", f"{path.name} is too large for a vendor bundle.")
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SlicingError("profile_invalid", f"{path} cannot be read.", "Install prusa-slicer again.") from error
+    return parse_bundle(text)
+
+
+def parse_bundle(text: str) -> Bundle:
+    """Parse a bundle's text. Values are kept as they stand; a repeated key counts with its last value."""
+    groups: dict[str, dict[str, dict[str, str]]] = {}
+    section: dict[str, str] | None = None
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line[0] in "#;":
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            group, colon, name = line[1:-1].partition(":")
+            section = groups.setdefault(group, {}).setdefault(name, {}) if colon else None
+        elif section is not None and "=" in line:
+            key, _, value = line.partition("=")
+            section[key.strip()] = value.strip()
+    return Bundle(groups)
+
+
+def parse_config(text: str) -> dict[str, str]:
+    """A flat configuration (``key = value`` lines); :class:`SlicingError` ``profile_invalid`` when it holds none."""
+    config: dict[str, str] = {}
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line and line[0] not in "#;[" and "=" in line:
+            key, _, value = line.partition("=")
+            config[key.strip()] = value.strip()
+    if not config or any(not re.fullmatch(r"[a-z][a-z0-9_]*", key) for key in config):
+        raise SlicingError("profile_invalid", "This is not a PrusaSlicer configuration.", "Export one from PrusaSlicer.")
+    return config
+
+
+def format_config(config: Mapping[str, str]) -> str:
+    """The text of a flat configuration."""
+    return "".join(f"{key} = {value}\n" for key, value in sorted(config.items()))
+
+
+def _names(value: str) -> list[str]:
+    """A ``;`` list of preset names, possibly in double quotes with C escapes."""
+    names = re.findall(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^;]+))\s*(?:;|$)', value)
+    return [re.sub(r"\\(.)", r"\1", quoted) if quoted else plain.strip() for quoted, plain in names if quoted or plain.strip()]

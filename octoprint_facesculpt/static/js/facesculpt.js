@@ -1,0 +1,157 @@
+/*
+ * What all parts of the FaceSculpt tab share: permissions, the state of the plugin, messages to the user, lists kept in
+ * step with the server, and how numbers read. The other view models of this folder depend on this one.
+ */
+$(function () {
+    function FacesculptViewModel(parameters) {
+        const self = this;
+        self.loginState = parameters[0];
+        self.access = parameters[1];
+        self.printerState = parameters[2];
+        self.texts = parameters[3];
+
+        self.status = ko.observable();
+        self.unreachable = ko.observable(false);
+        self.announcement = ko.observable("");
+        self.fetching = ko.observable(false);
+        self.fetchFraction = ko.observable(0);
+        self.fetchError = ko.observable();
+
+        self.permitted = (name) =>
+            self.loginState.hasPermission(self.access.permissions["PLUGIN_FACESCULPT_" + name]);
+        self.mayView = ko.pureComputed(() => self.permitted("VIEW"));
+        self.mayCreate = ko.pureComputed(() => self.permitted("CREATE"));
+        self.mayPrint = ko.pureComputed(() => self.permitted("PRINT"));
+        self.mayAdminister = ko.pureComputed(() => self.permitted("ADMIN"));
+
+        self.missingAssets = ko.pureComputed(() =>
+            ((self.status() || {}).assets || []).filter((asset) => !asset.present)
+        );
+        self.missingBytes = ko.pureComputed(() =>
+            self.missingAssets().reduce((sum, asset) => sum + (asset.size || 0), 0)
+        );
+        self.slicer = ko.pureComputed(() => (self.status() || {}).slicer || {found: true});
+        self.photoBytes = ko.pureComputed(() => {
+            const limits = (self.status() || {}).limits || {};
+            return limits.photo_bytes || 20 * 1024 * 1024;
+        });
+
+        /** Why nothing can be printed now, as a sentence; empty when the printer is ready. */
+        self.printerNotReady = ko.pureComputed(() => {
+            const printer = self.printerState;
+            if (printer.isPrinting() || printer.isPaused() || printer.isPausing())
+                return gettext("The printer is busy. You can print when the current job has ended.");
+            if (!printer.isOperational())
+                return gettext("The printer is not connected. Connect it in the panel on the left.");
+            if (!printer.isReady()) return gettext("The printer is not ready yet.");
+            return "";
+        });
+
+        self.refresh = () => {
+            if (!self.mayView()) return self.status(undefined);
+            return OctoPrint.plugins.facesculpt
+                .status()
+                .done((status) => {
+                    self.status(status);
+                    self.unreachable(false);
+                })
+                .fail(() => self.unreachable(true));
+        };
+
+        self.fetchAssets = () => {
+            self.fetching(true);
+            self.fetchFraction(0);
+            self.fetchError(undefined);
+            OctoPrint.plugins.facesculpt.fetchAssets().fail((request) => {
+                self.fetching(false);
+                self.fetchError(self.texts.ofRequest(request));
+            });
+        };
+
+        self._followAssets = (data) => {
+            if (data.error) {
+                self.fetching(false);
+                self.fetchError(self.texts.ofError(data.error));
+            } else if (data.done || data.state === "done") {
+                self.fetching(false);
+                self.announce(gettext("The model files are ready."));
+                self.refresh();
+            } else {
+                self.fetching(true);
+                self.fetchFraction(data.fraction || 0);
+            }
+        };
+
+        /** Says something to people who hear the page rather than see it. */
+        self.announce = (text) => {
+            self.announcement("");
+            window.setTimeout(() => self.announcement(text), 50);
+        };
+
+        /** Shows a failed request as a notice of OctoPrint's kind. */
+        self.complain = (title) => (request) => {
+            const error = self.texts.ofRequest(request);
+            new PNotify({
+                title: title,
+                text: _.escape([error.message, error.hint].filter(Boolean).join(" ")),
+                type: "error",
+                hide: false
+            });
+        };
+
+        self.confirm = (title, message, proceed, action) =>
+            showConfirmationDialog({
+                title: _.escape(title),
+                html: $("<p>").text(message),
+                proceed: _.escape(proceed),
+                proceedClass: "primary",
+                cancel: gettext("Not now"),
+                onproceed: action
+            });
+
+        /**
+         * A list that follows the server: `make(data)` builds an entry from the observable of its newest JSON, so that an
+         * update changes the page in place and the reader's focus stays where it is. `order` compares two JSON objects.
+         */
+        self.keyedList = (make, order) => {
+            const known = ko.observableArray([]);
+            const entries = ko.pureComputed(() => known().slice().sort((a, b) => order(a.data(), b.data())));
+            const find = (id) => known.peek().find((entry) => entry.id === id);
+            const put = (json) => {
+                const entry = find(json.id);
+                if (entry) return entry.data(json);
+                const added = make(ko.observable(json));
+                added.id = json.id;
+                known.push(added);
+            };
+            const remove = (id) => known.remove((entry) => entry.id === id);
+            const replace = (list) => {
+                const ids = new Set(list.map((json) => json.id));
+                known.remove((entry) => !ids.has(entry.id));
+                list.forEach(put);
+            };
+            return {entries, find, put, remove, replace};
+        };
+        self.newestFirst = (a, b) => (a.created < b.created ? 1 : a.created > b.created ? -1 : 0);
+
+        /** A view model that has a `refresh` and hears `messages` ({type: function}) of the plugin. */
+        self.follow = (model, messages) => {
+            const refresh = _.debounce(() => model.refresh(), 100);
+            model.onStartupComplete = refresh;
+            model.onDataUpdaterReconnect = refresh;
+            model.onUserPermissionsChanged = refresh;
+            model.onDataUpdaterPluginMessage = (plugin, message) => {
+                if (plugin !== "facesculpt" || !self.mayView()) return;
+                const handler = messages[message.type];
+                if (handler) handler(message.data || {});
+            };
+        };
+        self.follow(self, {status: self.status, assets: self._followAssets});
+    }
+
+    OCTOPRINT_VIEWMODELS.push({
+        construct: FacesculptViewModel,
+        dependencies: ["loginStateViewModel", "accessViewModel", "printerStateViewModel", "facesculptTextsViewModel"],
+        elements: ["#facesculpt_overview", "#wizard_plugin_facesculpt"]
+    });
+});

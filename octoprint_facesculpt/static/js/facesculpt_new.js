@@ -1,0 +1,105 @@
+/* The form that orders a sculpture of the selected photo. */
+$(function () {
+    const MIN_HEIGHT = 20;
+    const MAX_HEIGHT = 400;
+
+    function FacesculptNewViewModel(parameters) {
+        const self = this;
+        const shared = (self.shared = parameters[0]);
+        self.photos = parameters[1];
+        self.sculptures = parameters[2];
+        self.settings = parameters[3];
+        self.printerProfiles = parameters[4];
+
+        self.name = ko.observable("");
+        self.height = ko.observable(160);
+        self.style = ko.observable("bust");
+        self.profile = ko.observable();
+        self.profiles = ko.observableArray([]);
+        self.sending = ko.observable(false);
+        self.error = ko.observable();
+
+        self.photo = self.photos.selected;
+        self.visible = ko.pureComputed(() => !!self.photo() && self.photo().usable() && shared.mayCreate());
+
+        /** The tallest sculpture: the printer's volume, if OctoPrint knows it. */
+        self.maxHeight = ko.pureComputed(() => {
+            const profile = self.printerProfiles.currentProfileData();
+            const volume = profile && profile.volume && Number(ko.unwrap(profile.volume.height));
+            return volume > MIN_HEIGHT ? Math.min(MAX_HEIGHT, Math.floor(volume)) : MAX_HEIGHT;
+        });
+        self.heightHelp = ko.pureComputed(() =>
+            _.sprintf(gettext("From %(min)d to %(max)d mm, measured from the bed to the crown of the head."), {
+                min: MIN_HEIGHT,
+                max: self.maxHeight()
+            })
+        );
+        self.heightInvalid = ko.pureComputed(() => {
+            const height = Number(self.height());
+            return !(height >= MIN_HEIGHT && height <= self.maxHeight());
+        });
+        self.nameInvalid = ko.pureComputed(() => !self.name().trim());
+        self.canCreate = ko.pureComputed(
+            () => self.visible() && !self.sending() && !self.heightInvalid() && !self.nameInvalid()
+        );
+
+        self.photo.subscribe((photo) => {
+            self.error(undefined);
+            // "grandma_1962.jpg" is a name somebody gave; it only has to lose its suffix and underscores.
+            if (photo) self.name(photo.name().replace(/\.[A-Za-z0-9]{1,5}$/, "").replace(/_+/g, " ").trim());
+        });
+
+        self.create = () => {
+            if (!self.canCreate()) return;
+            self.sending(true);
+            self.error(undefined);
+            const profile = self.profile();
+            OctoPrint.plugins.facesculpt
+                .createSculpture({
+                    photo: self.photo().id,
+                    face: self.photos.face(),
+                    name: self.name().trim(),
+                    settings: {height_mm: Number(self.height()), style: self.style()},
+                    slicing: profile ? {engine: profile.engine, profile: profile.name, overrides: {}} : {}
+                })
+                .done((sculpture) => {
+                    self.sculptures.follow(sculpture);
+                    self.photos.selected(undefined);
+                    shared.announce(_.sprintf(gettext("“%(name)s” is in the making."), {name: sculpture.name}));
+                    self.sculptures.focus(sculpture.id);
+                })
+                .fail((request) => self.error(shared.texts.ofRequest(request)))
+                .always(() => self.sending(false));
+        };
+
+        self.close = () => self.photos.selected(undefined);
+
+        self.refresh = () => {
+            if (!shared.mayView()) return self.profiles([]);
+            return OctoPrint.plugins.facesculpt.profiles().done((profiles) => {
+                self.profiles(profiles);
+                const chosen = self._defaults().profile;
+                self.profile(profiles.find((profile) => profile.name === chosen) || profiles[0]);
+            });
+        };
+
+        self._defaults = () => {
+            const plugins = self.settings.settings && self.settings.settings.plugins;
+            return plugins && plugins.facesculpt ? ko.mapping.toJS(plugins.facesculpt) : {};
+        };
+
+        shared.follow(self, {});
+    }
+
+    OCTOPRINT_VIEWMODELS.push({
+        construct: FacesculptNewViewModel,
+        dependencies: [
+            "facesculptViewModel",
+            "facesculptPhotosViewModel",
+            "facesculptSculpturesViewModel",
+            "settingsViewModel",
+            "printerProfilesViewModel"
+        ],
+        elements: ["#facesculpt_new"]
+    });
+});

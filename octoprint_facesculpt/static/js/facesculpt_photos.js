@@ -1,0 +1,206 @@
+/* Photos: choosing and dropping files, their upload, the list, and which photo and face a sculpture is made of. */
+$(function () {
+    function FacesculptPhotosViewModel(parameters) {
+        const self = this;
+        const shared = (self.shared = parameters[0]);
+        const texts = (self.texts = shared.texts);
+
+        self.loaded = ko.observable(false);
+        self.uploads = ko.observableArray([]);
+        self.dragging = ko.observable(false);
+        self.selected = ko.observable();
+        self.face = ko.observable(0);
+
+        const list = shared.keyedList((data) => new Photo(data), shared.newestFirst);
+        self.photos = list.entries;
+        self.find = list.find;
+
+        function Photo(data) {
+            const photo = this;
+            photo.data = data;
+            photo.name = ko.pureComputed(() => data().name);
+            photo.state = ko.pureComputed(() => data().state);
+            photo.stateText = ko.pureComputed(() => texts.photoState(data().state));
+            photo.image = ko.pureComputed(() => (data().url || {}).image);
+            photo.usable = ko.pureComputed(() => data().state === "ready" && (data().faces || []).length > 0);
+            photo.error = ko.pureComputed(() => data().error && texts.ofError(data().error));
+            photo.notes = ko.pureComputed(() =>
+                (data().notes || [])
+                    .filter((note) => note.code !== "several_faces")
+                    .map((note) => ({severity: note.severity, text: texts.ofNote(note)}))
+            );
+            photo.selected = ko.pureComputed(() => self.selected() === photo);
+            // Boxes in per cent of the picture, so that they stay in place at every size of the page.
+            photo.faces = ko.pureComputed(() => {
+                const {width, height, faces} = data();
+                return (faces || []).map((face, index) => ({
+                    index: index,
+                    label: _.sprintf(gettext("Face %(number)d of %(count)d"), {number: index + 1, count: faces.length}),
+                    left: (100 * face.left) / width + "%",
+                    top: (100 * face.top) / height + "%",
+                    width: (100 * face.width) / width + "%",
+                    height: (100 * face.height) / height + "%"
+                }));
+            });
+        }
+
+        self.several = ko.pureComputed(() => {
+            const photo = self.selected();
+            return photo ? photo.faces().length > 1 : false;
+        });
+
+        self.limitText = ko.pureComputed(() =>
+            _.sprintf(gettext("JPEG, PNG, HEIC, WebP or TIFF, up to %(size)s each."), {
+                size: texts.megabytes(shared.photoBytes())
+            })
+        );
+
+        self.select = (photo) => {
+            self.face(0);
+            self.selected(photo);
+        };
+
+        self.chooseFace = (face) => self.face(face.index);
+
+        //~~ Upload
+
+        self.browse = () => $("#facesculpt_photo_files").trigger("click");
+
+        self.filesChosen = (model, event) => {
+            self.upload(event.target.files);
+            event.target.value = "";
+        };
+
+        self.upload = (files) => {
+            Array.from(files).reduce((before, file) => before.then(() => self._uploadOne(file)), $.when());
+        };
+
+        // One after the other: a small server reads one large picture at a time. Resolves whatever becomes of the file.
+        self._uploadOne = (file) => {
+            const upload = {name: file.name, percent: ko.observable(0), error: ko.observable()};
+            self.uploads.push(upload);
+            if (file.size > shared.photoBytes()) {
+                upload.error({
+                    message: _.sprintf(gettext("The file has %(size)s, which is more than %(limit)s."), {
+                        size: texts.megabytes(file.size),
+                        limit: texts.megabytes(shared.photoBytes())
+                    }),
+                    hint: gettext("Save a smaller copy of the picture and use that.")
+                });
+                return $.when();
+            }
+            const finished = $.Deferred();
+            OctoPrint.plugins.facesculpt
+                .uploadPhoto(file)
+                .progress((fraction) => upload.percent(texts.percent(fraction)))
+                .done((photo) => {
+                    self.uploads.remove(upload);
+                    self._put(photo);
+                    self.select(list.find(photo.id));
+                    shared.announce(_.sprintf(gettext("%(name)s was uploaded."), {name: file.name}));
+                })
+                .fail((request) => upload.error(texts.ofRequest(request)))
+                .always(finished.resolve);
+            return finished.promise();
+        };
+
+        self.dismissUpload = (upload) => self.uploads.remove(upload);
+
+        //~~ Drag and drop
+
+        // OctoPrint covers the page with its own drop target for G-code as soon as a file is dragged over it. While this
+        // tab is open, pictures belong to us: we catch the event before it reaches OctoPrint's handler on the document.
+        const pane = () => document.getElementById("tab_plugin_facesculpt");
+        const isOpen = () => pane() && pane().classList.contains("active") && shared.mayCreate();
+        const isOurs = (event) => {
+            const items = Array.from((event.dataTransfer || {}).items || []).filter((item) => item.kind === "file");
+            const inside = event.target instanceof Node && pane().contains(event.target);
+            return items.some((item) => item.type.startsWith("image/") || (inside && item.type === ""));
+        };
+        const catchDrag = (event) => {
+            if (!isOpen() || !isOurs(event)) return;
+            event.preventDefault();
+            event.stopPropagation();
+            event.dataTransfer.dropEffect = "copy";
+            self.dragging(true);
+        };
+        self.onStartup = () => {
+            document.addEventListener("dragenter", catchDrag, true);
+            document.addEventListener("dragover", catchDrag, true);
+            document.addEventListener(
+                "dragleave",
+                (event) => {
+                    if (event.relatedTarget === null) self.dragging(false);
+                },
+                true
+            );
+            document.addEventListener(
+                "drop",
+                (event) => {
+                    if (!self.dragging()) return;
+                    self.dragging(false);
+                    event.preventDefault();
+                    event.stopPropagation();
+                    self.upload(event.dataTransfer.files);
+                },
+                true
+            );
+        };
+
+        //~~ Deleting
+
+        self.remove = (photo) => {
+            shared.confirm(
+                gettext("Delete this photo?"),
+                _.sprintf(
+                    gettext("The photo “%(name)s” will be deleted from this OctoPrint. Finished sculptures stay."),
+                    {name: photo.name()}
+                ),
+                gettext("Delete photo"),
+                () =>
+                    OctoPrint.plugins.facesculpt
+                        .deletePhoto(photo.id)
+                        .done(() => self._remove(photo.id))
+                        .fail(shared.complain(gettext("The photo could not be deleted")))
+            );
+        };
+
+        self._remove = (id) => {
+            if (self.selected() && self.selected().id === id) self.selected(undefined);
+            list.remove(id);
+        };
+
+        //~~ Following the server
+
+        self._put = (photo) => {
+            if (photo.deleted) return self._remove(photo.id);
+            const before = list.find(photo.id);
+            const wasChecking = !before || before.state() === "checking";
+            list.put(photo);
+            if (wasChecking && photo.state === "ready")
+                shared.announce(_.sprintf(gettext("%(name)s can be used."), {name: photo.name}));
+            if (wasChecking && photo.state === "failed" && photo.error)
+                shared.announce(photo.name + ": " + texts.ofError(photo.error).message);
+        };
+
+        self.refresh = () => {
+            if (!shared.mayView()) {
+                self.selected(undefined);
+                return list.replace([]);
+            }
+            return OctoPrint.plugins.facesculpt.photos().done((photos) => {
+                list.replace(photos);
+                self.loaded(true);
+                if (self.selected() && !list.find(self.selected().id)) self.selected(undefined);
+            });
+        };
+
+        shared.follow(self, {photo: self._put});
+    }
+
+    OCTOPRINT_VIEWMODELS.push({
+        construct: FacesculptPhotosViewModel,
+        dependencies: ["facesculptViewModel"],
+        elements: ["#facesculpt_photos"]
+    });
+});

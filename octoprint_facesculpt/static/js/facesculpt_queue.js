@@ -1,0 +1,160 @@
+/* The print queue and the running print. */
+$(function () {
+    function FacesculptQueueViewModel(parameters) {
+        const self = this;
+        const shared = (self.shared = parameters[0]);
+        const texts = (self.texts = shared.texts);
+
+        const list = shared.keyedList(
+            (data) => new Item(data),
+            (a, b) => (a.position || 0) - (b.position || 0) || (a.added < b.added ? -1 : 1)
+        );
+        const inState = (...states) => ko.pureComputed(() => list.entries().filter((item) => states.includes(item.state())));
+        self.running = inState("printing", "paused");
+        self.waiting = inState("queued");
+        self.ended = inState("done", "failed", "cancelled");
+
+        function Item(data) {
+            const item = this;
+            item.data = data;
+            item.name = ko.pureComputed(() => data().name);
+            item.state = ko.pureComputed(() => data().state);
+            item.stateText = ko.pureComputed(() => texts.queueState(data().state));
+            item.thumbnail = ko.pureComputed(() => data().thumbnail);
+            item.percent = ko.pureComputed(() => texts.percent(data().progress));
+            item.timeLeft = ko.pureComputed(() => {
+                const left = data().print_seconds_left;
+                return _.isFinite(left) && left !== null
+                    ? _.sprintf(gettext("About %(duration)s left"), {duration: texts.duration(left)})
+                    : "";
+            });
+            item.elapsed = ko.pureComputed(() =>
+                data().print_seconds
+                    ? _.sprintf(gettext("Printing for %(duration)s"), {duration: texts.duration(data().print_seconds)})
+                    : ""
+            );
+            item.moveUpLabel = ko.pureComputed(() => _.sprintf(gettext("Move “%(name)s” up"), {name: data().name}));
+            item.moveDownLabel = ko.pureComputed(() => _.sprintf(gettext("Move “%(name)s” down"), {name: data().name}));
+            item.printLabel = ko.pureComputed(() => _.sprintf(gettext("Print “%(name)s” now"), {name: data().name}));
+            item.removeLabel = ko.pureComputed(() =>
+                _.sprintf(gettext("Remove “%(name)s” from the queue"), {name: data().name})
+            );
+            item.isFirst = ko.pureComputed(() => self.waiting()[0] === item);
+            item.isLast = ko.pureComputed(() => self.waiting()[self.waiting().length - 1] === item);
+        }
+
+        //~~ Into the queue and onto the printer
+
+        self.add = (sculpture) =>
+            OctoPrint.plugins.facesculpt
+                .enqueue(sculpture.id)
+                .done((item) => {
+                    self._put(item);
+                    shared.announce(_.sprintf(gettext("“%(name)s” is in the queue."), {name: item.name}));
+                })
+                .fail(shared.complain(gettext("This could not be queued")));
+
+        self.printSculpture = (sculpture) => {
+            // What waits in the queue already is printed from there rather than queued twice.
+            const waiting = self.waiting().find((item) => item.data().sculpture === sculpture.id);
+            if (waiting) return self.print(waiting);
+            self._askForClearBed(sculpture.name(), () =>
+                OctoPrint.plugins.facesculpt
+                    .enqueue(sculpture.id)
+                    .done((item) => {
+                        self._put(item);
+                        self._start(item.id);
+                    })
+                    .fail(shared.complain(gettext("This could not be printed")))
+            );
+        };
+
+        self.print = (item) => self._askForClearBed(item.name(), () => self._start(item.id));
+
+        self._askForClearBed = (name, action) =>
+            shared.confirm(
+                _.sprintf(gettext("Print “%(name)s” now?"), {name: name}),
+                gettext(
+                    "Please look at the printer: the bed must be empty and clean, and there must be enough filament. The printer heats up and moves as soon as you go on."
+                ),
+                gettext("The bed is clear, print"),
+                action
+            );
+
+        self._start = (id) =>
+            OctoPrint.plugins.facesculpt
+                .print(id)
+                .done((item) => {
+                    self._put(item);
+                    shared.announce(_.sprintf(gettext("“%(name)s” is being printed."), {name: item.name}));
+                })
+                .fail(shared.complain(gettext("The print could not be started")));
+
+        //~~ Order
+
+        self.moveUp = (item, event) => self._move(item, -1, event);
+        self.moveDown = (item, event) => self._move(item, 1, event);
+
+        self._move = (item, step, event) => {
+            const neighbour = self.waiting()[self.waiting().indexOf(item) + step];
+            if (!neighbour) return;
+            const button = event && event.currentTarget;
+            OctoPrint.plugins.facesculpt
+                .move(item.id, neighbour.data().position)
+                .done(() => self.refresh())
+                .done(() => {
+                    // Moving the row in the page takes the keyboard away from the button that did it.
+                    if (button && !button.disabled) button.focus();
+                    shared.announce(
+                        _.sprintf(gettext("“%(name)s” is now number %(position)d."), {
+                            name: item.name(),
+                            position: self.waiting().indexOf(item) + 1
+                        })
+                    );
+                })
+                .fail(shared.complain(gettext("The order could not be changed")));
+        };
+
+        self.remove = (item) =>
+            shared.confirm(
+                gettext("Remove this from the queue?"),
+                _.sprintf(gettext("“%(name)s” will not be printed. The sculpture stays."), {name: item.name()}),
+                gettext("Remove"),
+                () => self._drop(item)
+            );
+
+        self.forget = (item) => self._drop(item);
+
+        self._drop = (item) =>
+            OctoPrint.plugins.facesculpt
+                .unqueue(item.id)
+                .done(() => list.remove(item.id))
+                .fail(shared.complain(gettext("This could not be removed")));
+
+        //~~ Following the server
+
+        self._put = (item) => {
+            if (item.deleted) return list.remove(item.id);
+            const before = list.find(item.id);
+            const was = before && before.state();
+            list.put(item);
+            if (was === "printing" && item.state !== was)
+                shared.announce(item.name + ": " + texts.queueState(item.state));
+        };
+
+        self.refresh = () => {
+            if (!shared.mayView()) return list.replace([]);
+            return OctoPrint.plugins.facesculpt.queue().done(list.replace);
+        };
+
+        shared.follow(self, {
+            queue: (data) => (Array.isArray(data) ? list.replace(data) : self._put(data))
+        });
+    }
+
+    OCTOPRINT_VIEWMODELS.push({
+        construct: FacesculptQueueViewModel,
+        dependencies: ["facesculptViewModel"],
+        elements: ["#facesculpt_running", "#facesculpt_queue"]
+    });
+});

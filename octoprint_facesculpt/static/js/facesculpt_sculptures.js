@@ -1,0 +1,216 @@
+/* Sculptures: their making, pictures to compare, the view that can be turned, files, and the way into the queue. */
+$(function () {
+    const VIEWS = ["photo", "front", "three_quarter", "profile"];
+
+    function FacesculptSculpturesViewModel(parameters) {
+        const self = this;
+        const shared = (self.shared = parameters[0]);
+        const texts = (self.texts = shared.texts);
+        self.photos = parameters[1];
+        self.queue = parameters[2];
+
+        self.loaded = ko.observable(false);
+        // One view for all cards, so that like is compared with like.
+        self.view = ko.observable("three_quarter");
+        self.viewed = ko.observable();
+        self.viewerUrl = ko.observable("");
+
+        const viewNames = {
+            photo: gettext("Photo"),
+            front: gettext("Front"),
+            three_quarter: gettext("Three-quarter"),
+            profile: gettext("Profile")
+        };
+
+        const list = shared.keyedList((data) => new Sculpture(data), shared.newestFirst);
+        self.sculptures = list.entries;
+
+        self.firstRun = ko.pureComputed(
+            () =>
+                shared.mayView() &&
+                self.loaded() &&
+                self.photos.loaded() &&
+                !self.sculptures().length &&
+                !self.photos.photos().length
+        );
+
+        function Sculpture(data) {
+            const sculpture = this;
+            const files = ko.pureComputed(() => data().files || {});
+            sculpture.data = data;
+            sculpture.name = ko.pureComputed(() => data().name);
+            sculpture.state = ko.pureComputed(() => data().state);
+            sculpture.stateText = ko.pureComputed(() => texts.sculptureState(data().state));
+            sculpture.inTheMaking = ko.pureComputed(() => ["waiting", "working"].includes(data().state));
+            sculpture.mayRetry = ko.pureComputed(() => ["failed", "cancelled"].includes(data().state));
+            sculpture.printable = ko.pureComputed(() => data().state === "ready" && !!files().gcode);
+            sculpture.error = ko.pureComputed(() => data().error && texts.ofError(data().error));
+            sculpture.viewer = ko.pureComputed(() => files().viewer);
+            sculpture.notes = ko.pureComputed(() =>
+                (data().notes || [])
+                    .filter((note) => note.severity !== "info")
+                    .map((note) => ({severity: note.severity, text: texts.ofNote(note)}))
+            );
+            sculpture.description = ko.pureComputed(() => {
+                const settings = data().settings || {};
+                const style = settings.style === "head" ? gettext("Head") : gettext("Bust");
+                return _.sprintf(gettext("%(style)s, %(height)s mm"), {
+                    style: style,
+                    height: texts.number(settings.height_mm || 0)
+                });
+            });
+
+            sculpture.views = ko.pureComputed(() => {
+                const photo = self.photos.photos().find((candidate) => candidate.id === data().photo);
+                const urls = _.extend({photo: photo && photo.image()}, files());
+                return VIEWS.filter((view) => urls[view]).map((view) => ({
+                    view: view,
+                    name: viewNames[view],
+                    url: urls[view],
+                    alt: _.sprintf(gettext("%(name)s: %(view)s"), {name: data().name, view: viewNames[view]})
+                }));
+            });
+            sculpture.picture = ko.pureComputed(() => {
+                const views = sculpture.views();
+                return views.find((entry) => entry.view === self.view()) || views[0];
+            });
+
+            sculpture.stages = ko.pureComputed(() =>
+                (data().stages || []).map((stage) => ({
+                    name: texts.stage(stage.stage),
+                    state: stage.state,
+                    stateText: texts.stageState(stage.state),
+                    percent: texts.percent(stage.progress),
+                    detail: stage.state === "done" && stage.seconds ? texts.duration(stage.seconds) : ""
+                }))
+            );
+
+            sculpture.estimates = ko.pureComputed(() => {
+                const estimates = data().estimates;
+                if (!estimates) return [];
+                const rows = [];
+                const add = (name, value) => rows.push({name: name, value: value});
+                if (estimates.seconds) add(gettext("Print time"), texts.duration(estimates.seconds));
+                if (estimates.filament_mm)
+                    add(
+                        gettext("Filament"),
+                        _.sprintf(gettext("%(length)s m"), {length: texts.number(estimates.filament_mm / 1000, 1)}) +
+                            (estimates.filament_g
+                                ? _.sprintf(gettext(" (%(weight)s g)"), {weight: texts.number(estimates.filament_g)})
+                                : "")
+                    );
+                if (estimates.layers) add(gettext("Layers"), texts.number(estimates.layers));
+                if (estimates.height_mm)
+                    add(
+                        gettext("Height"),
+                        _.sprintf(gettext("%(height)s mm"), {height: texts.number(estimates.height_mm, 1)})
+                    );
+                return rows;
+            });
+
+            sculpture.downloads = ko.pureComputed(() =>
+                [
+                    ["stl", "STL"],
+                    ["3mf", "3MF"],
+                    ["glb", "GLB"],
+                    ["gcode", "G-code"]
+                ]
+                    .filter(([key]) => files()[key])
+                    .map(([key, label]) => ({
+                        label: label,
+                        url: files()[key],
+                        title: _.sprintf(gettext("Download “%(name)s” as %(format)s"), {
+                            name: data().name,
+                            format: label
+                        })
+                    }))
+            );
+        }
+
+        self.show = (entry) => self.view(entry.view);
+
+        //~~ The view that can be turned; loaded when asked for and dropped when closed, so that it costs nothing otherwise.
+
+        self.openViewer = (sculpture) => {
+            self.viewed(sculpture);
+            self.viewerUrl(sculpture.viewer());
+            $("#facesculpt_viewer").modal("show");
+        };
+
+        self.onStartup = () => {
+            $("#facesculpt_viewer").on("hidden", () => self.viewerUrl(""));
+        };
+
+        //~~ Actions
+
+        self.cancel = (sculpture) =>
+            OctoPrint.plugins.facesculpt
+                .cancelSculpture(sculpture.id)
+                .done(self._put)
+                .fail(shared.complain(gettext("This could not be cancelled")));
+
+        self.retry = (sculpture) =>
+            OctoPrint.plugins.facesculpt
+                .retrySculpture(sculpture.id)
+                .done(self._put)
+                .fail(shared.complain(gettext("This could not be started again")));
+
+        self.remove = (sculpture) =>
+            shared.confirm(
+                gettext("Delete this sculpture?"),
+                _.sprintf(gettext("“%(name)s” and its files will be deleted. The photo stays."), {
+                    name: sculpture.name()
+                }),
+                gettext("Delete sculpture"),
+                () =>
+                    OctoPrint.plugins.facesculpt
+                        .deleteSculpture(sculpture.id)
+                        .done(() => list.remove(sculpture.id))
+                        .fail(shared.complain(gettext("The sculpture could not be deleted")))
+            );
+
+        self.enqueue = (sculpture) => self.queue.add(sculpture);
+        self.printNow = (sculpture) => self.queue.printSculpture(sculpture);
+
+        //~~ Following the server
+
+        self._put = (sculpture) => {
+            if (sculpture.deleted) return list.remove(sculpture.id);
+            const before = list.find(sculpture.id);
+            const was = before && before.state();
+            list.put(sculpture);
+            if (before && was !== sculpture.state && ["ready", "failed"].includes(sculpture.state))
+                shared.announce(
+                    _.sprintf(
+                        sculpture.state === "ready"
+                            ? gettext("“%(name)s” is finished.")
+                            : gettext("“%(name)s” could not be made."),
+                        {name: sculpture.name}
+                    )
+                );
+        };
+        self.follow = self._put;
+
+        /** Brings a card into view and gives it the keyboard. */
+        self.focus = (id) => {
+            const card = document.getElementById("facesculpt_sculpture_" + id);
+            if (card) card.focus();
+        };
+
+        self.refresh = () => {
+            if (!shared.mayView()) return list.replace([]);
+            return OctoPrint.plugins.facesculpt.sculptures().done((sculptures) => {
+                list.replace(sculptures);
+                self.loaded(true);
+            });
+        };
+
+        shared.follow(self, {sculpture: self._put});
+    }
+
+    OCTOPRINT_VIEWMODELS.push({
+        construct: FacesculptSculpturesViewModel,
+        dependencies: ["facesculptViewModel", "facesculptPhotosViewModel", "facesculptQueueViewModel"],
+        elements: ["#facesculpt_intro", "#facesculpt_sculptures", "#facesculpt_viewer"]
+    });
+});

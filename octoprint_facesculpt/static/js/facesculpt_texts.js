@@ -1,0 +1,161 @@
+/*
+ * What the server's codes mean in the reader's language. The server's own English sentence is the fallback, so that a code
+ * that is not listed here is still explained.
+ */
+$(function () {
+    function FacesculptTextsViewModel() {
+        const self = this;
+
+        const notes = {
+            occluded: gettext("Part of the face may be covered."),
+            several_faces: gettext("There are several faces in this photo; one of them was chosen."),
+            cropped: gettext("The photo cuts off part of the face."),
+            low_resolution: gettext("The face is small in the photo. A larger picture would give finer details."),
+            profile_view: gettext("The face is seen from the side. The far half has to be guessed."),
+            turned: gettext("The face is turned. One side is seen better than the other."),
+            dark: gettext("The face is very dark."),
+            overexposed: gettext("Parts of the face are so bright that nothing can be seen in them."),
+            low_contrast: gettext("The face has little contrast."),
+            blurred: gettext("The face is a little blurred.")
+        };
+
+        const errors = {
+            unreadable_image: [
+                gettext("The picture is damaged and cannot be read."),
+                gettext("Open it in a picture editor and save it again.")
+            ],
+            unsupported_format: [
+                gettext("This is not a picture, or of a kind that is not supported."),
+                gettext("Use a JPEG, PNG, HEIC, WebP or TIFF file.")
+            ],
+            image_too_large: [
+                gettext("The picture is too large."),
+                gettext("Save a smaller copy of the picture and use that.")
+            ],
+            no_face: [
+                gettext("No face was found in this photo."),
+                gettext("Use a photo in which the face is well lit and not covered.")
+            ],
+            several_faces: [
+                gettext("There are several faces in this photo."),
+                gettext("Choose the face that is meant.")
+            ],
+            face_too_small: [
+                gettext("The face is too small in this photo."),
+                gettext("Use a larger scan or a closer photo.")
+            ],
+            no_surface: [
+                gettext("The shape of the head could not be found in this photo."),
+                gettext("Try another photo.")
+            ],
+            asset_missing: [
+                gettext("A model file is missing."),
+                gettext("Fetch the model files with the button at the top of this page.")
+            ],
+            asset_unreachable: [
+                gettext("The model files could not be fetched."),
+                gettext("Check the connection to the internet and try again.")
+            ],
+            asset_corrupt: [
+                gettext("The fetched model file is damaged."),
+                gettext("Please try again.")
+            ],
+            weights_invalid: [
+                gettext("The weights of the network cannot be read."),
+                gettext("Install the plugin again.")
+            ],
+            cancelled: [gettext("This was cancelled."), ""]
+        };
+
+        const stages = {
+            reconstruct: gettext("Shaping the face"),
+            sculpt: gettext("Making the sculpture"),
+            slice: gettext("Preparing the print")
+        };
+
+        const stageStates = {
+            waiting: gettext("waiting"),
+            running: gettext("in progress"),
+            done: gettext("done"),
+            failed: gettext("stopped"),
+            cancelled: gettext("cancelled")
+        };
+
+        const sculptureStates = {
+            waiting: gettext("Waiting"),
+            working: gettext("In the making"),
+            ready: gettext("Finished"),
+            failed: gettext("Stopped"),
+            cancelled: gettext("Cancelled")
+        };
+
+        const queueStates = {
+            queued: gettext("Waiting"),
+            printing: gettext("Printing"),
+            paused: gettext("Paused"),
+            done: gettext("Printed"),
+            failed: gettext("Print failed"),
+            cancelled: gettext("Print cancelled")
+        };
+
+        const photoStates = {
+            checking: gettext("Looking for the face …"),
+            ready: gettext("Ready"),
+            failed: gettext("Cannot be used")
+        };
+
+        self.stage = (name) => stages[name] || name;
+        self.stageState = (state) => stageStates[state] || state;
+        self.sculptureState = (state) => sculptureStates[state] || state;
+        self.queueState = (state) => queueStates[state] || state;
+        self.photoState = (state) => photoStates[state] || state;
+        self.ofNote = (note) => notes[note.code] || note.message || note.code;
+
+        /** {code, message, hint} of the server in the reader's language. */
+        self.ofError = (error) => {
+            const known = errors[error.code];
+            return {
+                message: known ? known[0] : error.message || gettext("Something went wrong."),
+                hint: known ? known[1] : error.hint || ""
+            };
+        };
+
+        /** A failed request as {message, hint}. */
+        self.ofRequest = (request) => {
+            const answer = (request && request.responseJSON) || {};
+            const error = _.isObject(answer.error) ? answer.error : answer;
+            if (error.code || error.message) return self.ofError(error);
+            if (_.isString(answer.error)) return {message: answer.error, hint: ""};
+            if (request && request.status === 403)
+                return {message: gettext("You do not have the permission to do this."), hint: ""};
+            return {
+                message: gettext("OctoPrint does not answer."),
+                hint: gettext("Check the connection and try again.")
+            };
+        };
+
+        const language = (window.LOCALE || "en").replace("_", "-");
+        self.number = (value, digits) =>
+            Number(value).toLocaleString(language, {
+                minimumFractionDigits: digits || 0,
+                maximumFractionDigits: digits || 0
+            });
+
+        self.percent = (fraction) => Math.round(100 * Math.min(1, Math.max(0, fraction || 0)));
+
+        /** Seconds as people say them: "9 h 20 min", "45 s". */
+        self.duration = (seconds) => {
+            if (!_.isFinite(seconds) || seconds === null) return "–";
+            const minutes = Math.round(seconds / 60);
+            if (minutes < 1) return _.sprintf(gettext("%(seconds)d s"), {seconds: Math.round(seconds)});
+            const values = {hours: Math.floor(minutes / 60), minutes: minutes % 60};
+            if (minutes < 60) return _.sprintf(gettext("%(minutes)d min"), values);
+            return _.sprintf(gettext("%(hours)d h %(minutes)d min"), values);
+        };
+
+        self.megabytes = (bytes) =>
+            _.sprintf(gettext("%(size)s MB"), {size: self.number(bytes / (1024 * 1024), bytes < 10485760 ? 1 : 0)});
+    }
+
+    OCTOPRINT_VIEWMODELS.push({construct: FacesculptTextsViewModel, dependencies: [], elements: []});
+});
