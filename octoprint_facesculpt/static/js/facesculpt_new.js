@@ -63,7 +63,7 @@ $(function () {
                     slicing: profile ? {engine: profile.engine, profile: profile.name, overrides: {}} : {}
                 })
                 .done((sculpture) => {
-                    self.sculptures.follow(sculpture);
+                    self.sculptures.put(sculpture);
                     self.photos.selected(undefined);
                     shared.announce(_.sprintf(gettext("“%(name)s” is in the making."), {name: sculpture.name}));
                     self.sculptures.focus(sculpture.id);

@@ -101,7 +101,7 @@ $(function () {
             const button = event && event.currentTarget;
             OctoPrint.plugins.facesculpt
                 .move(item.id, neighbour.data().position)
-                .done(() => self.refresh())
+                .then(() => self.refresh())
                 .done(() => {
                     // Moving the row in the page takes the keyboard away from the button that did it.
                     if (button && !button.disabled) button.focus();

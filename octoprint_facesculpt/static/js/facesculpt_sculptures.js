@@ -1,6 +1,13 @@
 /* Sculptures: their making, pictures to compare, the view that can be turned, files, and the way into the queue. */
 $(function () {
     const VIEWS = ["photo", "front", "three_quarter", "profile"];
+    const STAGE_ICONS = {
+        waiting: "far fa-circle",
+        running: "fas fa-spinner fa-pulse",
+        done: "fas fa-check",
+        failed: "fas fa-times",
+        cancelled: "fas fa-ban"
+    };
 
     function FacesculptSculpturesViewModel(parameters) {
         const self = this;
@@ -79,6 +86,7 @@ $(function () {
                 (data().stages || []).map((stage) => ({
                     name: texts.stage(stage.stage),
                     state: stage.state,
+                    icon: STAGE_ICONS[stage.state] || "far fa-circle",
                     stateText: texts.stageState(stage.state),
                     percent: texts.percent(stage.progress),
                     detail: stage.state === "done" && stage.seconds ? texts.duration(stage.seconds) : ""
@@ -103,7 +111,7 @@ $(function () {
                 if (estimates.height_mm)
                     add(
                         gettext("Height"),
-                        _.sprintf(gettext("%(height)s mm"), {height: texts.number(estimates.height_mm, 1)})
+                        _.sprintf(gettext("%(height)s mm"), {height: texts.number(estimates.height_mm, Number.isInteger(estimates.height_mm) ? 0 : 1)})
                     );
                 return rows;
             });
@@ -146,13 +154,13 @@ $(function () {
         self.cancel = (sculpture) =>
             OctoPrint.plugins.facesculpt
                 .cancelSculpture(sculpture.id)
-                .done(self._put)
+                .done(self.put)
                 .fail(shared.complain(gettext("This could not be cancelled")));
 
         self.retry = (sculpture) =>
             OctoPrint.plugins.facesculpt
                 .retrySculpture(sculpture.id)
-                .done(self._put)
+                .done(self.put)
                 .fail(shared.complain(gettext("This could not be started again")));
 
         self.remove = (sculpture) =>
@@ -174,7 +182,7 @@ $(function () {
 
         //~~ Following the server
 
-        self._put = (sculpture) => {
+        self.put = (sculpture) => {
             if (sculpture.deleted) return list.remove(sculpture.id);
             const before = list.find(sculpture.id);
             const was = before && before.state();
@@ -189,7 +197,6 @@ $(function () {
                     )
                 );
         };
-        self.follow = self._put;
 
         /** Brings a card into view and gives it the keyboard. */
         self.focus = (id) => {
@@ -205,7 +212,7 @@ $(function () {
             });
         };
 
-        shared.follow(self, {sculpture: self._put});
+        shared.follow(self, {sculpture: self.put});
     }
 
     OCTOPRINT_VIEWMODELS.push({

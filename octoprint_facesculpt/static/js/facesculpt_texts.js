@@ -85,7 +85,7 @@ $(function () {
             waiting: gettext("Waiting"),
             working: gettext("In the making"),
             ready: gettext("Finished"),
-            failed: gettext("Stopped"),
+            failed: gettext("Could not be made"),
             cancelled: gettext("Cancelled")
         };
 
@@ -147,7 +147,7 @@ $(function () {
         self.duration = (seconds) => {
             if (!_.isFinite(seconds) || seconds === null) return "–";
             const minutes = Math.round(seconds / 60);
-            if (minutes < 1) return _.sprintf(gettext("%(seconds)d s"), {seconds: Math.round(seconds)});
+            if (seconds < 90) return _.sprintf(gettext("%(seconds)d s"), {seconds: Math.round(seconds)});
             const values = {hours: Math.floor(minutes / 60), minutes: minutes % 60};
             if (minutes < 60) return _.sprintf(gettext("%(minutes)d min"), values);
             return _.sprintf(gettext("%(hours)d h %(minutes)d min"), values);
