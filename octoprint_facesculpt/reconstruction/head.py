@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,20 @@ class Head:
         """Project (N, 3) head-frame points to (N, 2) pixels of the upright image."""
         homogeneous = np.c_[points, np.ones(len(points))] @ self.projection.T
         return homogeneous[:, :2] / homogeneous[:, 2:]
+
+    def save(self, path: Path) -> None:
+        """Write the head to an ``.npz`` file, for the next stage."""
+        with path.open("wb") as file:
+            np.savez(
+                file,
+                vertices=self.vertices,
+                triangles=self.triangles,
+                landmarks=self.landmarks,
+                projection=self.projection,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Head:
+        """Read what :meth:`save` wrote; :class:`ValueError` or :class:`OSError` when it is damaged."""
+        with np.load(path, allow_pickle=False) as data:
+            return cls(data["vertices"], data["triangles"], data["landmarks"], data["projection"], model={})

@@ -101,6 +101,7 @@ class GuidedVolumeNet(nn.Module):
 
     def __init__(self, inputs: int, widths: tuple[int, ...] = (64, 144, 192, 192, 192)) -> None:
         super().__init__()
+        self.widths = widths
         width = widths[0]
         self.picture = nn.Conv2d(inputs, width, 5, stride=2, padding=2)
         self.guess = nn.Conv2d(GRID, width, 1)

@@ -20,9 +20,7 @@ def export_mesh(vertices: np.ndarray, triangles: np.ndarray, path: Path, title: 
     """
     import trimesh
 
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in FORMATS:
-        raise SculptureError("format_unknown", f"'{path.suffix}' is no mesh format.", f"Use {', '.join(FORMATS)}.")
+    kind = suffix_of(path)
     mesh = trimesh.Trimesh(vertices, triangles, process=False)
     if kind == "glb":
         mesh.apply_transform([[0.001, 0, 0, 0], [0, 0, 0.001, 0], [0, -0.001, 0, 0], [0, 0, 0, 1]])
@@ -34,6 +32,15 @@ def export_mesh(vertices: np.ndarray, triangles: np.ndarray, path: Path, title: 
     else:
         data = mesh.export(file_type=kind)
     return write(path, data if isinstance(data, bytes) else data.encode())
+
+
+def suffix_of(path: Path, also: tuple[str, ...] = ()) -> str:
+    """The format a path's suffix names; :class:`SculptureError` ``format_unknown`` when it is none."""
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in (*FORMATS, *also):
+        known = ", ".join((*FORMATS, *also))
+        raise SculptureError("format_unknown", f"'{path.suffix}' is no known format.", f"Use {known}.")
+    return kind
 
 
 def write(path: Path, data: bytes) -> Path:

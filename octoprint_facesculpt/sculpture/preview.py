@@ -18,10 +18,12 @@ BACKDROP = np.array([0.955, 0.95, 0.945])
 
 def save_previews(vertices: np.ndarray, triangles: np.ndarray, folder: Path, size: int = 640) -> list[Path]:
     """Write ``front.png``, ``three_quarter.png`` and ``profile.png`` of a mesh in print frame (z up, face towards -y)."""
-    saved = []
-    for name, turn in VIEWS.items():
-        saved.append(write(folder / f"{name}.png", _png(clay(vertices, triangles, turn, size))))
-    return saved
+    return [save_view(vertices, triangles, folder / f"{name}.png", turn, size) for name, turn in VIEWS.items()]
+
+
+def save_view(vertices: np.ndarray, triangles: np.ndarray, path: Path, turn_deg: float = 0.0, size: int = 640) -> Path:
+    """Write one clay picture (PNG); see :func:`clay`."""
+    return write(path, _png(clay(vertices, triangles, turn_deg, size)))
 
 
 def clay(vertices: np.ndarray, triangles: np.ndarray, turn_deg: float = 0.0, size: int = 640) -> np.ndarray:

@@ -135,7 +135,7 @@ def _bust(solid: Manifold, reach: float) -> Manifold:
     from manifold3d import CrossSection, Manifold
 
     end = -CHEST * reach
-    middle = _neck(solid, -1.2 * reach)
+    middle, _ = _section(solid, -1.2 * reach)
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     rings = [
         np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + height)]
@@ -143,9 +143,13 @@ def _bust(solid: Manifold, reach: float) -> Manifold:
     ]
     above = Manifold.cube((1000, 1000, 1000)).translate((-500, -500, end + BOWL[-1][0] - 1))
     bowl = Manifold.hull_points(np.concatenate(rings)) + above
-    plinth = Manifold.revolve(CrossSection([np.array(PLINTH, float)]), 128)
-    top = max(height for _, height in PLINTH)
-    return (solid ^ bowl) + plinth.translate((*middle, end + OVERLAP - top))
+    bust = solid ^ bowl
+    foot, half = _section(bust, end + 0.75 * OVERLAP)
+    # The stem disappears inside the chest, however slender the neck is.
+    stem = min(max(0.85 * half, 26.0), 47.0) / 47.0
+    profile = np.array([(radius * (stem if height > 17 else 1.0), height) for radius, height in PLINTH], float)
+    plinth = Manifold.revolve(CrossSection([profile]), 128)
+    return bust + plinth.translate((*foot, end + OVERLAP - profile[:, 1].max()))
 
 
 def _head(solid: Manifold, reach: float) -> Manifold:
@@ -153,14 +157,15 @@ def _head(solid: Manifold, reach: float) -> Manifold:
     return solid.trim_by_plane((0.0, 0.0, 1.0), -THROAT * reach)
 
 
-def _neck(solid: Manifold, height: float) -> tuple[float, float]:
-    """The middle of the neck in x and y at a height."""
+def _section(solid: Manifold, height: float) -> tuple[tuple[float, float], float]:
+    """The middle (x, y) and half the smaller extent of a solid's section at a height."""
     outline = solid.slice(height).to_polygons()
     if not outline:
-        return 0.0, 0.0
+        return (0.0, 0.0), 0.0
     points = max(outline, key=len)
     low, high = points.min(0), points.max(0)
-    return float((low[0] + high[0]) / 2), float((low[1] + high[1]) / 2)
+    x, y = (low + high) / 2
+    return (float(x), float(y)), float((high - low).min() / 2)
 
 
 def _largest(solid: Manifold) -> Manifold:

@@ -21,7 +21,6 @@ from pathlib import Path
 from ..progress import Progress
 from .engine import Bed, EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
 from .gcode_check import GcodeFacts, check
-from .model_check import check_fits, stl_size
 from .profiles import PROFILES, resolve
 from .vendor_bundle import format_config
 
@@ -77,6 +76,9 @@ class PrusaSlicer:
         return PROFILES
 
     def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
+        # Late: numpy has no place in the server, which imports this module for its profiles.
+        from .model_check import check_fits, stl_size
+
         info = self.detect()
         extents = stl_size(model)
         check_fits(extents, request.bed)

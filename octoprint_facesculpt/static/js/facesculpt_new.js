@@ -8,8 +8,7 @@ $(function () {
         const shared = (self.shared = parameters[0]);
         self.photos = parameters[1];
         self.sculptures = parameters[2];
-        self.settings = parameters[3];
-        self.printerProfiles = parameters[4];
+        self.printerProfiles = parameters[3];
 
         self.name = ko.observable("");
         self.height = ko.observable(160);
@@ -60,7 +59,7 @@ $(function () {
                     face: self.photos.face(),
                     name: self.name().trim(),
                     settings: {height_mm: Number(self.height()), style: self.style()},
-                    slicing: profile ? {engine: profile.engine, profile: profile.name, overrides: {}} : {}
+                    slicing: profile ? {profile: profile.key} : {}
                 })
                 .done((sculpture) => {
                     self.sculptures.put(sculpture);
@@ -78,15 +77,19 @@ $(function () {
             if (!shared.mayView()) return self.profiles([]);
             return OctoPrint.plugins.facesculpt.profiles().done((profiles) => {
                 self.profiles(profiles);
-                const chosen = self._defaults().profile;
-                self.profile(profiles.find((profile) => profile.name === chosen) || profiles[0]);
+                self._useDefaults();
             });
         };
 
-        self._defaults = () => {
-            const plugins = self.settings.settings && self.settings.settings.plugins;
-            return plugins && plugins.facesculpt ? ko.mapping.toJS(plugins.facesculpt) : {};
+        // The settings' height and profile, until the user chose others.
+        self._useDefaults = () => {
+            const defaults = (shared.status() || {}).defaults;
+            if (!defaults || self.visible()) return;
+            self.height(defaults.height_mm);
+            self.profile(self.profiles().find((profile) => profile.key === defaults.profile) || self.profiles()[0]);
         };
+        shared.status.subscribe(() => self._useDefaults());
+        self.profileHelp = ko.pureComputed(() => (self.profile() ? shared.texts.profileHelp(self.profile()) : ""));
 
         shared.follow(self, {});
     }
@@ -97,7 +100,6 @@ $(function () {
             "facesculptViewModel",
             "facesculptPhotosViewModel",
             "facesculptSculpturesViewModel",
-            "settingsViewModel",
             "printerProfilesViewModel"
         ],
         elements: ["#facesculpt_new"]

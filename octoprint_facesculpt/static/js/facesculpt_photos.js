@@ -153,10 +153,10 @@ $(function () {
             shared.confirm(
                 gettext("Delete this photo?"),
                 _.sprintf(
-                    gettext("The photo “%(name)s” will be deleted from this OctoPrint. Finished sculptures stay."),
+                    gettext("The photo “%(name)s” will be deleted, and with it all sculptures that were made from it."),
                     {name: photo.name()}
                 ),
-                gettext("Delete photo"),
+                gettext("Delete photo and sculptures"),
                 () =>
                     OctoPrint.plugins.facesculpt
                         .deletePhoto(photo.id)
@@ -173,7 +173,6 @@ $(function () {
         //~~ Following the server
 
         self._put = (photo) => {
-            if (photo.deleted) return self._remove(photo.id);
             const before = list.find(photo.id);
             const wasChecking = !before || before.state() === "checking";
             list.put(photo);
@@ -195,7 +194,7 @@ $(function () {
             });
         };
 
-        shared.follow(self, {photo: self._put});
+        shared.follow(self, {photo: self._put, photos: () => self.refresh()});
     }
 
     OCTOPRINT_VIEWMODELS.push({

@@ -4,10 +4,12 @@ $(function () {
         const self = this;
         const shared = (self.shared = parameters[0]);
         const texts = (self.texts = shared.texts);
+        const printer = shared.printerState;
 
+        // The server sends the whole queue in its order: what prints, what waits, what ended lately.
         const list = shared.keyedList(
             (data) => new Item(data),
-            (a, b) => (a.position || 0) - (b.position || 0) || (a.added < b.added ? -1 : 1)
+            (a, b) => a.place - b.place
         );
         const inState = (...states) => ko.pureComputed(() => list.entries().filter((item) => states.includes(item.state())));
         self.running = inState("printing", "paused");
@@ -21,16 +23,17 @@ $(function () {
             item.state = ko.pureComputed(() => data().state);
             item.stateText = ko.pureComputed(() => texts.queueState(data().state));
             item.thumbnail = ko.pureComputed(() => data().thumbnail);
-            item.percent = ko.pureComputed(() => texts.percent(data().progress));
+            // OctoPrint tells every second how far it is; our server tells only what changed.
+            item.percent = ko.pureComputed(() => texts.percent((printer.progress() || 0) / 100));
             item.timeLeft = ko.pureComputed(() => {
-                const left = data().print_seconds_left;
+                const left = printer.printTimeLeft();
                 return _.isFinite(left) && left !== null
                     ? _.sprintf(gettext("About %(duration)s left"), {duration: texts.duration(left)})
                     : "";
             });
             item.elapsed = ko.pureComputed(() =>
-                data().print_seconds
-                    ? _.sprintf(gettext("Printing for %(duration)s"), {duration: texts.duration(data().print_seconds)})
+                printer.printTime()
+                    ? _.sprintf(gettext("Printing for %(duration)s"), {duration: texts.duration(printer.printTime())})
                     : ""
             );
             item.moveUpLabel = ko.pureComputed(() => _.sprintf(gettext("Move “%(name)s” up"), {name: data().name}));
@@ -48,10 +51,7 @@ $(function () {
         self.add = (sculpture) =>
             OctoPrint.plugins.facesculpt
                 .enqueue(sculpture.id)
-                .done((item) => {
-                    self._put(item);
-                    shared.announce(_.sprintf(gettext("“%(name)s” is in the queue."), {name: item.name}));
-                })
+                .done(() => shared.announce(_.sprintf(gettext("“%(name)s” is in the queue."), {name: sculpture.name()})))
                 .fail(shared.complain(gettext("This could not be queued")));
 
         self.printSculpture = (sculpture) => {
@@ -59,17 +59,14 @@ $(function () {
             const waiting = self.waiting().find((item) => item.data().sculpture === sculpture.id);
             if (waiting) return self.print(waiting);
             self._askForClearBed(sculpture.name(), () =>
-                OctoPrint.plugins.facesculpt
-                    .enqueue(sculpture.id)
-                    .done((item) => {
-                        self._put(item);
-                        self._start(item.id);
-                    })
-                    .fail(shared.complain(gettext("This could not be printed")))
+                self._started(OctoPrint.plugins.facesculpt.printSculpture(sculpture.id), sculpture.name())
             );
         };
 
-        self.print = (item) => self._askForClearBed(item.name(), () => self._start(item.id));
+        self.print = (item) => 
+            self._askForClearBed(item.name(), () =>
+                self._started(OctoPrint.plugins.facesculpt.print(item.id), item.name())
+            );
 
         self._askForClearBed = (name, action) =>
             shared.confirm(
@@ -81,13 +78,9 @@ $(function () {
                 action
             );
 
-        self._start = (id) =>
-            OctoPrint.plugins.facesculpt
-                .print(id)
-                .done((item) => {
-                    self._put(item);
-                    shared.announce(_.sprintf(gettext("“%(name)s” is being printed."), {name: item.name}));
-                })
+        self._started = (request, name) =>
+            request
+                .done(() => shared.announce(_.sprintf(gettext("“%(name)s” is being printed."), {name: name})))
                 .fail(shared.complain(gettext("The print could not be started")));
 
         //~~ Order
@@ -133,23 +126,20 @@ $(function () {
 
         //~~ Following the server
 
-        self._put = (item) => {
-            if (item.deleted) return list.remove(item.id);
-            const before = list.find(item.id);
-            const was = before && before.state();
-            list.put(item);
-            if (was === "printing" && item.state !== was)
-                shared.announce(item.name + ": " + texts.queueState(item.state));
+        self._replace = (items) => {
+            const before = new Map(list.entries().map((item) => [item.id, item.state()]));
+            list.replace(items.map((item, place) => _.extend({place: place}, item)));
+            items
+                .filter((item) => before.get(item.id) === "printing" && item.state !== "printing")
+                .forEach((item) => shared.announce(item.name + ": " + texts.queueState(item.state)));
         };
 
         self.refresh = () => {
             if (!shared.mayView()) return list.replace([]);
-            return OctoPrint.plugins.facesculpt.queue().done(list.replace);
+            return OctoPrint.plugins.facesculpt.queue().done(self._replace);
         };
 
-        shared.follow(self, {
-            queue: (data) => (Array.isArray(data) ? list.replace(data) : self._put(data))
-        });
+        shared.follow(self, {queue: self._replace});
     }
 
     OCTOPRINT_VIEWMODELS.push({

@@ -89,7 +89,12 @@ $(function () {
                     icon: STAGE_ICONS[stage.state] || "far fa-circle",
                     stateText: texts.stageState(stage.state),
                     percent: texts.percent(stage.progress),
-                    detail: stage.state === "done" && stage.seconds ? texts.duration(stage.seconds) : ""
+                    detail:
+                        stage.state === "done" && stage.seconds
+                            ? texts.duration(stage.seconds)
+                            : stage.state === "waiting"
+                              ? texts.message(stage.message || "")
+                              : ""
                 }))
             );
 
@@ -154,13 +159,11 @@ $(function () {
         self.cancel = (sculpture) =>
             OctoPrint.plugins.facesculpt
                 .cancelSculpture(sculpture.id)
-                .done(self.put)
                 .fail(shared.complain(gettext("This could not be cancelled")));
 
         self.retry = (sculpture) =>
             OctoPrint.plugins.facesculpt
                 .retrySculpture(sculpture.id)
-                .done(self.put)
                 .fail(shared.complain(gettext("This could not be started again")));
 
         self.remove = (sculpture) =>
@@ -183,7 +186,6 @@ $(function () {
         //~~ Following the server
 
         self.put = (sculpture) => {
-            if (sculpture.deleted) return list.remove(sculpture.id);
             const before = list.find(sculpture.id);
             const was = before && before.state();
             list.put(sculpture);
@@ -212,7 +214,12 @@ $(function () {
             });
         };
 
-        shared.follow(self, {sculpture: self.put});
+        shared.follow(self, {
+            sculpture: self.put,
+            sculptures: () => self.refresh(),
+            // A photo takes its sculptures with it.
+            photos: () => self.refresh()
+        });
     }
 
     OCTOPRINT_VIEWMODELS.push({

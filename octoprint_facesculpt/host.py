@@ -1,0 +1,83 @@
+"""The only file that touches OctoPrint's printer and file manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from octoprint.filemanager import FileDestinations
+from octoprint.filemanager.util import DiskFileWrapper
+
+FOLDER = "facesculpt"
+
+
+class Host:
+    """OctoPrint's printer, files and printer profile, as far as this plugin needs them."""
+
+    def __init__(self, printer, file_manager, printer_profiles) -> None:
+        self._printer, self._files, self._profiles = printer, file_manager, printer_profiles
+
+    def printing(self) -> bool:
+        """Whether a print is running, paused, or being started or ended."""
+        return bool(self._printer.is_printing() or self._printer.is_paused() or self._printer.is_pausing())
+
+    def ready(self) -> bool:
+        """Whether a print could be started now."""
+        return bool(self._printer.is_ready())
+
+    def operational(self) -> bool:
+        return bool(self._printer.is_operational())
+
+    def add_gcode(self, file: Path, name: str, analysis: dict[str, Any], user: str | None = None) -> str:
+        """Copy G-code into OctoPrint's uploads; its path there."""
+        self._files.add_folder(FileDestinations.LOCAL, FOLDER, ignore_existing=True)
+        wanted = self._files.join_path(FileDestinations.LOCAL, FOLDER, f"{name}.gcode")
+        wrapper = DiskFileWrapper(f"{name}.gcode", str(file), move=False)
+        return self._files.add_file(
+            FileDestinations.LOCAL, wanted, wrapper, allow_overwrite=True, analysis=analysis, display=f"{name}.gcode",
+            user=user,
+        )  # fmt: skip
+
+    def has_gcode(self, path: str) -> bool:
+        return bool(self._files.file_exists(FileDestinations.LOCAL, path))
+
+    def remove_gcode(self, path: str) -> None:
+        """Delete G-code from the uploads, unless it is not there any more."""
+        if self.has_gcode(path):
+            self._files.remove_file(FileDestinations.LOCAL, path)
+
+    def start(self, path: str, user: str | None) -> None:
+        """Select a file of the uploads and print it, as the dashboard's own button would."""
+        self._printer.select_file(path, False, printAfterSelect=True, user=user)
+
+    def progress(self) -> dict[str, float | None]:
+        """Fraction, seconds so far and seconds left of the running print."""
+        progress = self._printer.get_current_data().get("progress") or {}
+        completion = progress.get("completion")
+        return {
+            "progress": completion / 100 if completion is not None else 0.0,
+            "print_seconds": progress.get("printTime"),
+            "print_seconds_left": progress.get("printTimeLeft"),
+        }
+
+    def bed(self) -> str:
+        """The printer profile's printable space as ``WxDxH@X,Y`` in mm."""
+        volume = self._profiles.get_current_or_default()["volume"]
+        width, depth, height = (float(volume[key]) for key in ("width", "depth", "height"))
+        left, front = (-width / 2, -depth / 2) if volume.get("origin") == "center" else (0.0, 0.0)
+        return f"{width:g}x{depth:g}x{height:g}@{left:g},{front:g}"
+
+
+def analysis_of(result: dict[str, Any]) -> dict[str, Any]:
+    """A slicing result (``SliceResult.to_json()``) as OctoPrint's G-code analysis, so that it need not analyse again."""
+    low, high = result["bounds"]
+    area = {f"{edge}{axis}": value for edge, corner in (("min", low), ("max", high)) for axis, value in zip("XYZ", corner, strict=True)}
+    size = {name: high[axis] - low[axis] for axis, name in enumerate(("width", "depth", "height"))}
+    return {
+        "printingArea": area,
+        "dimensions": size,
+        "travelArea": area,
+        "travelDimensions": size,
+        "estimatedPrintTime": result["estimated_seconds"],
+        "filament": {"tool0": {"length": result["filament_mm"], "volume": result["filament_mm"] * 2.405e-3}},
+    }

@@ -1,0 +1,210 @@
+"""The plugin: OctoPrint's mixins, each method one call into a room."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import octoprint.plugin
+from octoprint.access.permissions import Permissions
+from octoprint.events import Events
+
+from . import assets, settings
+from .api import FaceSculptApi
+from .errors import FaceSculptError
+from .host import Host, analysis_of
+from .jobs.pipeline import Pipeline, Workshop
+from .printing.queue import PrintQueue
+from .slicing.plugin import FaceSculptSlicer
+from .slicing.profiles import PROFILES
+from .slicing.prusaslicer import PrusaSlicer
+from .store import Photo, Sculpture, Store
+from .views import photo_json, queue_json, sculpture_json
+
+FOLLOWED = (Events.PRINT_PAUSED, Events.PRINT_RESUMED, Events.PRINT_DONE, Events.PRINT_FAILED)
+
+
+class FaceSculptPlugin(
+    octoprint.plugin.SettingsPlugin,
+    octoprint.plugin.TemplatePlugin,
+    octoprint.plugin.AssetPlugin,
+    octoprint.plugin.StartupPlugin,
+    octoprint.plugin.ShutdownPlugin,
+    octoprint.plugin.EventHandlerPlugin,
+    octoprint.plugin.WizardPlugin,
+    FaceSculptSlicer,
+    FaceSculptApi,
+):
+    """Wiring only; the parts are built in :meth:`initialize`."""
+
+    store: Store
+    host: Host
+    queue: PrintQueue
+    workshop: Workshop
+    pipeline: Pipeline
+
+    def initialize(self) -> None:
+        data = Path(self.get_plugin_data_folder())
+        self.store = Store(data / "facesculpt.db")
+        self.host = Host(self._printer, self._file_manager, self._printer_profile_manager)
+        self.queue = PrintQueue(self.store, self.host, self.publish)
+        self.workshop = Workshop(data, self._hold, self.publish, self._add_gcode, self._options)
+        self.pipeline = Pipeline(self.store, self.workshop, self._logger)
+        self._fetching = threading.Lock()
+        self._slicer_status: dict[str, Any] | None = None
+
+    # -- start, end, events
+
+    def on_after_startup(self) -> None:
+        self.queue.recover()
+        self.pipeline.start()
+
+    def on_shutdown(self) -> None:
+        self.pipeline.close()
+        self.store.close()
+
+    def on_event(self, event: str, payload: dict | None) -> None:
+        if event in FOLLOWED:
+            self.queue.on_event(event, payload or {})
+            self.pipeline.wake()
+
+    # -- settings, templates, assets, wizard
+
+    def get_settings_defaults(self) -> dict[str, Any]:
+        return dict(settings.DEFAULTS)
+
+    def get_settings_version(self) -> int:
+        return settings.VERSION
+
+    def get_settings_restricted_paths(self) -> dict[str, list]:
+        return settings.RESTRICTED
+
+    def on_settings_save(self, data):
+        self._configured = self._slicer_status = None
+        return octoprint.plugin.SettingsPlugin.on_settings_save(self, data)
+
+    def is_template_autoescaped(self) -> bool:
+        return True
+
+    def get_template_configs(self) -> list[dict[str, Any]]:
+        return [
+            {"type": "tab", "name": "FaceSculpt", "template": "facesculpt_tab.jinja2", "custom_bindings": True},
+            {"type": "settings", "template": "facesculpt_settings.jinja2", "custom_bindings": False},
+            {"type": "wizard", "name": "FaceSculpt", "template": "facesculpt_wizard.jinja2", "custom_bindings": True},
+        ]
+
+    def get_template_vars(self) -> dict[str, Any]:
+        return {"profiles": list(PROFILES.values())}
+
+    def get_assets(self) -> dict[str, list[str]]:
+        return {
+            "js": [
+                "js/facesculpt_texts.js",
+                "js/facesculpt.js",
+                "js/facesculpt_photos.js",
+                "js/facesculpt_queue.js",
+                "js/facesculpt_sculptures.js",
+                "js/facesculpt_new.js",
+            ],
+            "clientjs": ["clientjs/facesculpt.js"],
+            "css": ["css/facesculpt.css"],
+        }
+
+    def is_wizard_required(self) -> bool:
+        return not all(row["present"] for row in assets.status(self.workshop.data / "assets"))
+
+    def get_wizard_version(self) -> int:
+        return 1
+
+    # -- what the API asks for
+
+    def photo_bytes(self) -> int:
+        return settings.number(self._settings, "photo_megabytes") << 20
+
+    def default_height(self) -> int:
+        return settings.number(self._settings, "height_mm")
+
+    def default_profile(self) -> str:
+        profile = self._settings.get(["profile"])
+        return profile if profile in PROFILES else settings.DEFAULTS["profile"]
+
+    def status(self) -> dict[str, Any]:
+        """What the dashboard must know before anything is tried."""
+        if self._slicer_status is None:
+            try:
+                found = PrusaSlicer(self._settings.get(["slicer_path"])).detect()
+                self._slicer_status = {"found": True, "version": found.version, "message": ""}
+            except FaceSculptError as error:
+                self._slicer_status = {"found": False, "version": None, "message": f"{error.message} {error.hint}"}
+        return {
+            "version": self._plugin_version,
+            "assets": assets.status(self.workshop.data / "assets"),
+            "slicer": self._slicer_status,
+            "printer": {
+                "operational": self.host.operational(),
+                "ready": self.host.ready(),
+                "printing": self.host.printing(),
+            },
+            "limits": {"photo_bytes": self.photo_bytes()},
+            "defaults": {"height_mm": self.default_height(), "profile": self.default_profile()},
+            "jobs_wait_for_print": not self._settings.get_boolean(["jobs_while_printing"]),
+        }
+
+    def fetch_assets(self) -> None:
+        """Fetch missing model files in the background; one fetch at a time."""
+
+        def work() -> None:
+            with self._fetching:
+                told = {"error": None, "fraction": 0.0, "done": False}
+                try:
+                    assets.fetch(
+                        folder=self.workshop.data / "assets",
+                        progress=lambda fraction, _="": self.publish("assets", {**told, "fraction": fraction}),
+                    )
+                    self.publish("assets", {**told, "fraction": 1.0, "done": True})
+                except FaceSculptError as error:
+                    answer = {"code": error.code, "message": error.message, "hint": error.hint}
+                    self.publish("assets", {**told, "error": answer, "done": True})
+
+        threading.Thread(target=work, name="facesculpt-assets", daemon=True).start()
+
+    def publish(self, kind: str, what: Any) -> None:
+        """Tell the dashboards of those who may see portraits."""
+        if isinstance(what, Photo):
+            what = photo_json(what)
+        elif isinstance(what, Sculpture):
+            what = sculpture_json(what, self.workshop.folder(what))
+        elif kind == "queue":
+            what = queue_json(self.host)
+        self._plugin_manager.send_plugin_message(
+            self._identifier, {"type": kind, "data": what}, permissions=[Permissions.PLUGIN_FACESCULPT_VIEW]
+        )
+
+    # -- what the rooms ask for
+
+    def _hold(self) -> bool:
+        return self.host.printing() and not self._settings.get_boolean(["jobs_while_printing"])
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "threads": settings.number(self._settings, "threads"),
+            "time_limit_seconds": 60.0 * settings.number(self._settings, "time_limit_minutes"),
+            "slicer_path": self._settings.get(["slicer_path"]),
+            "bed": self.host.bed(),
+        }
+
+    def _add_gcode(self, sculpture: Sculpture, file: Path, result: dict[str, Any]) -> str:
+        # The identifier keeps two sculptures of one name apart.
+        stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in sculpture.name)[:40]
+        return self.host.add_gcode(file, f"{stem}_{sculpture.id[:6]}", analysis_of(result))
+
+
+def body_size(_current: list, *_args: Any, **_kwargs: Any) -> list[tuple[str, str, int]]:
+    """OctoPrint cuts requests at 100 kB unless it is told better; the exact limit is the settings'."""
+    return [("POST", r"/photos", (settings.RANGES["photo_megabytes"][1] + 1) << 20)]
+
+
+def backup_excludes(_excludes: list, *_args: Any, **_kwargs: Any) -> list[str]:
+    """Portraits do not travel in backups, nor do files that can be fetched or made again."""
+    return ["photos", "sculptures", "assets"]

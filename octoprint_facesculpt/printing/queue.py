@@ -1,0 +1,103 @@
+"""The queue's state machine: what OctoPrint's events mean for the item that is being printed.
+
+Nothing here starts a print by itself: after an outage, a failure or a cancel only the user does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..errors import FaceSculptError
+from ..store import QueueItem, Sculpture, Store, now
+
+ACTIVE = ("printing", "paused")
+
+
+class QueueError(FaceSculptError):
+    """Codes: ``not_ready``, ``not_sliced``, ``bed_not_clear``, ``busy``, ``file_missing``."""
+
+
+class Printer(Protocol):
+    """What the queue needs of the host."""
+
+    def ready(self) -> bool: ...
+    def printing(self) -> bool: ...
+    def has_gcode(self, path: str) -> bool: ...
+    def start(self, path: str, user: str | None) -> None: ...
+
+
+class PrintQueue:
+    """The queue over a store; ``publish(type, object)`` tells the dashboards."""
+
+    def __init__(self, store: Store, printer: Printer, publish: Callable[[str, Any], None]) -> None:
+        self._store, self._printer, self._publish = store, printer, publish
+
+    def recover(self) -> None:
+        """At a server's start: what was printing then was interrupted."""
+        QueueItem.update(state="failed", ended=now(), reason="interrupted").where(QueueItem.state.in_(ACTIVE)).execute()
+
+    def add(self, sculpture: Sculpture) -> QueueItem:
+        """Queue a sculpture; :class:`QueueError` ``not_sliced``."""
+        if sculpture.state != "ready" or not sculpture.gcode_path:
+            raise QueueError("not_sliced", "This sculpture has no G-code yet.", "Wait until it is sliced.")
+        item = self._store.enqueue(sculpture)
+        self._publish("queue", None)
+        return item
+
+    def start(self, item: QueueItem, bed_clear: bool, user: str | None) -> None:
+        """Print an item now; :class:`QueueError` when the printer cannot, or nobody confirmed that the bed is clear."""
+        if item.state != "queued":
+            raise QueueError("busy", "This item is not waiting any more.", "Queue the sculpture again.")
+        if not bed_clear:
+            raise QueueError("bed_not_clear", "Nobody confirmed that the bed is clear.", "Look, then confirm.")
+        if self._printer.printing():
+            raise QueueError("busy", "The printer is printing.", "Wait until it is finished.")
+        if not self._printer.ready():
+            raise QueueError("not_ready", "The printer is not connected or not ready.", "Connect the printer first.")
+        path = item.sculpture.gcode_path
+        if not path or not self._printer.has_gcode(path):
+            raise QueueError("file_missing", "The G-code file was deleted.", "Slice the sculpture again.")
+        item.state, item.started = "printing", now()
+        item.save()
+        self._store.renumber()
+        self._publish("queue", None)
+        try:
+            self._printer.start(path, user)
+        except Exception:
+            item.state, item.started = "queued", None
+            item.save()
+            raise
+
+    def remove(self, item: QueueItem) -> None:
+        """Take an item out; :class:`QueueError` ``busy`` while it prints."""
+        if item.state in ACTIVE:
+            raise QueueError("busy", "This item is being printed.", "Cancel the print first.")
+        item.delete_instance()
+        self._store.renumber()
+        self._publish("queue", None)
+
+    def active(self) -> QueueItem | None:
+        """The item that is being printed."""
+        return QueueItem.select().where(QueueItem.state.in_(ACTIVE)).first()
+
+    def on_event(self, event: str, payload: dict[str, Any]) -> None:
+        """Follow OctoPrint's events of the file that is being printed."""
+        item = self.active()
+        path = payload.get("path")
+        if item is None or (path is not None and path != item.sculpture.gcode_path):
+            return
+        if event == "PrintPaused":
+            item.state = "paused"
+        elif event == "PrintResumed":
+            item.state = "printing"
+        elif event == "PrintDone":
+            item.state, item.ended = "done", now()
+        elif event == "PrintFailed":
+            cancelled = payload.get("reason") == "cancelled"
+            item.state, item.ended = ("cancelled" if cancelled else "failed"), now()
+            item.reason = str(payload.get("reason", ""))[:100]
+        else:
+            return
+        item.save()
+        self._publish("queue", None)

@@ -1,0 +1,29 @@
+"""The plugin's settings: defaults, and values made safe for use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+VERSION = 1
+DEFAULTS: dict[str, Any] = {
+    "photo_megabytes": 20,
+    "jobs_while_printing": False,
+    "threads": 2,
+    "time_limit_minutes": 120,
+    "slicer_path": "",
+    "height_mm": 160,
+    "profile": "bust_016",
+}
+#: Bounds of the numbers.
+RANGES = {"photo_megabytes": (1, 60), "threads": (1, 16), "time_limit_minutes": (5, 1440), "height_mm": (20, 400)}
+RESTRICTED = {"admin": [["slicer_path"]]}
+
+
+def number(settings: Any, name: str) -> int:
+    """A number of the settings within its bounds, whatever was saved."""
+    low, high = RANGES[name]
+    try:
+        value = int(settings.get([name]))
+    except (TypeError, ValueError):
+        value = DEFAULTS[name]
+    return min(max(value, low), high)

@@ -1,0 +1,74 @@
+"""What the dashboard and other clients see of stored things, as JSON values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .store import Photo, QueueItem, Sculpture, Stage
+
+#: Files of a sculpture that may be asked for.
+FILES = {
+    "front": "front.png",
+    "three_quarter": "three_quarter.png",
+    "profile": "profile.png",
+    "viewer": "viewer.html",
+    "stl": "bust.stl",
+    "3mf": "bust.3mf",
+    "glb": "bust.glb",
+    "gcode": "bust.gcode",
+    "report": "report.json",
+}
+BASE = "plugin/facesculpt"
+#: Finished items of the queue that are still shown.
+RECENT = 10
+
+
+def photo_json(photo: Photo) -> dict[str, Any]:
+    """A photo, with the address of its picture."""
+    url = f"{BASE}/photos/{photo.id}/image" if photo.width else None
+    keys = ("id", "name", "created", "width", "height", "state", "faces", "notes", "error")
+    return {**{key: getattr(photo, key) for key in keys}, "url": {"image": url}}
+
+
+def sculpture_json(sculpture: Sculpture, folder: Path) -> dict[str, Any]:
+    """A sculpture with its stages, estimates and the addresses of the files that exist."""
+    keys = ("id", "name", "created", "state", "settings", "slicing", "error", "notes", "estimates")
+    stages = Stage.select().where(Stage.sculpture == sculpture).order_by(Stage.id)
+    return {
+        **{key: getattr(sculpture, key) for key in keys},
+        "photo": sculpture.photo_id,
+        "stages": [
+            {key: getattr(stage, key) for key in ("stage", "state", "progress", "message", "seconds")} for stage in stages
+        ],
+        "files": {
+            kind: f"{BASE}/sculptures/{sculpture.id}/files/{name}"
+            for kind, name in FILES.items()
+            if (folder / name).is_file()
+        },
+        "gcode": {"origin": "local", "path": sculpture.gcode_path} if sculpture.gcode_path else None,
+    }
+
+
+def queue_json(host) -> list[dict[str, Any]]:
+    """The running print, what waits in order, and what ended lately."""
+    active = QueueItem.select().where(QueueItem.state.in_(("printing", "paused")))
+    waiting = QueueItem.select().where(QueueItem.state == "queued").order_by(QueueItem.position, QueueItem.id)
+    ended = QueueItem.select().where(QueueItem.state.in_(("done", "failed", "cancelled")))
+    rows = [*active, *waiting, *ended.order_by(QueueItem.id.desc()).limit(RECENT)]
+    return [_item_json(item, host) for item in rows]
+
+
+def _item_json(item: QueueItem, host) -> dict[str, Any]:
+    keys = ("id", "state", "position", "added", "started", "ended", "reason")
+    running = item.state in ("printing", "paused")
+    nothing = {"progress": 1.0 if item.state == "done" else 0.0, "print_seconds": None, "print_seconds_left": None}
+    return {
+        **{key: getattr(item, key) for key in keys},
+        "sculpture": item.sculpture_id,
+        "name": item.sculpture.name,
+        "path": item.sculpture.gcode_path,
+        "seconds": (item.sculpture.estimates or {}).get("seconds"),
+        "thumbnail": f"{BASE}/sculptures/{item.sculpture_id}/files/front.png",
+        **(host.progress() if running else nothing),
+    }
