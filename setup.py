@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 setup(
     name="OctoPrint-FaceSculpt",
@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="AGPL-3.0-or-later",
     python_requires=">=3.11,<4",
-    packages=find_packages(include=["octoprint_facesculpt", "octoprint_facesculpt.*"]),
+    packages=find_namespace_packages(include=["octoprint_facesculpt", "octoprint_facesculpt.*"]),
     include_package_data=True,
     zip_safe=False,
     install_requires=[

@@ -1,30 +1,110 @@
+/* The REST interface of FaceSculpt as OctoPrint.plugins.facesculpt; every call returns a jQuery promise. */
 (function (global, factory) {
     if (typeof define === "function" && define.amd) {
-        define(["OctoPrintClient"], factory);
+        define(["OctoPrintClient", "jquery"], factory);
     } else {
-        factory(global.OctoPrintClient);
+        factory(global.OctoPrintClient, global.$);
     }
-})(this, function (OctoPrintClient) {
-    var OctoPrintFaceSculptClient = function (base) {
+})(this, function (OctoPrintClient, $) {
+    const FaceSculptClient = function (base) {
         this.base = base;
+        this.url = base.getBlueprintUrl("facesculpt");
     };
 
-    OctoPrintFaceSculptClient.prototype.url = function (path) {
-        return "plugin/facesculpt/" + path;
-    };
-    OctoPrintFaceSculptClient.prototype.get = function (path, opts) {
-        return this.base.get(this.url(path), opts);
-    };
-    OctoPrintFaceSculptClient.prototype.post = function (path, data, opts) {
-        return this.base.postJson(this.url(path), data || {}, opts);
-    };
-    OctoPrintFaceSculptClient.prototype.remove = function (path, opts) {
-        return this.base.delete(this.url(path), opts);
-    };
-    OctoPrintFaceSculptClient.prototype.uploadPhoto = function (file) {
-        return this.base.upload(this.url("photos"), file, undefined, {}, {});
+    const path = (...parts) => parts.map(encodeURIComponent).join("/");
+
+    FaceSculptClient.prototype.get = function (...parts) {
+        return this.base.get(this.url + path(...parts));
     };
 
-    OctoPrintClient.registerPluginComponent("facesculpt", OctoPrintFaceSculptClient);
-    return OctoPrintFaceSculptClient;
+    FaceSculptClient.prototype.post = function (parts, data) {
+        return this.base.postJson(this.url + path(...parts), data || {});
+    };
+
+    FaceSculptClient.prototype.remove = function (...parts) {
+        return this.base.delete(this.url + path(...parts));
+    };
+
+    FaceSculptClient.prototype.status = function () {
+        return this.get("status");
+    };
+
+    FaceSculptClient.prototype.fetchAssets = function () {
+        return this.post(["assets", "fetch"]);
+    };
+
+    FaceSculptClient.prototype.profiles = function () {
+        return this.get("slicing", "profiles");
+    };
+
+    FaceSculptClient.prototype.photos = function () {
+        return this.get("photos");
+    };
+
+    /** Uploads one File; the promise reports progress as a fraction from 0 to 1. */
+    FaceSculptClient.prototype.uploadPhoto = function (file) {
+        const form = new FormData();
+        form.append("photo", file, file.name);
+        const result = $.Deferred();
+        const xhr = () => {
+            const request = $.ajaxSettings.xhr();
+            request.upload.addEventListener("progress", (event) => {
+                if (event.lengthComputable) result.notify(event.loaded / event.total);
+            });
+            return request;
+        };
+        this.base
+            .post(this.url + "photos", form, {contentType: false, processData: false, xhr: xhr})
+            .done(result.resolve)
+            .fail(result.reject);
+        return result.promise();
+    };
+
+    FaceSculptClient.prototype.deletePhoto = function (id) {
+        return this.remove("photos", id);
+    };
+
+    FaceSculptClient.prototype.sculptures = function () {
+        return this.get("sculptures");
+    };
+
+    FaceSculptClient.prototype.createSculpture = function (order) {
+        return this.post(["sculptures"], order);
+    };
+
+    FaceSculptClient.prototype.cancelSculpture = function (id) {
+        return this.post(["sculptures", id, "cancel"]);
+    };
+
+    FaceSculptClient.prototype.retrySculpture = function (id) {
+        return this.post(["sculptures", id, "retry"]);
+    };
+
+    FaceSculptClient.prototype.deleteSculpture = function (id) {
+        return this.remove("sculptures", id);
+    };
+
+    FaceSculptClient.prototype.queue = function () {
+        return this.get("queue");
+    };
+
+    FaceSculptClient.prototype.enqueue = function (sculpture) {
+        return this.post(["queue"], {sculpture: sculpture, print: false});
+    };
+
+    /** Starts a queued print; the caller has asked whether the bed is clear. */
+    FaceSculptClient.prototype.print = function (item) {
+        return this.post(["queue", item, "print"], {bed_clear: true});
+    };
+
+    FaceSculptClient.prototype.move = function (item, position) {
+        return this.post(["queue", item, "move"], {position: position});
+    };
+
+    FaceSculptClient.prototype.unqueue = function (item) {
+        return this.remove("queue", item);
+    };
+
+    OctoPrintClient.registerPluginComponent("facesculpt", FaceSculptClient);
+    return FaceSculptClient;
 });

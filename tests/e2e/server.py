@@ -1,0 +1,171 @@
+"""A real, headless OctoPrint with this plugin, in a base folder of its own.
+
+Used by the end-to-end tests and by the demo.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+USER, PASSWORD = "owner", "sculpture"
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class OctoPrintServer:
+    """Start, stop and kill a server; a context manager.
+
+    ``serial_port`` is the printer's device; ``assets`` a folder with the fetched model files, which the plugin finds in
+    its own data folder; ``extra`` is merged into the plugins' part of the configuration.
+    """
+
+    def __init__(self, base: Path, serial_port: str | None = None, assets: Path | None = None, port: int | None = None):
+        self.base, self.port = base, port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen | None = None
+        base.mkdir(parents=True, exist_ok=True)
+        if not (base / "config.yaml").exists():
+            self._configure(serial_port)
+        self.api_key = yaml.safe_load((base / "users.yaml").read_text())[USER]["apikey"]
+        if assets is not None:
+            target = base / "data" / "facesculpt" / "assets"
+            target.mkdir(parents=True, exist_ok=True)
+            for file in assets.glob("*.tflite"):
+                shutil.copy(file, target / file.name)
+
+    def _configure(self, serial_port: str | None) -> None:
+        serial: dict[str, Any] = {"log": False, "baudrate": 115200}
+        if serial_port is not None:
+            serial |= {"port": serial_port, "additionalPorts": [serial_port], "autoconnect": True}
+        config = {
+            "devel": {"enableRateLimiter": False},
+            "server": {
+                "firstRun": False,
+                "host": "127.0.0.1",
+                "onlineCheck": {"enabled": False},
+                "pluginBlacklist": {"enabled": False},
+                "seenWizards": {
+                    "backup": None, "classicwebcam": 1, "corewizard": 4, "file_check": 1, "tracking": None,
+                    "facesculpt": 1,
+                },
+            },
+            "serial": serial,
+            "printerProfiles": {"default": "ender3"},
+            "plugins": {
+                "tracking": {"enabled": False},
+                "softwareupdate": {"checks": {"octoprint": {"disabled": True}}},
+                "_disabled": [
+                    "announcements", "discovery", "softwareupdate", "tracking", "errortracking", "pi_support",
+                    "achievements", "firmware_check",
+                ],
+            },
+        }  # fmt: skip
+        (self.base / "config.yaml").write_text(yaml.safe_dump(config))
+        profiles = self.base / "printerProfiles"
+        profiles.mkdir(exist_ok=True)
+        profile = {
+            "id": "ender3",
+            "name": "Ender 3",
+            "model": "Creality Ender 3",
+            "volume": {"width": 235, "depth": 235, "height": 250, "formFactor": "rectangular", "origin": "lowerleft"},
+        }
+        (profiles / "ender3.profile").write_text(yaml.safe_dump(profile))
+        command = ["--basedir", str(self.base), "user", "add", "--admin", "--password", PASSWORD, USER]
+        subprocess.run([*_octoprint(), *command], check=True, capture_output=True)
+        users = yaml.safe_load((self.base / "users.yaml").read_text())
+        users[USER]["apikey"] = secrets.token_hex(16).upper()
+        (self.base / "users.yaml").write_text(yaml.safe_dump(users))
+
+    def start(self, timeout: float = 120) -> OctoPrintServer:
+        command = ["--basedir", str(self.base), "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        if os.geteuid() == 0:
+            command.append("--iknowwhatimdoing")
+        with (self.base / "server.out").open("ab") as out:
+            self._process = subprocess.Popen(
+                [*_octoprint(), *command], stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"OctoPrint ended at once; see {self.base / 'server.out'}")
+            try:
+                if self.get("/plugin/facesculpt/status", timeout=5).ok:
+                    return self
+            except requests.RequestException:
+                pass
+            time.sleep(0.3)
+        raise TimeoutError(f"OctoPrint did not start; see {self.base / 'server.out'}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Take the power away: no shutdown, no goodbye."""
+        os.kill(self.pid, signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def __enter__(self) -> OctoPrintServer:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        headers = {"X-Api-Key": self.api_key, **arguments.pop("headers", {})}
+        arguments.setdefault("timeout", 60)
+        return requests.request(method, self.url + path, headers=headers, **arguments)
+
+    def get(self, path: str, **arguments: Any) -> requests.Response:
+        return self.request("GET", path, **arguments)
+
+    def post(self, path: str, json: Any = None, **arguments: Any) -> requests.Response:
+        if "files" not in arguments:
+            arguments["json"] = {} if json is None else json
+        return self.request("POST", path, **arguments)
+
+    def log(self) -> str:
+        file = self.base / "logs" / "octoprint.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+
+def wait_for(condition, timeout: float, what: str, pause: float = 0.3):
+    """The first true answer of ``condition()``; TimeoutError naming ``what`` when there is none in time."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(pause)
+    raise TimeoutError(f"waited {timeout:.0f} s for {what}")
+
+
+def _octoprint() -> list[str]:
+    return [sys.executable, "-m", "octoprint"]
