@@ -29,8 +29,8 @@ def _now() -> str:
 class JsonField(TextField):
     """A JSON value in a text column."""
 
-    def db_value(self, value: Any) -> str:
-        return json.dumps(value)
+    def db_value(self, value: Any) -> str | None:
+        return None if value is None else json.dumps(value)
 
     def python_value(self, value: str | None) -> Any:
         return None if value is None else json.loads(value)
@@ -45,9 +45,9 @@ class Photo(Model):
     state = CharField(default="checking")
     width = IntegerField(default=0)
     height = IntegerField(default=0)
-    faces = JsonField(default=[])
-    notes = JsonField(default=[])
-    error = JsonField(default=None)
+    faces = JsonField(default=list)
+    notes = JsonField(default=list)
+    error = JsonField(null=True)
 
 
 class Sculpture(Model):
@@ -61,9 +61,9 @@ class Sculpture(Model):
     face = IntegerField(default=0)
     settings = JsonField()
     slicing = JsonField()
-    error = JsonField(default=None)
-    notes = JsonField(default=[])
-    estimates = JsonField(default=None)
+    error = JsonField(null=True)
+    notes = JsonField(default=list)
+    estimates = JsonField(null=True)
     gcode_path = CharField(null=True)
 
 
