@@ -1,0 +1,272 @@
+"""The simulated printer's process: pseudo-terminal, virtual clock, log of executed moves, control socket."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import socket
+import sys
+import termios
+import time
+import tty
+from pathlib import Path
+from typing import Any
+
+from .firmware import Firmware
+from .machine import Machine
+from .planner import Block
+from .protocol import LineReader
+
+#: Real seconds without a line after which the host is taken to have nothing to send, and time goes on by itself.
+GRACE = 0.05
+#: Virtual seconds that pass at once while something is waited for.
+STEP = 0.1
+
+
+class Simulator:
+    """Everything together. Single-threaded: what happens when is decided by virtual time alone."""
+
+    def __init__(self, link: Path, speed: float, log: Path | None, control: Path | None, raise_mm: float) -> None:
+        self.machine, self.speed, self.raise_mm = Machine(), speed, raise_mm
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._master)
+        attributes = termios.tcgetattr(self._slave)
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
+        self._link = link
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(self._slave))
+        self._log = log.open("a") if log else None
+        self._control_path, self._listener = control, None
+        if control:
+            control.unlink(missing_ok=True)
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(control))
+            self._listener.listen()
+        self._clients: dict[socket.socket, bytes] = {}
+        self.now, self.lines = 0.0, 0
+        self._cut_at: float | None = None
+        self._pace_real, self._pace_virtual = time.monotonic(), 0.0
+        self._pending = b""
+        self._waiting: Any = None
+        self._reason: Any = None
+        self._said_busy = self._reported = 0.0
+        self._last_line = time.monotonic()
+        self.running = True
+        self._boot()
+
+    def _boot(self) -> None:
+        self.firmware = Firmware(self.machine, self._say, self._executed, self.raise_mm)
+        self._reader = LineReader()
+        self._waiting = self._reason = None
+        self._pending = b""
+        self.firmware.boot()
+
+    def run(self) -> None:
+        """Serve until told to quit."""
+        while self.running:
+            self._serve()
+        self._link.unlink(missing_ok=True)
+        if self._control_path:
+            self._control_path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        ready = self._poll(0.0 if self._waiting is not None else 0.01)
+        if self._master in ready:
+            self._pending += os.read(self._master, 4096)
+            if not self.machine.powered:
+                self._pending = b""
+        if self._waiting is not None:
+            self._wait()
+        elif b"\n" in self._pending:
+            raw, _, self._pending = self._pending.partition(b"\n")
+            self._last_line = time.monotonic()
+            self._line(raw.decode("ascii", "replace"))
+        elif time.monotonic() - self._last_line > GRACE:
+            # The host is silent: the queue runs dry as it would, at the wanted speed.
+            idle = (time.monotonic() - self._pace_real) * self.speed + self._pace_virtual - self.now
+            if idle > 0:
+                self._advance(idle)
+            time.sleep(0.002)
+
+    def _poll(self, timeout: float) -> list[Any]:
+        sources = [self._master, *([self._listener] if self._listener else []), *self._clients]
+        ready, _, _ = select.select(sources, [], [], timeout)
+        for source in ready:
+            if source is self._listener:
+                client, _ = self._listener.accept()
+                self._clients[client] = b""
+            elif isinstance(source, socket.socket):
+                self._hear(source)
+        return ready
+
+    def _line(self, raw: str) -> None:
+        self.lines += 1
+        command, answers = self._reader.accept(raw)
+        for answer in answers:
+            self._say(answer)
+        if command is None:
+            return
+        self._ok = not command.upper().startswith("M105")  # M105 is answered in the ok itself
+        self._waiting = self.firmware.execute(command)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        try:
+            self._reason = next(self._waiting)
+        except StopIteration:
+            self._waiting = self._reason = None
+            if self._ok and not self.firmware.halted:
+                self._say("ok")
+
+    def _wait(self) -> None:
+        """Let virtual time pass until the command's reason to wait is gone."""
+        reason, planner = self._reason, self.firmware.planner
+        if reason == "planner":
+            if planner.full:
+                self._advance(planner.until_free() + 1e-9)
+            if not planner.full:
+                self._go_on()
+        elif reason == "drained":
+            if planner.blocks:
+                self._advance(planner.until_free() + 1e-9)
+            else:
+                self._go_on()
+        elif reason in ("nozzle", "bed"):
+            heater = getattr(self.machine, reason)
+            if heater.reached:
+                self._go_on()
+            else:
+                self._advance(STEP)
+                if self.now - self._reported >= 1.0:
+                    self._reported = self.now
+                    self._say(" " + self.firmware.temperatures() + " W:?")
+        else:
+            self._advance(min(STEP, reason))
+            self._reason = reason - STEP
+            if self._reason <= 0:
+                self._go_on()
+        if time.monotonic() - self._said_busy > 2.0:
+            self._said_busy = time.monotonic()
+            self._say("echo:busy: processing")
+
+    def _advance(self, seconds: float) -> None:
+        """Move virtual time on, no faster than the wanted speed; a power cut falls exactly where it was ordered."""
+        if self._cut_at is not None and self.now + seconds >= self._cut_at:
+            self._pass(max(0.0, self._cut_at - self.now))
+            self._cut_at = None
+            self._power(False)
+            return
+        self._pass(seconds)
+        ahead = (self.now - self._pace_virtual) / self.speed - (time.monotonic() - self._pace_real)
+        if ahead > 0.002:
+            time.sleep(min(ahead, 0.5))
+        elif ahead < -1.0:
+            # Time stood still for the host: no need to catch up.
+            self._pace_real, self._pace_virtual = time.monotonic(), self.now
+        every = self.firmware.auto_report_seconds
+        if every and self.machine.powered and self.now - self._reported >= max(every, every * self.speed / 20):
+            self._reported = self.now
+            self._say(" " + self.firmware.temperatures())
+
+    def _pass(self, seconds: float) -> None:
+        if self.machine.powered:
+            self.firmware.planner.advance(seconds)
+        self.machine.advance(seconds)
+        self.now += seconds
+
+    def _power(self, on: bool) -> None:
+        if on == self.machine.powered:
+            return
+        self.machine.powered = on
+        self.machine.nozzle.target = self.machine.bed.target = 0.0
+        self.machine.fan = 0
+        if on:
+            self._boot()
+        else:
+            self.firmware.planner.blocks.clear()
+            self._waiting = self._reason = None
+            self._pending = b""
+
+    def _say(self, text: str) -> None:
+        if self.machine.powered:
+            os.write(self._master, text.encode() + b"\n")
+
+    def _executed(self, block: Block) -> None:
+        if self._log is not None and block.length:
+            end = [s + d for s, d in zip(block.start, block.delta[:3], strict=True)]
+            record = {
+                "t": round(self.now, 4), "n": block.number, "line": block.source, "from": _round(block.start),
+                "to": _round(end), "e": round(block.delta[3], 5), "at": _round(self.machine.position),
+            }  # fmt: skip
+            self._log.write(json.dumps(record) + "\n")
+
+    def _hear(self, client: socket.socket) -> None:
+        data = client.recv(4096)
+        if not data:
+            del self._clients[client]
+            client.close()
+            return
+        *orders, self._clients[client] = (self._clients[client] + data).split(b"\n")
+        for order in orders:
+            try:
+                answer = self._obey(json.loads(order))
+            except (ValueError, KeyError, TypeError) as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            client.sendall(json.dumps(answer).encode() + b"\n")
+
+    def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        match order["do"]:
+            case "power" if "at" in order and not order["on"]:
+                self._cut_at = float(order["at"])
+            case "power":
+                self._power(bool(order["on"]))
+            case "reset":
+                self.firmware.planner.blocks.clear()
+                self.machine.nozzle.target = self.machine.bed.target = 0.0
+                self._boot()
+            case "speed":
+                self.speed = float(order["factor"])
+                self._pace_real, self._pace_virtual = time.monotonic(), self.now
+            case "quit":
+                self.running = False
+            case "status":
+                pass
+            case other:
+                raise ValueError(f"unknown order {other}")
+        if self._log is not None:
+            self._log.flush()
+        return {
+            "time": self.now, "powered": self.machine.powered, "position": _round(self.machine.position),
+            "filament": round(self.machine.filament, 4), "nozzle": self.machine.nozzle.actual,
+            "bed": self.machine.bed.actual, "blocks": len(self.firmware.planner.blocks), "lines": self.lines,
+            "moves": self.firmware.moves,
+        }  # fmt: skip
+
+
+def _round(values) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--link", type=Path, required=True, help="path that becomes the serial port")
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds a real second, at most")
+    parser.add_argument("--log", type=Path, help="executed moves, a JSON object a line")
+    parser.add_argument("--control", type=Path, help="path of the control socket")
+    parser.add_argument("--homing-raise", type=float, default=5.0, help="lift before homing, mm (0 as on Marlin 1.1)")
+    arguments = parser.parse_args()
+    simulator = Simulator(
+        arguments.link, arguments.speed, arguments.log, arguments.control, arguments.homing_raise
+    )
+    print("ready", flush=True)
+    try:
+        simulator.run()
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""Marlin 2.1 on an Ender 3: what each G-code does, and what it answers.
+
+The firmware knows its own coordinates only: *native* ones, counted from where it woke up or homed, and *workspace* ones,
+shifted by G92. Where the carriage truly is, the machine knows (:mod:`machine`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import atan2, ceil, cos, hypot, pi, sin, sqrt
+
+from .machine import AXES, STEPS_PER_MM, TRAVEL, Machine
+from .planner import Block, Limits, Planner
+
+CAPABILITIES = ("EEPROM:1", "AUTOREPORT_TEMP:1", "PROGRESS:0", "PRINT_JOB:1", "EMERGENCY_PARSER:0", "SERIAL_XON_XOFF:0")
+_WORD = re.compile(r"([A-Z])\s*([-+]?(?:\d+\.?\d*|\.\d+))?")
+#: Speeds in mm/s.
+HOMING_SPEED, RAISE_SPEED = 50.0, 5.0
+ARC_SEGMENT_MM = 1.0
+SILENT = frozenset("M73 M117 M118 M211 M413 M420 M300 M900 M155 M110 M85 M205 M221 M220".split())
+
+
+class Firmware:
+    """One boot of the firmware. ``say(text)`` sends a line to the host, ``moved(record)`` tells of an executed move.
+
+    A command that must wait (a full planner, a heater, M400) is a generator's business: :meth:`execute` yields the reason
+    until it may go on.
+    """
+
+    def __init__(self, machine: Machine, say: Callable[[str], None], executed: Callable[[Block], None], raise_mm: float):
+        self.machine, self.say = machine, say
+        self.planner = Planner(Limits.ender3(), self._moved, executed)
+        self.native = [0.0, 0.0, 0.0]
+        self.counted = [0.0, 0.0, 0.0]
+        self.shift = [0.0, 0.0, 0.0]
+        self.extruder = 0.0
+        self.homed = [False, False, False]
+        self.relative = self.relative_e = False
+        self.unit = 1.0
+        self.feed = 25.0
+        self.feed_percent = self.flow_percent = 100.0
+        self.homing_raise_mm = raise_mm
+        self.auto_report_seconds = 0.0
+        self.halted = False
+        self.moves = 0
+
+    def boot(self) -> None:
+        for line in ("start", "echo:Marlin 2.1.2", "echo: Last Updated: 2023-01-01 | Author: (simulated, Ender-3)"):
+            self.say(line)
+        self.say("echo:Hardcoded Default Settings Loaded")
+
+    def workspace(self, axis: int) -> float:
+        return self.native[axis] + self.shift[axis]
+
+    def execute(self, line: str):
+        """Run one line; a generator that yields why it has to wait: ``planner``, ``drained``, ``nozzle``, ``bed``, or a
+        number of virtual seconds. The caller sends ``ok`` at the end."""
+        command, words = parse(line)
+        if self.halted or not command:
+            return
+        if command in ("G0", "G1"):
+            yield from self._line(words, line)
+        elif command in ("G2", "G3"):
+            yield from self._arc(words, line, clockwise=command == "G2")
+        elif command == "G4":
+            yield "drained"
+            yield words.get("S", 0.0) or words.get("P", 0.0) / 1000
+        elif command == "G20":
+            self.unit = 25.4
+        elif command == "G21":
+            self.unit = 1.0
+        elif command == "G28":
+            yield from self._home(words, line)
+        elif command == "G29":
+            yield "drained"
+        elif command in ("G90", "G91"):
+            # Marlin 2: an absolute or relative mode for all axes clears M82 and M83 (gcode.h, set_relative_mode).
+            self.relative = self.relative_e = command == "G91"
+        elif command == "G92":
+            yield from self._set_position(words, line)
+        elif command in ("M82", "M83"):
+            self.relative_e = command == "M83"
+        elif command in ("M104", "M109", "M140", "M190"):
+            yield from self._heat(command, words)
+        elif command == "M105":
+            self.say("ok " + self.temperatures())
+        elif command == "M106":
+            self.machine.fan = int(words.get("S", 255.0))
+        elif command == "M107":
+            self.machine.fan = 0
+        elif command == "M112":
+            self.kill("M112 Shutdown")
+        elif command == "M114":
+            # Marlin 2.x does not wait here, and its counters are the end of the queue.
+            self.say(self._position(self.native))
+        elif command == "M115":
+            self.say("FIRMWARE_NAME:Marlin 2.1.2 (simulated) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin "
+                     "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Ender-3 EXTRUDER_COUNT:1")  # fmt: skip
+            for capability in CAPABILITIES:
+                self.say(f"Cap:{capability}")
+        elif command == "M119":
+            self.say("Reporting endstop status")
+            for axis in range(3):
+                self.say(f"{AXES[axis].lower()}_min: {'TRIGGERED' if self.machine.endstop(axis) else 'open'}")
+        elif command == "M201":
+            self._limits(self.planner.limits.acceleration, words)
+        elif command == "M203":
+            self._limits(self.planner.limits.speed, words)
+        elif command == "M204":
+            limits = self.planner.limits
+            limits.printing = words.get("P", words.get("S", limits.printing))
+            limits.travel = words.get("T", words.get("S", limits.travel))
+        elif command in ("M84", "M18"):
+            yield "drained"
+            self.homed = [axis not in words and bool(words.keys() & set("XYZE")) and h for axis, h in zip(AXES, self.homed, strict=True)]
+        elif command in ("M400",):
+            yield "drained"
+        elif command in ("M500", "M501", "M502"):
+            self.say("echo:Settings Stored" if command == "M500" else "echo:V87 stored settings retrieved")
+        elif command == "M503":
+            self.say("echo:; Steps per unit:")
+            self.say("echo: M92 X80.00 Y80.00 Z400.00 E93.00")
+        if command == "M155":
+            self.auto_report_seconds = words.get("S", 0.0)
+        elif command == "M220" and "S" in words:
+            self.feed_percent = words["S"]
+        elif command == "M221" and "S" in words:
+            self.flow_percent = words["S"]
+        elif command[0] not in "GM" or (command not in KNOWN and command not in SILENT):
+            self.say(f'echo:Unknown command: "{line}"')
+
+    def temperatures(self) -> str:
+        nozzle, bed = self.machine.nozzle, self.machine.bed
+        return f"T:{nozzle.actual:.2f} /{nozzle.target:.2f} B:{bed.actual:.2f} /{bed.target:.2f} @:0 B@:0"
+
+    def kill(self, reason: str) -> None:
+        """Stop everything until the next boot."""
+        self.halted = True
+        self.planner.blocks.clear()
+        self.machine.nozzle.target = self.machine.bed.target = 0.0
+        self.say(f"Error:{reason}")
+        self.say("Error:Printer halted. kill() called!")
+
+    def _line(self, words: dict[str, float], source: str):
+        target = list(self.native)
+        for axis, letter in enumerate(AXES):
+            if letter in words:
+                value = words[letter] * self.unit
+                target[axis] = self.native[axis] + value if self.relative else value - self.shift[axis]
+        yield from self._move(target, self._extrusion(words), words, source)
+
+    def _extrusion(self, words: dict[str, float]) -> float:
+        """Filament of a move, mm before flow."""
+        if "E" not in words:
+            return 0.0
+        value = words["E"] * self.unit
+        return value if self.relative_e else value - self.extruder
+
+    def _move(self, target: list[float], filament: float, words: dict[str, float], source: str):
+        if words.get("F", 0.0) > 0:
+            self.feed = words["F"] * self.unit / 60
+        for axis in range(3):
+            if self.homed[axis]:
+                target[axis] = min(max(target[axis], 0.0), TRAVEL[axis])
+        delta = tuple(t - n for t, n in zip(target, self.native, strict=True))
+        self.extruder += filament
+        if not any(delta) and not filament:
+            return
+        if self.planner.full:
+            yield "planner"
+        start = (self.native[0], self.native[1], self.native[2])
+        self.native = target
+        self.moves += 1
+        feed = self.feed * self.feed_percent / 100
+        self.planner.add((*delta, filament * self.flow_percent / 100), feed, source, self.moves, start)
+
+    def _arc(self, words: dict[str, float], source: str, clockwise: bool):
+        start = list(self.native)
+        end = list(start)
+        for axis, letter in enumerate(AXES):
+            if letter in words:
+                value = words[letter] * self.unit
+                end[axis] = start[axis] + value if self.relative else value - self.shift[axis]
+        i, j = words.get("I", 0.0) * self.unit, words.get("J", 0.0) * self.unit
+        if "R" in words:
+            i, j = _centre(start, end, words["R"] * self.unit, clockwise)
+        radius = hypot(i, j)
+        if not radius:
+            return
+        cx, cy = start[0] + i, start[1] + j
+        first, last = atan2(-j, -i), atan2(end[1] - cy, end[0] - cx)
+        sweep = (last - first) % (2 * pi)
+        if clockwise:
+            sweep -= 2 * pi
+        if abs(sweep) < 1e-9:
+            sweep = -2 * pi if clockwise else 2 * pi
+        filament = self._extrusion(words)
+        count = max(1, ceil(abs(sweep) * radius / ARC_SEGMENT_MM))
+        for step in range(1, count + 1):
+            share = step / count
+            angle = first + sweep * share
+            place = [cx + radius * cos(angle), cy + radius * sin(angle), start[2] + (end[2] - start[2]) * share]
+            yield from self._move(end if step == count else place, filament / count, words, source)
+
+    def _home(self, words: dict[str, float], source: str):
+        yield "drained"
+        axes = [axis for axis, letter in enumerate(AXES) if letter in words] or [0, 1, 2]
+        height = words.get("R", self.homing_raise_mm)
+        if height and not (self.homed[2] and self.native[2] >= height):
+            self.planner.add((0.0, 0.0, height, 0.0), RAISE_SPEED, source, 0, tuple(self.native))
+            self.native[2] += height
+            yield "drained"
+        for axis in axes:
+            distance = [0.0, 0.0, 0.0, 0.0]
+            distance[axis] = -self.machine.position[axis]
+            self.planner.add(tuple(distance), HOMING_SPEED if axis < 2 else RAISE_SPEED, source, 0, tuple(self.native))
+            yield "drained"
+            self.native[axis] = self.counted[axis] = 0.0
+            self.homed[axis] = True
+        self.say(self._position(self.native))
+
+    def _set_position(self, words: dict[str, float], source: str):
+        named = [letter for letter in "XYZE" if letter in words]
+        for axis, letter in enumerate(AXES):
+            if letter in words:
+                self.shift[axis] = words[letter] * self.unit - self.native[axis]
+        if "E" in words:
+            changed = self.extruder != words["E"] * self.unit
+            self.extruder = words["E"] * self.unit
+            if changed and self.planner.blocks:
+                if self.planner.full:
+                    yield "planner"
+                self.planner.add_sync(source, self.moves, tuple(self.native))
+        if named or True:
+            # The one honest answer: these counters are the steppers', not the queue's.
+            self.say(self._position(self.counted))
+
+    def _heat(self, command: str, words: dict[str, float]):
+        heater = self.machine.nozzle if command in ("M104", "M109") else self.machine.bed
+        target = words.get("S", words.get("R"))
+        if target is not None:
+            heater.target = min(target, heater.maximum - 15)
+        if command in ("M109", "M190"):
+            yield "drained"
+            yield "nozzle" if command == "M109" else "bed"
+
+    def _position(self, counts: list[float]) -> str:
+        here = " ".join(f"{letter}:{self.workspace(axis):.2f}" for axis, letter in enumerate(AXES))
+        steps = " ".join(f"{letter}:{round(counts[a] * STEPS_PER_MM[a])}" for a, letter in enumerate(AXES))
+        return f"{here} E:{self.extruder:.2f} Count {steps}"
+
+    def _moved(self, _block: Block, delta: tuple[float, float, float], filament: float) -> None:
+        for axis in range(3):
+            self.counted[axis] += delta[axis]
+        self.machine.move(delta, filament)
+
+    @staticmethod
+    def _limits(values: list[float], words: dict[str, float]) -> None:
+        for axis, letter in enumerate("XYZE"):
+            if letter in words:
+                values[axis] = words[letter]
+
+
+KNOWN = frozenset(
+    "G0 G1 G2 G3 G4 G20 G21 G28 G29 G90 G91 G92 M82 M83 M104 M109 M140 M190 M105 M106 M107 M112 M114 M115 M119 M201 M203 "
+    "M204 M84 M18 M400 M500 M501 M502 M503".split()
+)
+
+
+def parse(line: str) -> tuple[str, dict[str, float]]:
+    """A line's command (``G1``) and its words; a word without a number counts as 0."""
+    text = line.split(";", 1)[0].strip().upper()
+    match = re.match(r"([GMT])\s*(\d+)", text)
+    if not match:
+        return text[:20], {}
+    rest = text[match.end() :]
+    return f"{match[1]}{int(match[2])}", {letter: float(number or 0.0) for letter, number in _WORD.findall(rest)}
+
+
+def _centre(start: list[float], end: list[float], radius: float, clockwise: bool) -> tuple[float, float]:
+    """I and J of an arc given by its radius (Marlin G2_G3.cpp)."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    length = hypot(dx, dy)
+    if not length:
+        return 0.0, 0.0
+    height = sqrt(max(0.0, radius**2 - (length / 2) ** 2))
+    side = -1.0 if clockwise != (radius < 0) else 1.0
+    return dx / 2 - side * height * dy / length, dy / 2 + side * height * dx / length
