@@ -85,5 +85,5 @@ def fit_camera(points: np.ndarray, pixels: np.ndarray, start: Camera, weights: n
         difference = camera(parameters).project(points)[:, :2] - pixels
         return (weight[:, None] * difference).ravel() / (0.01 * spread)
 
-    fit = least_squares(residuals, np.zeros(6), loss="soft_l1", max_nfev=15)
+    fit = least_squares(residuals, np.zeros(6), loss="soft_l1", max_nfev=60)
     return camera(fit.x)

@@ -84,8 +84,19 @@ class OctoPrintServer:
             "id": "ender3",
             "name": "Ender 3",
             "model": "Creality Ender 3",
-            "volume": {"width": 235, "depth": 235, "height": 250, "formFactor": "rectangular", "origin": "lowerleft"},
-        }
+            "color": "default",
+            "volume": {
+                "width": 235, "depth": 235, "height": 250, "formFactor": "rectangular", "origin": "lowerleft",
+                "custom_box": False,
+            },
+            "heatedBed": True,
+            "heatedChamber": False,
+            "extruder": {
+                "count": 1, "offsets": [[0, 0]], "nozzleDiameter": 0.4, "sharedNozzle": False,
+                "defaultExtrusionLength": 5,
+            },
+            "axes": {axis: {"speed": 6000, "inverted": False} for axis in "xyze"},
+        }  # fmt: skip
         (profiles / "ender3.profile").write_text(yaml.safe_dump(profile))
         command = ["--basedir", str(self.base), "user", "add", "--admin", "--password", PASSWORD, USER]
         subprocess.run([*_octoprint(), *command], check=True, capture_output=True)

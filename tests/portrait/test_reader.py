@@ -1,0 +1,105 @@
+"""Faces are found, chosen and judged on a real photo and on what can happen to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from octoprint_facesculpt.errors import FaceSculptError
+from octoprint_facesculpt.portrait import read_portrait
+from octoprint_facesculpt.portrait.errors import SeveralFaces
+from octoprint_facesculpt.portrait.quality import eye_distance, yaw_deg
+
+
+@pytest.fixture
+def photo(astronaut: Path) -> np.ndarray:
+    return np.asarray(Image.open(astronaut))
+
+
+def saved(folder: Path, image: np.ndarray) -> Path:
+    path = folder / "photo.png"
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_landmarks_lie_on_the_face(astronaut: Path, assets_folder: Path) -> None:
+    portrait = read_portrait(astronaut, assets=assets_folder)
+    assert len(portrait.faces) == 1
+    assert portrait.landmarks.shape == (478, 3)
+    # Outer corners of the eyes, tip of the nose and chin in this well-known picture, checked by eye.
+    expected = {33: (196, 101), 263: (256, 104), 1: (223, 132), 152: (221, 179)}
+    for index, place in expected.items():
+        assert np.linalg.norm(portrait.landmarks[index, :2] - place) < 7
+    assert portrait.presence > 0.9 and portrait.quality > 0.5
+
+
+def test_a_turned_picture_gives_the_same_face(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
+    upright = read_portrait(saved(tmp_path, photo), assets=assets_folder)
+    turned = Image.fromarray(photo).rotate(25, resample=Image.Resampling.BICUBIC)
+    tilted = read_portrait(saved(tmp_path, np.asarray(turned)), assets=assets_folder)
+    assert eye_distance(tilted.landmarks) == pytest.approx(eye_distance(upright.landmarks), rel=0.05)
+
+
+def test_a_small_face_in_a_large_picture_is_found(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
+    wide = np.full((1000, 1400, 3), 128, np.uint8)
+    wide[480:992, 60:572] = photo
+    portrait = read_portrait(saved(tmp_path, wide), assets=assets_folder)
+    assert portrait.landmarks[1, 0] == pytest.approx(60 + 223, abs=8)
+
+
+def test_two_equal_faces_ask_for_a_choice(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
+    path = saved(tmp_path, np.hstack([photo[:300, 80:380], photo[:300, 80:380]]))
+    with pytest.raises(SeveralFaces) as caught:
+        read_portrait(path, assets=assets_folder)
+    assert caught.value.code == "several_faces" and len(caught.value.faces) == 2
+    left = min(range(2), key=lambda i: caught.value.faces[i].left)
+    portrait = read_portrait(path, face=left, assets=assets_folder)
+    assert portrait.landmarks[1, 0] < 300
+    assert "several_faces" in {note.code for note in portrait.notes}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda image: np.full_like(image, 130), "no_face"),
+        (lambda image: np.asarray(Image.fromarray(image).resize((130, 130))), "face_too_small"),
+    ],
+    ids=["no face", "tiny face"],
+)
+def test_unusable_pictures_say_why(photo, assets_folder, tmp_path, change, code) -> None:
+    with pytest.raises(FaceSculptError) as caught:
+        read_portrait(saved(tmp_path, change(photo)), assets=assets_folder)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_an_impossible_choice_is_refused(astronaut: Path, assets_folder: Path) -> None:
+    with pytest.raises(FaceSculptError, match="face_choice"):
+        read_portrait(astronaut, face=3, assets=assets_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda image: (image * 0.12).astype(np.uint8), "dark"),
+        (lambda image: np.asarray(Image.fromarray(image).resize((90, 90)).resize((512, 512))), "blurred"),
+        (lambda image: (image * 0.08 + 120).astype(np.uint8), "low_contrast"),
+    ],
+)
+def test_quality_notes_name_what_is_wrong(photo, assets_folder, tmp_path, change, code) -> None:
+    portrait = read_portrait(saved(tmp_path, change(photo)), assets=assets_folder)
+    assert code in {note.code for note in portrait.notes}
+
+
+def test_yaw_is_read_from_depth() -> None:
+    landmarks = np.zeros((478, 3), np.float32)
+    landmarks[33], landmarks[263] = (0, 0, 0), (50, 0, 50)
+    assert yaw_deg(landmarks) == pytest.approx(45)
+
+
+def test_missing_model_files_are_named(astronaut: Path, tmp_path: Path) -> None:
+    with pytest.raises(FaceSculptError, match="asset_missing"):
+        read_portrait(astronaut, assets=tmp_path)

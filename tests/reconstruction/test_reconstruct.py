@@ -1,0 +1,83 @@
+"""The whole reconstruction on a real photo, with the weights that are shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from octoprint_facesculpt.portrait import read_portrait
+from octoprint_facesculpt.reconstruction import reconstruct, report
+from octoprint_facesculpt.reconstruction.weights import PACKAGED, ReconstructionError, load
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut: Path, assets_folder: Path):
+    return read_portrait(astronaut, assets=assets_folder)
+
+
+def test_head_is_one_closed_solid_of_human_size(head) -> None:
+    mesh = trimesh.Trimesh(head.vertices, head.triangles, process=False)
+    assert mesh.is_watertight and mesh.volume > 0
+    width, height, depth = mesh.extents
+    assert 180 < width < 320 and 260 < height < 420 and 170 < depth < 300
+
+
+def test_head_frame_is_between_the_outer_eye_corners(head) -> None:
+    right, left = head.landmarks[33], head.landmarks[263]
+    np.testing.assert_allclose((right + left) / 2, 0, atol=1e-3)
+    assert left[0] > 40 and right[0] < -40  # x to the subject's left, life size
+    assert head.landmarks[152, 1] < -70  # the chin is below
+    assert head.landmarks[1, 2] > 10  # the nose is in front
+
+
+def test_landmarks_project_onto_the_photo(head, portrait) -> None:
+    eye_distance = np.linalg.norm(portrait.landmarks[33, :2] - portrait.landmarks[263, :2])
+    error = np.linalg.norm(head.project(head.landmarks) - portrait.landmarks[:, :2], axis=1)
+    assert np.median(error) < 0.06 * eye_distance
+
+
+def test_landmarks_lie_on_the_surface(head) -> None:
+    mesh = trimesh.Trimesh(head.vertices, head.triangles, process=False)
+    _, distance, _ = trimesh.proximity.closest_point(mesh, head.landmarks[::20])
+    assert distance.max() < 0.5
+
+
+def test_the_picture_decides_the_head(portrait, head) -> None:
+    """A mirrored photo gives the mirrored head, and another expression of the network's input another head."""
+    from dataclasses import replace
+
+    other = reconstruct(replace(portrait, activations=np.roll(portrait.activations, 64)))
+    assert np.linalg.norm(other.landmarks - head.landmarks, axis=1).mean() > 1.0
+
+
+def test_the_guided_network_changes_the_guess(head) -> None:
+    """The published surface is the network's volume, not the head model's guess."""
+    mesh = trimesh.Trimesh(head.vertices, head.triangles, process=False)
+    face = head.details["guess_vertices"][:9000:40]
+    _, distance, _ = trimesh.proximity.closest_point(mesh, face)
+    assert np.median(distance) > 0.1
+
+
+def test_reconstruction_is_deterministic(portrait, head) -> None:
+    again = reconstruct(portrait)
+    np.testing.assert_allclose(again.vertices, head.vertices, atol=1e-3)
+
+
+def test_report_follows_its_schema(portrait, head) -> None:
+    data = report(portrait, head, {"portrait": 0.1})
+    assert data["schema"] == 1
+    assert np.shape(data["landmarks2d"]) == (478, 2) and np.shape(data["landmarks3d"]) == (478, 3)
+    assert np.shape(data["camera"]["matrix"]) == (3, 4)
+    assert data["mesh"]["watertight"] is True and len(data["model"]["sha256"]) == 64
+    assert data["peak_rss_mb"] > 100
+
+
+def test_weights_are_small_and_broken_ones_are_refused(tmp_path: Path) -> None:
+    assert PACKAGED.stat().st_size <= 20_000_000
+    broken = tmp_path / "weights.safetensors"
+    broken.write_bytes(PACKAGED.read_bytes()[:5000])
+    with pytest.raises(ReconstructionError, match="weights_invalid"):
+        load(broken)

@@ -1,0 +1,85 @@
+"""Signed-distance volumes and their iso-surface, against bodies whose distance is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from octoprint_facesculpt.reconstruction.alignment import CROP
+from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.surface import iso_surface
+from octoprint_facesculpt.reconstruction.volume import (
+    from_grid,
+    signed_distance,
+    surface_samples,
+    to_grid,
+    vertex_normals,
+)
+from octoprint_facesculpt.reconstruction.weights import ReconstructionError
+
+
+def ball(radius: float, centre: tuple[float, float, float]) -> trimesh.Trimesh:
+    mesh = trimesh.creation.icosphere(4, radius)
+    mesh.apply_translation(centre)
+    return mesh
+
+
+def volume_of(mesh: trimesh.Trimesh, grid: int, reach: float) -> np.ndarray:
+    samples = surface_samples(mesh.vertices, np.asarray(mesh.faces))
+    normals = vertex_normals(mesh.vertices, np.asarray(mesh.faces))
+    return signed_distance(samples.of(mesh.vertices), samples.of(normals), grid, reach)
+
+
+def centres(grid: int) -> np.ndarray:
+    axis = np.arange(grid) + 0.5
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    return np.stack([x, y, z], -1)
+
+
+def test_distance_to_a_ball_is_exact_near_its_surface() -> None:
+    volume = volume_of(ball(12, (20, 18, 22)), 40, 2.0)
+    truth = np.clip(np.linalg.norm(centres(40) - (20, 18, 22), axis=-1) - 12, -2, 2)
+    assert np.abs(volume - truth).max() < 0.12
+
+
+def test_a_body_that_leaves_the_grid_below_is_filled() -> None:
+    mesh = trimesh.creation.cylinder(8, 60)
+    mesh.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    mesh.apply_translation((20, 40, 20))
+    volume = volume_of(mesh.subdivide_to_size(2.0), 40, 2.0)
+    assert volume[20, 30, 20] < 0 and volume[20, 39, 20] < 0
+    assert volume[20, 2, 20] > 0 and volume[2, 39, 2] > 0
+
+
+def test_grid_and_millimetres_are_inverse() -> None:
+    camera = Camera(np.eye(3), 0.35, 1 / 900, np.array([64.0, 60.0]))
+    points = np.random.default_rng(0).normal(scale=50, size=(20, 3))
+    voxels = to_grid(camera.project(points).astype(float), camera.scale, 96)
+    np.testing.assert_allclose(from_grid(voxels, camera, 96), points, atol=1e-2)
+
+
+def test_iso_surface_is_closed_outward_and_true_to_size() -> None:
+    grid, radius_mm = 64, 80.0
+    camera = Camera(np.eye(3), 0.35, 0.0, np.array([CROP / 2, CROP / 2]))
+    radius = radius_mm * camera.scale * grid / CROP
+    volume = (np.linalg.norm(centres(grid) - grid / 2, axis=-1) - radius).astype(np.float32)
+    vertices, triangles = iso_surface(volume, camera)
+    mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0
+    assert np.linalg.norm(vertices, axis=1) == pytest.approx(np.full(len(vertices), radius_mm), abs=0.4)
+
+
+def test_loose_pieces_are_dropped() -> None:
+    grid = 48
+    here = np.linalg.norm(centres(grid) - (24, 24, 24), axis=-1) - 12
+    speck = np.linalg.norm(centres(grid) - (5, 5, 5), axis=-1) - 2
+    camera = Camera(np.eye(3), 0.35, 0.0, np.array([CROP / 2, CROP / 2]))
+    vertices, triangles = iso_surface(np.minimum(here, speck).astype(np.float32), camera)
+    assert len(trimesh.Trimesh(vertices, triangles, process=False).split()) == 1
+
+
+def test_an_empty_volume_is_an_error() -> None:
+    camera = Camera(np.eye(3), 0.35, 0.0, np.zeros(2))
+    with pytest.raises(ReconstructionError, match="no_surface"):
+        iso_surface(np.ones((16, 16, 16), np.float32), camera)

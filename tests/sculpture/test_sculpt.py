@@ -1,0 +1,124 @@
+"""A head becomes a solid that prints; what is no head does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from octoprint_facesculpt.sculpture import SculptureError, SculptureSettings, save, sculpt
+from octoprint_facesculpt.sculpture.export import export_mesh
+from octoprint_facesculpt.sculpture.preview import clay
+
+
+def test_bust_stands_upright_on_the_bed_at_its_height(bust) -> None:
+    low, high = bust.vertices.min(0), bust.vertices.max(0)
+    assert low[2] == pytest.approx(0, abs=1e-6) and high[2] == pytest.approx(40, abs=0.01)
+    np.testing.assert_allclose(low[:2] + high[:2], 0, atol=0.1)
+
+
+def test_bust_is_a_closed_two_manifold_with_a_base(bust) -> None:
+    mesh = trimesh.Trimesh(bust.vertices, bust.triangles, process=False)
+    assert mesh.is_watertight and mesh.is_winding_consistent and mesh.body_count == 1
+    assert bust.checks["manifold"] and bust.checks["triangles"] <= 40_000
+    # Life size the foot has a radius of 64 mm.
+    assert bust.checks["base_area_mm2"] > 100
+
+
+def test_the_face_looks_to_the_front(bust, head) -> None:
+    """The nose is the foremost point of the upper half: the smallest y."""
+    upper = bust.vertices[bust.vertices[:, 2] > 20]
+    nose = upper[upper[:, 1].argmin()]
+    assert abs(nose[0]) < 4
+
+
+def test_the_face_is_not_cut(bust, head) -> None:
+    """Every face landmark is still on the bust: shaping must not touch the face."""
+    scale = (bust.vertices[:, 2].max()) / 40
+    points = head.landmarks[:468] @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float)
+    mesh = trimesh.Trimesh(bust.vertices, bust.triangles, process=False)
+    crown = head.vertices[:, 1].max()
+    factor = (bust.vertices[:, 2].max() - _eye_height(bust, head)) / crown
+    moved = points * factor
+    moved += _offset(bust, head, factor)
+    _, distance, _ = trimesh.proximity.closest_point(mesh, moved[::15])
+    assert np.percentile(distance, 95) < 0.35 * scale
+
+
+def _eye_height(bust, head) -> float:
+    """Height of the eyes above the bed, from the proportions of head and bust."""
+    chin = -head.landmarks[152, 1]
+    total = head.vertices[:, 1].max() + 1.55 * chin + 58 - 16
+    return 40 * (1.55 * chin + 58 - 16) / total
+
+
+def _offset(bust, head, factor: float) -> np.ndarray:
+    ears = head.vertices[np.abs(head.vertices[:, 1]) < 20]
+    upper = bust.vertices[np.abs(bust.vertices[:, 2] - _eye_height(bust, head)) < 20 * factor]
+    x = (upper[:, 0].max() + upper[:, 0].min()) / 2 - factor * (ears[:, 0].max() + ears[:, 0].min()) / 2
+    y = upper[:, 1].min() + factor * ears[:, 2].max()
+    return np.array([x, y, _eye_height(bust, head)])
+
+
+def test_head_style_has_a_flat_foot(head) -> None:
+    sculpture = sculpt(head, SculptureSettings(height_mm=60, style="head", max_triangles=30_000))
+    assert sculpture.checks["base_area_mm2"] > 150
+    assert sculpture.vertices[:, 2].max() == pytest.approx(60, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"height_mm": 5}, "height_out_of_range"),
+        ({"height_mm": float("nan")}, "height_out_of_range"),
+        ({"style": "relief"}, "style_unavailable"),
+        ({"max_triangles": 10}, "triangles_out_of_range"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict, code: str) -> None:
+    with pytest.raises(SculptureError) as caught:
+        SculptureSettings(**settings)
+    assert caught.value.code == code
+
+
+def test_what_is_no_solid_is_refused(head) -> None:
+    nothing = replace(head, vertices=np.zeros((0, 3), np.float32), triangles=np.zeros((0, 3), np.int32))
+    opened = replace(head, triangles=head.triangles[:-500])
+    wild = replace(head, vertices=np.where(np.arange(len(head.vertices))[:, None] == 5, np.nan, head.vertices))
+    speck = replace(head, vertices=head.vertices / 100)
+    for broken, code in ((nothing, "empty_head"), (opened, "not_manifold"), (wild, "empty_head"), (speck, "empty_head")):
+        with pytest.raises(SculptureError) as caught:
+            sculpt(broken, SculptureSettings(height_mm=40))
+        assert caught.value.code == code
+
+
+def test_everything_is_saved_and_can_be_read_back(bust, tmp_path: Path) -> None:
+    files = save(bust, tmp_path)
+    for kind in ("stl", "3mf"):
+        mesh = trimesh.load(files[kind], force="mesh")
+        assert mesh.is_watertight
+        np.testing.assert_allclose(sorted(mesh.extents), sorted(np.ptp(bust.vertices, axis=0)), rtol=1e-3)
+    glb = trimesh.load(files["glb"], force="mesh")
+    assert glb.extents[1] == pytest.approx(0.040, rel=1e-3)  # metres, y up
+    page = files["viewer"].read_text()
+    assert "THREE" in page and "src=\"http" not in page
+    assert files["front"].stat().st_size > 10_000
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_unknown_formats_are_refused(bust, tmp_path: Path) -> None:
+    with pytest.raises(SculptureError, match="format_unknown"):
+        export_mesh(bust.vertices, bust.triangles, tmp_path / "bust.step")
+
+
+def test_previews_show_front_and_profile(bust) -> None:
+    front, profile = clay(bust.vertices, bust.triangles, 0, 160), clay(bust.vertices, bust.triangles, -90, 160)
+    solid = [(np.abs(p.astype(int) - p[0, 0]).max(2) > 12) for p in (front, profile)]
+    width = [np.ptp(np.flatnonzero(s[20:110].any(0))) for s in solid]
+    assert solid[0].mean() > 0.12
+    # From the side the head is deeper than it is wide, and it is symmetric from the front only.
+    assert width[1] > width[0]
+    assert (solid[0] ^ solid[0][:, ::-1]).mean() < (solid[1] ^ solid[1][:, ::-1]).mean()
