@@ -26,6 +26,8 @@ FOLLOWED = (Events.PRINT_PAUSED, Events.PRINT_RESUMED, Events.PRINT_DONE, Events
 
 
 class FaceSculptPlugin(
+    # First, because OctoPrint's mixins do not pass __init__ on.
+    FaceSculptSlicer,
     octoprint.plugin.SettingsPlugin,
     octoprint.plugin.TemplatePlugin,
     octoprint.plugin.AssetPlugin,
@@ -33,7 +35,6 @@ class FaceSculptPlugin(
     octoprint.plugin.ShutdownPlugin,
     octoprint.plugin.EventHandlerPlugin,
     octoprint.plugin.WizardPlugin,
-    FaceSculptSlicer,
     FaceSculptApi,
 ):
     """Wiring only; the parts are built in :meth:`initialize`."""
