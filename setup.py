@@ -26,12 +26,26 @@ setup(
         "scikit-image>=0.22",
         "trimesh>=4.4",
         "manifold3d>=3.0",
-        "fast-simplification>=0.1.7",
+        # trimesh writes 3MF with these two.
         "lxml>=5",
         "networkx>=3",
         "safetensors>=0.4",
         "requests>=2.31",
         "peewee>=3.17",
     ],
+    extras_require={
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "playwright>=1.40",
+            "gcode-thumbnail-tool>=0.1",
+            "pyyaml>=6",
+            "build>=1",
+            # Two releases of a formatter or type checker seldom agree.
+            "ruff==0.17.*",
+            "mypy==2.4.*",
+        ],
+        "training": ["numba>=0.60"],
+    },
     entry_points={"octoprint.plugin": ["facesculpt = octoprint_facesculpt"]},
 )
