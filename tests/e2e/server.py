@@ -6,6 +6,7 @@ Used by the end-to-end tests and by the demo.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -33,11 +34,18 @@ class OctoPrintServer:
     """Start, stop and kill a server; a context manager.
 
     ``serial_port`` is the printer's device; ``assets`` a folder with the fetched model files, which the plugin finds in
-    its own data folder; ``extra`` is merged into the plugins' part of the configuration.
+    its own data folder; ``offline`` leaves out what asks the internet at every start.
     """
 
-    def __init__(self, base: Path, serial_port: str | None = None, assets: Path | None = None, port: int | None = None):
-        self.base, self.port = base, port or free_port()
+    def __init__(
+        self,
+        base: Path,
+        serial_port: str | None = None,
+        assets: Path | None = None,
+        port: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        self.base, self.port, self._offline = base, port or free_port(), offline
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen | None = None
         base.mkdir(parents=True, exist_ok=True)
@@ -73,7 +81,7 @@ class OctoPrintServer:
                 "softwareupdate": {"checks": {"octoprint": {"disabled": True}}},
                 "_disabled": [
                     "announcements", "discovery", "softwareupdate", "tracking", "errortracking", "pi_support",
-                    "achievements", "firmware_check",
+                    "achievements", "firmware_check", *(["health_check", "pluginmanager"] if self._offline else []),
                 ],
             },
         }  # fmt: skip
@@ -165,6 +173,12 @@ class OctoPrintServer:
     def log(self) -> str:
         file = self.base / "logs" / "octoprint.log"
         return file.read_text(errors="replace") if file.exists() else ""
+
+    def complaints(self, log: str | None = None) -> list[str]:
+        """The log's warnings and errors, each with the lines that belong to it."""
+        text = self.log() if log is None else log
+        records = re.split(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - )", text, flags=re.MULTILINE)
+        return [record for record in records if re.match(r".{26}\S+ - (WARNING|ERROR|CRITICAL) - ", record)]
 
 
 def wait_for(condition, timeout: float, what: str, pause: float = 0.3):

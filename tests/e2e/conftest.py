@@ -1,0 +1,50 @@
+"""One OctoPrint with one simulated printer for all end-to-end tests, and one sculpture that all of them may use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.printer.fixture import SimulatedPrinter
+
+from .orders import create, finished, upload
+from .server import OctoPrintServer, wait_for
+
+PLUGINS = Path(__file__).with_name("plugins")
+
+
+@pytest.fixture(scope="session")
+def printer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedPrinter]:
+    with SimulatedPrinter(tmp_path_factory.mktemp("ender3"), speed=1000) as simulated:
+        yield simulated
+
+
+@pytest.fixture(scope="session")
+def server(
+    printer: SimulatedPrinter, assets_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OctoPrintServer]:
+    """The running server. When all tests are done, its log must not hold one complaint."""
+    base = tmp_path_factory.mktemp("octoprint")
+    shutil.copytree(PLUGINS, base / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    with OctoPrintServer(base, str(printer.link), assets_folder, offline=True) as running:
+        wait_for(lambda: running.get("/plugin/facesculpt/status").json()["printer"]["ready"], 30, "the printer")
+        yield running
+    assert [r for r in running.complaints() if "Traceback" in r or "facesculpt" in r.lower()] == []
+
+
+@pytest.fixture(scope="session")
+def photo(server: OctoPrintServer, astronaut: Path) -> dict[str, Any]:
+    """An uploaded and checked portrait."""
+    return upload(server, astronaut)
+
+
+@pytest.fixture(scope="session")
+def sculpture(server: OctoPrintServer, photo: dict[str, Any]) -> dict[str, Any]:
+    """A finished sculpture with its G-code."""
+    made = finished(server, create(server, photo))
+    assert made["state"] == "ready", made["error"]
+    return made

@@ -1,0 +1,51 @@
+"""What a client of the REST interface does: upload a photo, order a sculpture, wait for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .server import OctoPrintServer, wait_for
+
+#: The smallest and coarsest order: what is tested is the way, not the bust.
+ORDER = {"settings": {"height_mm": 40, "style": "bust"}, "slicing": {"profile": "bust_028"}}
+
+
+def upload(server: OctoPrintServer, file: Path) -> dict[str, Any]:
+    """Upload a photo and wait until it is checked."""
+    with file.open("rb") as source:
+        answer = server.post("/plugin/facesculpt/photos", files={"photo": (file.name, source)})
+    assert answer.status_code == 201, answer.text
+    return checked(server, answer.json()["photo"]["id"])
+
+
+def checked(server: OctoPrintServer, identifier: str) -> dict[str, Any]:
+    """A photo once it is not being checked any more."""
+
+    def done() -> dict[str, Any] | None:
+        photo = server.get(f"/plugin/facesculpt/photos/{identifier}").json()["photo"]
+        return None if photo["state"] == "checking" else photo
+
+    return wait_for(done, 120, "the photo's check")
+
+
+def create(server: OctoPrintServer, photo: dict[str, Any], **order: Any) -> dict[str, Any]:
+    """Order a small sculpture of a photo."""
+    answer = server.post("/plugin/facesculpt/sculptures", json={"photo": photo["id"], **ORDER, **order})
+    assert answer.status_code == 202, answer.text
+    return answer.json()["sculpture"]
+
+
+def look(server: OctoPrintServer, sculpture: dict[str, Any]) -> dict[str, Any]:
+    """A sculpture as it is now."""
+    return server.get(f"/plugin/facesculpt/sculptures/{sculpture['id']}").json()["sculpture"]
+
+
+def finished(server: OctoPrintServer, sculpture: dict[str, Any], timeout: float = 400) -> dict[str, Any]:
+    """A sculpture once nothing works on it any more."""
+
+    def done() -> dict[str, Any] | None:
+        now = look(server, sculpture)
+        return None if now["state"] in ("waiting", "working") else now
+
+    return wait_for(done, timeout, "the sculpture")
