@@ -164,11 +164,22 @@ class FaceSculptPlugin(
                         progress=lambda fraction, _="": self.publish("assets", {**told, "fraction": fraction}),
                     )
                     self.publish("assets", {**told, "fraction": 1.0, "done": True})
+                    self._check_photos_again()
                 except FaceSculptError as error:
                     answer = {"code": error.code, "message": error.message, "hint": error.hint}
                     self.publish("assets", {**told, "error": answer, "done": True})
 
         threading.Thread(target=work, name="facesculpt-assets", daemon=True).start()
+
+    def _check_photos_again(self) -> None:
+        # What could not be checked for want of the files can be now.
+        for photo in Photo.select().where(Photo.state == "failed"):
+            if (photo.error or {}).get("code") == "asset_missing":
+                photo.state, photo.error = "checking", None
+                photo.save()
+                self.publish("photo", photo)
+        self.store.close()
+        self.pipeline.wake()
 
     def publish(self, kind: str, what: Any) -> None:
         """Tell the dashboards of those who may see portraits."""

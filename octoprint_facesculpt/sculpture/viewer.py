@@ -24,9 +24,10 @@ def save_viewer(vertices: np.ndarray, triangles: np.ndarray, path: Path) -> Path
     mesh.apply_transform([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
     mesh.visual = trimesh.visual.TextureVisuals(
         material=trimesh.visual.material.PBRMaterial(
-            baseColorFactor=[205, 190, 175, 255], metallicFactor=0.0, roughnessFactor=0.75
+            # Darker than clay: the page's one lamp is far brighter than daylight.
+            baseColorFactor=[125, 115, 105, 255], metallicFactor=0.0, roughnessFactor=0.75
         )
     )
     scene = trimesh.Scene(mesh)
-    scene.set_camera(angles=(0, 0, 0), distance=2.2 * float(mesh.extents[1]), center=mesh.bounds.mean(0))
+    scene.set_camera(angles=(0, 0, 0), distance=1.6 * float(mesh.extents[1]), center=mesh.bounds.mean(0))
     return write(path, scene_to_html(scene).encode())

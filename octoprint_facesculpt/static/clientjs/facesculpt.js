@@ -1,4 +1,7 @@
-/* The REST interface of FaceSculpt as OctoPrint.plugins.facesculpt; every call returns a jQuery promise. */
+/*
+ * The REST interface of FaceSculpt as OctoPrint.plugins.facesculpt. Every call returns a jQuery promise of the thing that was
+ * asked for, without the object the server wraps around it.
+ */
 (function (global, factory) {
     if (typeof define === "function" && define.amd) {
         define(["OctoPrintClient", "jquery"], factory);
@@ -12,6 +15,8 @@
     };
 
     const path = (...parts) => parts.map(encodeURIComponent).join("/");
+
+    const only = (name) => (answer) => answer[name];
 
     FaceSculptClient.prototype.get = function (...parts) {
         return this.base.get(this.url + path(...parts));
@@ -34,11 +39,11 @@
     };
 
     FaceSculptClient.prototype.profiles = function () {
-        return this.get("slicing", "profiles");
+        return this.get("slicing", "profiles").then(only("profiles"));
     };
 
     FaceSculptClient.prototype.photos = function () {
-        return this.get("photos");
+        return this.get("photos").then(only("photos"));
     };
 
     /** Uploads one File; the promise reports progress as a fraction from 0 to 1. */
@@ -55,7 +60,7 @@
         };
         this.base
             .post(this.url + "photos", form, {contentType: false, processData: false, xhr: xhr})
-            .done(result.resolve)
+            .done((answer) => result.resolve(answer.photo))
             .fail(result.reject);
         return result.promise();
     };
@@ -65,11 +70,11 @@
     };
 
     FaceSculptClient.prototype.sculptures = function () {
-        return this.get("sculptures");
+        return this.get("sculptures").then(only("sculptures"));
     };
 
     FaceSculptClient.prototype.createSculpture = function (order) {
-        return this.post(["sculptures"], order);
+        return this.post(["sculptures"], order).then(only("sculpture"));
     };
 
     FaceSculptClient.prototype.cancelSculpture = function (id) {
@@ -85,11 +90,16 @@
     };
 
     FaceSculptClient.prototype.queue = function () {
-        return this.get("queue");
+        return this.get("queue").then(only("queue"));
     };
 
     FaceSculptClient.prototype.enqueue = function (sculpture) {
         return this.post(["queue"], {sculpture: sculpture, print: false});
+    };
+
+    /** Queues a sculpture and starts its print at once; the caller has asked whether the bed is clear. */
+    FaceSculptClient.prototype.printSculpture = function (sculpture) {
+        return this.post(["queue"], {sculpture: sculpture, print: true, bed_clear: true});
     };
 
     /** Starts a queued print; the caller has asked whether the bed is clear. */

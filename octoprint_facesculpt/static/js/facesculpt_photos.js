@@ -72,11 +72,14 @@ $(function () {
         };
 
         self.upload = (files) => {
-            Array.from(files).reduce((before, file) => before.then(() => self._uploadOne(file)), $.when());
+            Array.from(files).reduce(
+                (before, file, index) => before.then(() => self._uploadOne(file, index === 0)),
+                $.when()
+            );
         };
 
         // One after the other: a small server reads one large picture at a time. Resolves whatever becomes of the file.
-        self._uploadOne = (file) => {
+        self._uploadOne = (file, selects) => {
             const upload = {name: file.name, percent: ko.observable(0), error: ko.observable()};
             self.uploads.push(upload);
             if (file.size > shared.photoBytes()) {
@@ -96,7 +99,7 @@ $(function () {
                 .done((photo) => {
                     self.uploads.remove(upload);
                     self._put(photo);
-                    self.select(list.find(photo.id));
+                    if (selects) self.select(list.find(photo.id));
                     shared.announce(_.sprintf(gettext("%(name)s was uploaded."), {name: file.name}));
                 })
                 .fail((request) => upload.error(texts.ofRequest(request)))
@@ -178,7 +181,9 @@ $(function () {
             list.put(photo);
             if (wasChecking && photo.state === "ready")
                 shared.announce(_.sprintf(gettext("%(name)s can be used."), {name: photo.name}));
-            if (wasChecking && photo.state === "failed" && photo.error)
+            if (photo.state !== "failed") return;
+            if (self.selected() && self.selected().id === photo.id) self.selected(undefined);
+            if (wasChecking && photo.error)
                 shared.announce(photo.name + ": " + texts.ofError(photo.error).message);
         };
 

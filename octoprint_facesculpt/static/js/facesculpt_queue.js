@@ -23,6 +23,7 @@ $(function () {
             item.state = ko.pureComputed(() => data().state);
             item.stateText = ko.pureComputed(() => texts.queueState(data().state));
             item.thumbnail = ko.pureComputed(() => data().thumbnail);
+            item.estimate = ko.pureComputed(() => (data().seconds ? texts.duration(data().seconds) : ""));
             // OctoPrint tells every second how far it is; our server tells only what changed.
             item.percent = ko.pureComputed(() => texts.percent((printer.progress() || 0) / 100));
             item.timeLeft = ko.pureComputed(() => {
@@ -63,7 +64,7 @@ $(function () {
             );
         };
 
-        self.print = (item) => 
+        self.print = (item) =>
             self._askForClearBed(item.name(), () =>
                 self._started(OctoPrint.plugins.facesculpt.print(item.id), item.name())
             );
@@ -80,7 +81,10 @@ $(function () {
 
         self._started = (request, name) =>
             request
-                .done(() => shared.announce(_.sprintf(gettext("“%(name)s” is being printed."), {name: name})))
+                .done(() => {
+                    shared.announce(_.sprintf(gettext("“%(name)s” is being printed."), {name: name}));
+                    document.getElementById("facesculpt_running").scrollIntoView({block: "nearest"});
+                })
                 .fail(shared.complain(gettext("The print could not be started")));
 
         //~~ Order
@@ -139,7 +143,8 @@ $(function () {
             return OctoPrint.plugins.facesculpt.queue().done(self._replace);
         };
 
-        shared.follow(self, {queue: self._replace});
+        // What is deleted leaves the queue, too.
+        shared.follow(self, {queue: self._replace, sculptures: () => self.refresh(), photos: () => self.refresh()});
     }
 
     OCTOPRINT_VIEWMODELS.push({

@@ -116,7 +116,7 @@ $(function () {
                 if (estimates.height_mm)
                     add(
                         gettext("Height"),
-                        _.sprintf(gettext("%(height)s mm"), {height: texts.number(estimates.height_mm, Number.isInteger(estimates.height_mm) ? 0 : 1)})
+                        _.sprintf(gettext("%(height)s mm"), {height: texts.number(Math.round(estimates.height_mm))})
                     );
                 return rows;
             });

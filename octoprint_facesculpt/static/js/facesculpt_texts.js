@@ -100,6 +100,21 @@ $(function () {
                 gettext("There is not enough space left on this computer."),
                 gettext("Delete some files and try again.")
             ],
+            out_of_memory: [
+                gettext("This computer does not have enough memory for this."),
+                gettext("Use a computer with more memory, or allow more in its settings.")
+            ],
+            height_out_of_range: [gettext("This height is not possible."), gettext("Choose another height.")],
+            profile_unknown: [
+                gettext("The print profile is not installed."),
+                gettext("Choose another print profile.")
+            ],
+            profile_invalid: [
+                gettext("The print profile cannot be used."),
+                gettext("Choose another print profile.")
+            ],
+            not_started: [gettext("The work could not be started."), gettext("Look into octoprint.log.")],
+            internal_error: [gettext("The work ended unexpectedly."), gettext("Please try again.")],
             timed_out: [gettext("This took too long and was stopped."), gettext("Please try again.")],
             crashed: [gettext("The work ended unexpectedly."), gettext("Please try again.")],
             photo_too_large: [
@@ -117,6 +132,14 @@ $(function () {
                 gettext("Make the sculpture again.")
             ],
             not_found: [gettext("This is not there any more."), gettext("Reload the page.")],
+            no_file: [gettext("The photo did not arrive."), gettext("Please try again.")],
+            photo_not_ready: [
+                gettext("This photo cannot be used, or has not been checked yet."),
+                gettext("Choose another photo.")
+            ],
+            bed_not_clear: [gettext("Nobody has confirmed that the bed is clear."), gettext("Look, then confirm.")],
+            not_running: [gettext("There is nothing to cancel any more."), ""],
+            not_stopped: [gettext("This is in the making already."), ""],
             cancelled: [gettext("This was cancelled."), ""]
         };
 
