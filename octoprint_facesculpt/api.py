@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
 
 import flask
 import octoprint.plugin
 from flask_login import current_user
 from octoprint.access.permissions import Permissions
+from werkzeug.exceptions import HTTPException
 
+from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, overrides, part, text
 from .errors import FaceSculptError
-from .printing.queue import QueueError
+from .printing.queue import ACTIVE, QueueError
 from .slicing.profiles import PROFILES
 from .store import Photo, QueueItem, Sculpture
 from .views import FILES, photo_json, queue_json, sculpture_json
 
 route = octoprint.plugin.BlueprintPlugin.route
-NAME_LIMIT = 80
-OVERRIDE_LIMIT = 30
-
-
-class RequestError(FaceSculptError):
-    """A request that makes no sense; ``status`` is the HTTP status."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(code, message)
-        self.status = status
+#: SQLite's largest integer.
+ROW_LIMIT = 2**63 - 1
+#: Codes of the refusals that come from OctoPrint and Flask.
+STATUS_CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 500: "internal_error"}
 
 
 class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
@@ -43,8 +38,12 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     @octoprint.plugin.BlueprintPlugin.errorhandler(FaceSculptError)
     def on_refusal(self, error: FaceSculptError):
         status = getattr(error, "status", 409 if isinstance(error, QueueError) else 400)
-        body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-        return flask.make_response(flask.jsonify(body), status)
+        return _refusal(status, error.code, error.message, error.hint)
+
+    @octoprint.plugin.BlueprintPlugin.errorhandler(HTTPException)
+    def on_http_error(self, error: HTTPException):
+        status = error.code or 500
+        return _refusal(status, STATUS_CODES.get(status, "refused"), error.description or error.name)
 
     @route("/status", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
@@ -70,8 +69,8 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
         size = os.path.getsize(uploaded)
         if size > self.photo_bytes():
             raise RequestError("photo_too_large", f"A photo may have {self.photo_bytes() >> 20} MiB at most.", 413)
-        name = _text({"name": os.path.basename(flask.request.values.get(name_key, ""))[:NAME_LIMIT]}, "name", "photo")
-        photo = Photo(name=name)
+        name = "".join(c for c in os.path.basename(flask.request.values.get(name_key, "")) if c.isprintable()).strip()
+        photo = Photo(name=name[:NAME_LIMIT] or "photo")
         target = self.workshop.photo_file(photo)
         target.parent.mkdir(parents=True)
         # The uploaded file is gone when the request ends.
@@ -90,7 +89,10 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
     def api_delete_photo(self, identifier: str):
         photo = _find(Photo, identifier)
-        for sculpture in list(photo.sculptures):
+        sculptures = list(photo.sculptures)
+        for sculpture in sculptures:
+            self._refuse_while_printed(sculpture)
+        for sculpture in sculptures:
             self._delete_sculpture(sculpture)
         photo.delete_instance(recursive=True)
         shutil.rmtree(self.workshop.photo_file(photo).parent, ignore_errors=True)
@@ -116,23 +118,23 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     @route("/sculptures", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
     def api_add_sculpture(self):
-        body = _body({"photo", "face", "name", "settings", "slicing"})
-        photo = _find(Photo, _text(body, "photo"))
+        body = json_body({"photo", "face", "name", "settings", "slicing"})
+        photo = _find(Photo, text(body, "photo"))
         if photo.state != "ready":
             raise RequestError("photo_not_ready", "This photo has not been checked, or has no face.", 409)
-        face = _number(body, "face", 0, 0, max(len(photo.faces) - 1, 0), whole=True)
-        wanted = _part(body, "settings", {"height_mm", "style"})
+        face = number(body, "face", 0, 0, max(len(photo.faces) - 1, 0), whole=True)
+        wanted = part(body, "settings", {"height_mm", "style"})
         settings = {
-            "height_mm": _number(wanted, "height_mm", self.default_height(), 20, 400),
-            "style": _choice(wanted, "style", ("bust", "head")),
+            "height_mm": number(wanted, "height_mm", self.default_height(), 20, 400),
+            "style": choice(wanted, "style", ("bust", "head")),
         }
-        cut = _part(body, "slicing", {"engine", "profile", "overrides"})
+        cut = part(body, "slicing", {"engine", "profile", "overrides"})
         slicing = {
-            "engine": _choice(cut, "engine", ("prusaslicer",)),
-            "profile": _choice({"profile": self.default_profile(), **cut}, "profile", tuple(PROFILES)),
-            "overrides": _overrides(cut),
+            "engine": choice(cut, "engine", ("prusaslicer",)),
+            "profile": choice({"profile": self.default_profile(), **cut}, "profile", tuple(PROFILES)),
+            "overrides": overrides(cut),
         }
-        name = _text(body, "name", photo.name.rsplit(".", 1)[0] or "Sculpture")
+        name = text(body, "name", photo.name.rsplit(".", 1)[0] or "Sculpture")
         sculpture = self.store.add_sculpture(photo, name, int(face), settings, slicing)
         self.pipeline.wake()
         self.publish("sculpture", sculpture)
@@ -199,24 +201,30 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     @route("/queue", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
     def api_enqueue(self):
-        body = _body({"sculpture", "print", "bed_clear"})
-        item = self.queue.add(_find(Sculpture, _text(body, "sculpture")))
-        if body.get("print") is True:
-            self.queue.start(item, body.get("bed_clear") is True, _user())
+        body = json_body({"sculpture", "print", "bed_clear"})
+        at_once, bed_clear = flag(body, "print"), flag(body, "bed_clear")
+        item = self.queue.add(_find(Sculpture, text(body, "sculpture")))
+        if at_once:
+            try:
+                self.queue.start(item, bed_clear, _user())
+            except QueueError:
+                # What was refused must leave nothing behind.
+                self.queue.remove(item)
+                raise
         return flask.make_response(flask.jsonify(id=item.id), 201)
 
     @route("/queue/<int:identifier>/print", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
     def api_print(self, identifier: int):
-        self.queue.start(_find(QueueItem, identifier), _body({"bed_clear"}).get("bed_clear") is True, _user())
+        bed_clear = flag(json_body({"bed_clear"}), "bed_clear")
+        self.queue.start(_find(QueueItem, identifier), bed_clear, _user())
         return flask.make_response("", 202)
 
     @route("/queue/<int:identifier>/move", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
     def api_move(self, identifier: int):
-        body = _body({"position"})
-        self.store.move(_find(QueueItem, identifier), int(_number(body, "position", 0, 0, 10_000, whole=True)))
-        self.publish("queue", None)
+        body = json_body({"position"})
+        self.queue.move(_find(QueueItem, identifier), int(number(body, "position", 0, 0, 10_000, whole=True)))
         return flask.make_response("", 204)
 
     @route("/queue/<int:identifier>", methods=["DELETE"])
@@ -239,17 +247,28 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
         self.fetch_assets()
         return flask.make_response("", 202)
 
-    def _delete_sculpture(self, sculpture: Sculpture) -> None:
-        if any(item.state in ("printing", "paused") for item in sculpture.queued):
+    def _refuse_while_printed(self, sculpture: Sculpture) -> None:
+        path = sculpture.gcode_path
+        if any(item.state in ACTIVE for item in sculpture.queued) or (path and self.host.prints(path)):
             raise QueueError("busy", "This sculpture is being printed.", "Cancel the print first.")
+
+    def _delete_sculpture(self, sculpture: Sculpture) -> None:
+        self._refuse_while_printed(sculpture)
         self.pipeline.cancel(sculpture)
         sculpture.delete_instance(recursive=True)
         self.store.renumber()
+        if sculpture.gcode_path:
+            self.host.remove_gcode(sculpture.gcode_path)
         shutil.rmtree(self.workshop.folder(sculpture), ignore_errors=True)
 
 
+def _refusal(status: int, code: str, message: str, hint: str = ""):
+    return flask.make_response(flask.jsonify(error={"code": code, "message": message, "hint": hint}), status)
+
+
 def _find(model, identifier):
-    row = model.get_or_none(model.id == identifier)
+    known = not isinstance(identifier, int) or identifier <= ROW_LIMIT
+    row = model.get_or_none(model.id == identifier) if known else None
     if row is None:
         raise RequestError("not_found", "It is not there any more.", 404)
     return row
@@ -264,55 +283,3 @@ def _private(answer):
     answer.headers["Cache-Control"] = "private, max-age=3600"
     answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
-
-
-def _body(known: set[str]) -> dict[str, Any]:
-    body = flask.request.get_json(silent=True)
-    if not isinstance(body, dict):
-        raise RequestError("bad_request", "The body must be a JSON object.")
-    return _known(body, known)
-
-
-def _known(values: dict[str, Any], known: set[str]) -> dict[str, Any]:
-    unknown = set(values) - known
-    if unknown:
-        raise RequestError("bad_request", f"Unknown fields: {', '.join(sorted(map(str, unknown)))[:200]}.")
-    return values
-
-
-def _part(body: dict[str, Any], name: str, known: set[str]) -> dict[str, Any]:
-    part = body.get(name, {})
-    if not isinstance(part, dict):
-        raise RequestError("bad_request", f"{name} must be an object.")
-    return _known(part, known)
-
-
-def _text(body: dict[str, Any], name: str, default: str | None = None) -> str:
-    value = body.get(name) or default
-    if not isinstance(value, str) or not value.strip() or len(value) > NAME_LIMIT or not value.isprintable():
-        raise RequestError("bad_request", f"{name} must be a text of 1 to {NAME_LIMIT} characters.")
-    return value.strip()
-
-
-def _number(body: dict[str, Any], name: str, default: float, low: float, high: float, whole: bool = False) -> float:
-    value = body.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
-        raise RequestError("bad_request", f"{name} must be a number from {low:g} to {high:g}.")
-    return value
-
-
-def _choice(body: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
-    value = body.get(name, choices[0])
-    if value not in choices:
-        raise RequestError("bad_request", f"{name} must be one of {', '.join(choices)}.")
-    return value
-
-
-def _overrides(slicing: dict[str, Any]) -> dict[str, str]:
-    overrides = slicing.get("overrides", {})
-    if not isinstance(overrides, dict) or len(overrides) > OVERRIDE_LIMIT:
-        raise RequestError("bad_request", f"overrides must be an object of at most {OVERRIDE_LIMIT} settings.")
-    for key, value in overrides.items():
-        if not key.isidentifier() or not isinstance(value, (str, int, float)) or len(str(value)) > 200:
-            raise RequestError("bad_request", f"'{key[:40]}' is not a setting.")
-    return {key: str(value) for key, value in overrides.items()}

@@ -21,6 +21,11 @@ class Host:
         """Whether a print is running, paused, or being started or ended."""
         return bool(self._printer.is_printing() or self._printer.is_paused() or self._printer.is_pausing())
 
+    def prints(self, path: str) -> bool:
+        """Whether the running print is of this file of the uploads."""
+        job = (self._printer.get_current_job() or {}).get("file") or {}
+        return self.printing() and job.get("origin") == FileDestinations.LOCAL and job.get("path") == path
+
     def ready(self) -> bool:
         """Whether a print could be started now."""
         return bool(self._printer.is_ready())

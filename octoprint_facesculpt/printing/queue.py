@@ -69,6 +69,13 @@ class PrintQueue:
             item.save()
             raise
 
+    def move(self, item: QueueItem, position: int) -> None:
+        """Move a waiting item to a position, counted from 0; :class:`QueueError` ``busy`` when it does not wait."""
+        if item.state != "queued":
+            raise QueueError("busy", "This item is not waiting any more.", "Queue the sculpture again.")
+        self._store.move(item, position)
+        self._publish("queue", None)
+
     def remove(self, item: QueueItem) -> None:
         """Take an item out; :class:`QueueError` ``busy`` while it prints."""
         if item.state in ACTIVE:

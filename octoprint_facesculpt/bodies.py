@@ -1,0 +1,100 @@
+"""Checks of what clients send as JSON: every value has a type and a range, and what is not known is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import flask
+
+from .errors import FaceSculptError
+
+NAME_LIMIT = 80
+OVERRIDE_LIMIT = 30
+
+
+class RequestError(FaceSculptError):
+    """A request that makes no sense; ``status`` is the HTTP status.
+
+    Codes: ``bad_request``, ``no_file``, ``photo_too_large``, ``photo_not_ready``, ``not_found``, ``not_running``,
+    ``not_stopped``.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+
+def json_body(known: set[str]) -> dict[str, Any]:
+    """The request's JSON object, with no other fields than ``known``."""
+    try:
+        body = flask.request.get_json(silent=True)
+    except RecursionError:
+        body = None
+    if not isinstance(body, dict):
+        raise RequestError("bad_request", "The body must be a JSON object.")
+    return _known(body, known)
+
+
+def _known(values: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    unknown = set(values) - known
+    if unknown:
+        raise RequestError("bad_request", f"Unknown fields: {', '.join(sorted(map(str, unknown)))[:200]}.")
+    return values
+
+
+def part(body: dict[str, Any], name: str, known: set[str]) -> dict[str, Any]:
+    """An object within the body; empty when it is not given."""
+    part = body.get(name, {})
+    if not isinstance(part, dict):
+        raise RequestError("bad_request", f"{name} must be an object.")
+    return _known(part, known)
+
+
+def text(body: dict[str, Any], name: str, default: str | None = None) -> str:
+    """A text of 1 to 80 printable characters."""
+    value = body.get(name, default)
+    if not isinstance(value, str) or not value.strip() or len(value) > NAME_LIMIT or not value.isprintable():
+        raise RequestError("bad_request", f"{name} must be a text of 1 to {NAME_LIMIT} characters.")
+    return value.strip()
+
+
+def number(body: dict[str, Any], name: str, default: float, low: float, high: float, whole: bool = False) -> float:
+    """A number within ``low`` and ``high``; ``whole`` refuses fractions."""
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
+        raise RequestError("bad_request", f"{name} must be a number from {low:g} to {high:g}.")
+    return value
+
+
+def flag(body: dict[str, Any], name: str) -> bool:
+    """True or false; false when it is not given."""
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise RequestError("bad_request", f"{name} must be true or false.")
+    return value
+
+
+def choice(body: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
+    """One of ``choices``; the first when it is not given."""
+    value = body.get(name, choices[0])
+    if value not in choices:
+        raise RequestError("bad_request", f"{name} must be one of {', '.join(choices)}.")
+    return value
+
+
+def overrides(slicing: dict[str, Any]) -> dict[str, str]:
+    """Slicer settings by name, all values as texts."""
+    wanted = slicing.get("overrides", {})
+    if not isinstance(wanted, dict) or len(wanted) > OVERRIDE_LIMIT:
+        raise RequestError("bad_request", f"overrides must be an object of at most {OVERRIDE_LIMIT} settings.")
+    for key, value in wanted.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,79}", key) or not _is_value(value):
+            raise RequestError("bad_request", f"'{key[:40]}' is not a setting, or its value not possible.")
+    return {key: str(value) for key, value in wanted.items()}
+
+
+def _is_value(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= 200 and value.isprintable()
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e9 <= value <= 1e9
