@@ -32,6 +32,7 @@ setup(
         "safetensors>=0.4",
         "requests>=2.31",
         "peewee>=3.17",
+        "psutil>=5.9",
     ],
     extras_require={
         "test": [

@@ -6,19 +6,23 @@ progress, result and errors are JSON lines on stdout.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from .errors import FaceSculptError
+from .errors import Cancelled, FaceSculptError
 
 _File = click.Path(path_type=Path, dir_okay=False)
+#: Arguments that name files to be written.
+OUTPUTS = ("output", "report_file", "preview")
 
 
 class Reporter:
@@ -57,6 +61,30 @@ class Reporter:
         sys.stdout.flush()
 
 
+class UsageError(FaceSculptError):
+    """Code ``usage``: the command line itself is wrong."""
+
+
+class OutputError(FaceSculptError):
+    """Codes: ``output_unwritable``, ``disk_full``."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(code, message, hint)
+        self.bad_input = code == "output_unwritable"
+
+
+class _OneLine(click.Command):
+    """A command whose wrong use is answered like any other bad input, not with click's page of usage."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        as_json = "--json" in args
+        try:
+            return super().parse_args(context, args)
+        except click.UsageError as error:
+            Reporter(as_json).error(UsageError("usage", error.format_message(), f"See '{context.command_path} --help'."))
+            context.exit(2)
+
+
 def _command(function: Callable[..., None]) -> Callable[..., None]:
     """Options that all commands share, and the way errors become exit codes."""
 
@@ -68,21 +96,24 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
         reporter = Reporter(as_json)
         if assets_folder is not None:
             os.environ["FACESCULPT_ASSETS"] = str(assets_folder)
+        # A parent that ends this process lets it tidy up: half-made files, and the slicer it started.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         _limit_threads(threads or min(os.cpu_count() or 1, 2))
         try:
+            for name in OUTPUTS:
+                if arguments.get(name) is not None:
+                    _check_writable(arguments[name])
             function(reporter, **arguments)
         except FaceSculptError as error:
-            if debug:
-                raise
-            reporter.error(error)
-            sys.exit(2 if error.bad_input else 1)
-        except (KeyboardInterrupt, BrokenPipeError):
+            _end(reporter, error, debug)
+        except KeyboardInterrupt:
+            _end(reporter, Cancelled(), debug=False)
+        except BrokenPipeError:
+            # Nobody listens any more; nor may the interpreter's own last flush fail.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except Exception as error:
-            if debug:
-                raise
-            reporter.error(FaceSculptError("internal_error", f"{type(error).__name__}: {error}", "Run with --debug."))
-            sys.exit(1)
+            _end(reporter, _unexpected(error), debug)
 
     run.__name__ = function.__name__
     run.__doc__ = function.__doc__
@@ -90,8 +121,36 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _end(reporter: Reporter, error: FaceSculptError, debug: bool) -> NoReturn:
+    """Report an error and exit with its code; with ``debug``, show where it came from."""
+    if debug:
+        raise error
+    reporter.error(error)
+    sys.exit(2 if error.bad_input else 1)
+
+
+def _unexpected(error: Exception) -> FaceSculptError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        answer: FaceSculptError = OutputError("disk_full", "There is no room left on the disk.", "Delete some files.")
+    else:
+        answer = FaceSculptError("internal_error", f"{type(error).__name__}: {error}", "Run with --debug.")
+        answer.bad_input = False
+    answer.__cause__ = error
+    return answer
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse an output that could not be written before minutes are spent on it."""
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError("output_unwritable", f"Nothing can be written in the folder '{folder}'.", "Choose another one.")
+
+
 def _limit_threads(count: int) -> None:
-    """Cap the thread pools of everything numeric; must come before numpy and torch are imported."""
+    """Cap the processors of this process and of the slicer it may start, and the thread pools of everything numeric; must
+    come before numpy and torch are imported."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-count:]))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(count)
 
@@ -101,7 +160,7 @@ def commands() -> None:
     """OctoPrint-FaceSculpt: a photo of a face becomes a printed bust."""
 
 
-@commands.command("portrait")
+@commands.command("portrait", cls=_OneLine)
 @_command
 @click.argument("photo", type=_File)
 @click.option("-o", "--output", type=_File, required=True, help="JPEG copy, upright and without metadata.")
@@ -137,7 +196,7 @@ def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | 
     reporter.result(data, f"{len(faces)} face(s); preview in {output}")
 
 
-@commands.command("reconstruct")
+@commands.command("reconstruct", cls=_OneLine)
 @_command
 @click.argument("photo", type=_File)
 @click.option("-o", "--output", type=_File, required=True, help="Mesh: stl, ply, obj, glb, 3mf; npz for 'sculpt --head'.")
@@ -179,7 +238,7 @@ def reconstruct_command(
     reporter.result(data, f"{output}: {len(head.triangles)} triangles in {sum(data['seconds'].values()):.1f} s")
 
 
-@commands.command("sculpt")
+@commands.command("sculpt", cls=_OneLine)
 @_command
 @click.argument("photos", type=_File, nargs=-1)
 @click.option("--head", "head_file", type=_File, help="A head that 'reconstruct -o head.npz' wrote, instead of a photo.")
@@ -244,7 +303,7 @@ def sculpt_command(
     reporter.result(data, f"{output} ({height_mm:g} mm, {sculpture.checks['triangles']} triangles)")
 
 
-@commands.command("slice")
+@commands.command("slice", cls=_OneLine)
 @_command
 @click.argument("model", type=_File)
 @click.option("-o", "--output", type=_File, required=True, help="G-code file.")
@@ -276,13 +335,13 @@ def slice_command(
     """Slice a mesh file into checked G-code."""
     from .slicing import SliceRequest, SlicingError, slice_model
     from .slicing.arguments import parse_bed, parse_point, parse_settings
-    from .slicing.vendor_bundle import parse_config
+    from .slicing.vendor_bundle import read_config
 
     config = None
     if profile_file is not None:
         if not profile_file.is_file():
             raise SlicingError("profile_unknown", f"There is no profile file {profile_file.name}.")
-        config = parse_config(profile_file.read_text(encoding="utf-8", errors="replace"))
+        config = read_config(profile_file)
     request = SliceRequest(
         engine=engine,
         profile=profile,
@@ -300,7 +359,7 @@ def slice_command(
     reporter.result(data, f"{output}: {hours:.1f} h, {data['filament_g']:.0f} g, {data['layers']} layers")
 
 
-@commands.command("assets")
+@commands.command("assets", cls=_OneLine)
 @_command
 @click.argument("action", type=click.Choice(["status", "fetch"]))
 @click.option("--source", default="auto", help="auto, publisher, package, or a path.")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import sqlite3
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,9 @@ from peewee import (
     TextField,
 )
 
+from .errors import FaceSculptError
+
+_logger = logging.getLogger(__name__)
 STAGES = ("reconstruct", "sculpt", "slice")
 
 
@@ -104,24 +110,48 @@ def _first(database: SqliteDatabase) -> None:
 MIGRATIONS = (_first,)
 
 
+class StoreError(FaceSculptError):
+    """Codes: ``database_newer``, ``database_unreadable``."""
+
+    bad_input = False
+
+
 class Store:
-    """The database file. Threads may share a store: each has its own connection."""
+    """The database file. Threads may share a store: each has its own connection.
+
+    A damaged file is set aside as ``NAME.damaged-TIME`` and a new one begun. :class:`StoreError` ``database_newer`` for the
+    file of a newer plugin, ``database_unreadable`` for one that cannot be opened; both are left as they are.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if _damaged(path):
+            _logger.error("the database %s is damaged; it is set aside as %s", path, _set_aside(path))
         pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": "full", "busy_timeout": 5000}
         self.database = SqliteDatabase(str(path), pragmas=pragmas)
         self.database.bind(MODELS)
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self.database.close()
+            raise
 
     def _migrate(self) -> None:
         version = self.database.execute_sql("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise RuntimeError(f"the database is of a newer plugin (version {version}, known {len(MIGRATIONS)})")
+            raise StoreError(
+                "database_newer",
+                f"The database is of a newer FaceSculpt (version {version}, known {len(MIGRATIONS)}).",
+                "Update the plugin again, or move the database away.",
+            )
         for number, step in enumerate(MIGRATIONS[version:], version + 1):
-            with self.database.atomic():
+            with self._writing():
                 step(self.database)
                 self.database.execute_sql(f"PRAGMA user_version = {number}")
+
+    def _writing(self):
+        # Locked from the start: what was read first could otherwise be changed by another thread before it is written.
+        return self.database.atomic("IMMEDIATE")
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -129,7 +159,7 @@ class Store:
 
     def add_sculpture(self, photo: Photo, name: str, face: int, settings: dict, slicing: dict) -> Sculpture:
         """A new sculpture with its stages waiting."""
-        with self.database.atomic():
+        with self._writing():
             sculpture = Sculpture.create(photo=photo, name=name, face=face, settings=settings, slicing=slicing)
             for stage in STAGES:
                 Stage.create(sculpture=sculpture, stage=stage)
@@ -137,20 +167,20 @@ class Store:
 
     def enqueue(self, sculpture: Sculpture) -> QueueItem:
         """Put a sculpture at the queue's end."""
-        with self.database.atomic():
+        with self._writing():
             last = QueueItem.select().where(QueueItem.state == "queued").count()
             return QueueItem.create(sculpture=sculpture, position=last)
 
     def move(self, item: QueueItem, position: int) -> None:
         """Move a queued item to a position, counted from 0."""
-        with self.database.atomic():
+        with self._writing():
             others = [other for other in self.queued() if other.id != item.id]
             others.insert(max(0, min(position, len(others))), item)
             self._number(others)
 
     def renumber(self) -> None:
         """Close gaps in the queue's positions."""
-        with self.database.atomic():
+        with self._writing():
             self._number(self.queued())
 
     def queued(self) -> list[QueueItem]:
@@ -161,6 +191,31 @@ class Store:
     def _number(items: list[QueueItem]) -> None:
         for position, item in enumerate(items):
             QueueItem.update(position=position).where(QueueItem.id == item.id).execute()
+
+
+def _damaged(path: Path) -> bool:
+    """Whether a file is no sound database. Anything else that keeps it from being read, such as a full disk or missing
+    rights, is a :class:`StoreError`: it must not cost anybody his queue."""
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok"
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            return True
+        message = f"The database {path.name} cannot be opened: {error}."
+        raise StoreError("database_unreadable", message, "Is the disk full, or the folder read-only?") from error
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a database and what belongs to it; its new path."""
+    aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
+    for suffix in ("", "-wal", "-shm"):
+        part = Path(f"{path}{suffix}")
+        if part.exists():
+            part.rename(f"{aside}{suffix}")
+    return aside
 
 
 def now() -> str:

@@ -7,6 +7,7 @@ behind the last finished stage.
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import threading
 import time
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ..errors import Cancelled, FaceSculptError
 from ..store import Photo, Sculpture, Stage, Store, now
 from .runner import JobError, run
@@ -22,6 +25,8 @@ from .runner import JobError, run
 #: Seconds between two looks for work when nobody calls.
 IDLE_SECONDS = 2.0
 WAITING_FOR_PRINT = "Waits until the print is finished"
+#: Share of the machine's memory that a stage may use before it is ended; the server needs the rest.
+MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Pipeline:
     def __init__(self, store: Store, workshop: Workshop, logger: logging.Logger) -> None:
         self._store, self._shop, self._logger = store, workshop, logger
         self._wake, self._closed, self._cancel = threading.Event(), threading.Event(), threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._current: str | None = None
         self._thread = threading.Thread(target=self._work, name="facesculpt-jobs", daemon=True)
 
@@ -67,9 +72,10 @@ class Pipeline:
 
     def close(self) -> None:
         """Stop the running child; its stage is taken up again by the next server."""
-        self._closed.set()
+        with self._lock:
+            self._closed.set()
+            self._cancel.set()
         self._wake.set()
-        self._cancel.set()
         if self._thread.is_alive():
             self._thread.join(10)
 
@@ -83,7 +89,8 @@ class Pipeline:
             if self._current == sculpture.id:
                 self._cancel.set()
                 return
-        self._mark_cancelled(sculpture)
+            self._mark_cancelled(sculpture)
+        self._publish(sculpture)
 
     def retry(self, sculpture: Sculpture) -> None:
         """Let a failed or cancelled sculpture go on behind its last finished stage."""
@@ -111,50 +118,85 @@ class Pipeline:
         """Do one piece of work; False when there was none."""
         photo = Photo.select().where(Photo.state == "checking").order_by(Photo.created).first()
         if photo is not None:
-            self._check_photo(photo)
+            if not self._begin(photo.id):
+                return False
+            try:
+                self._check_photo(photo)
+            finally:
+                self._current = None
             return True
+        # Under the lock, so that a cancel comes either before this choice or to the running work.
+        with self._lock:
+            sculpture, stage = self._next()
+            if sculpture is None:
+                return False
+            held = stage is not None and self._shop.hold()
+            if stage is not None and not held and not self._begin(sculpture.id):
+                return False
+        if stage is None:
+            # Unless it was cancelled a moment ago.
+            unfinished = Sculpture.state.in_(("waiting", "working"))
+            Sculpture.update(state="ready").where(Sculpture.id == sculpture.id, unfinished).execute()
+            self._publish(sculpture)
+            return True
+        if held:
+            if stage.message != WAITING_FOR_PRINT:
+                Stage.update(message=WAITING_FOR_PRINT).where(Stage.id == stage.id).execute()
+                self._publish(sculpture)
+            return False
+        try:
+            self._run_stage(sculpture, stage)
+        finally:
+            with self._lock:
+                self._current = None
+                late = self._cancel.is_set() and not self._closed.is_set()
+                if late:
+                    self._mark_cancelled(sculpture)
+            self._tidy(sculpture)
+            self._publish(sculpture)
+        return True
+
+    def _begin(self, owner: str) -> bool:
+        """Make ``owner`` the running work; False when the server is ending."""
+        with self._lock:
+            if self._closed.is_set():
+                return False
+            self._current = owner
+            self._cancel.clear()
+            return True
+
+    @staticmethod
+    def _next() -> tuple[Sculpture | None, Stage | None]:
+        """The oldest sculpture with work, and its first unfinished stage, if any is left."""
         sculpture = (
             Sculpture.select().where(Sculpture.state.in_(("waiting", "working"))).order_by(Sculpture.created).first()
         )
         if sculpture is None:
-            return False
-        stage = (
-            Stage.select().where(Stage.sculpture == sculpture, Stage.state == "waiting").order_by(Stage.id).first()
-        )
-        if stage is None:
-            sculpture.state = "ready"
-            sculpture.save()
-            self._shop.publish("sculpture", sculpture)
-            return True
-        if self._shop.hold():
-            if stage.message != WAITING_FOR_PRINT:
-                stage.message = WAITING_FOR_PRINT
-                stage.save()
-                self._shop.publish("sculpture", sculpture)
-            return False
-        self._run_stage(sculpture, stage)
-        return True
+            return None, None
+        unfinished = Stage.state.in_(("waiting", "running"))
+        return sculpture, Stage.select().where(Stage.sculpture == sculpture, unfinished).order_by(Stage.id).first()
 
     def _check_photo(self, photo: Photo) -> None:
         file, preview = self._shop.photo_file(photo), self._shop.photo_preview(photo)
         try:
-            data = self._child(
-                photo.id, ["portrait", str(file), "-o", str(preview)], file.with_name("check.log"), lambda *_: None
-            )
+            data = self._child(["portrait", str(file), "-o", str(preview)], file.with_name("check.log"), lambda *_: None)
             photo.width, photo.height = int(data["width"]), int(data["height"])
             photo.faces, photo.notes, photo.state = data["faces"], data["notes"], "ready"
-        except (FaceSculptError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:
             if self._closed.is_set():
                 return
-            photo.state, photo.error = "failed", _as_json(error)
-        photo.save()
-        self._shop.publish("photo", photo)
+            photo.state, photo.error = "failed", self._explain(error)
+        if photo.save():
+            self._shop.publish("photo", photo)
+        else:
+            # It was deleted while it was looked at.
+            shutil.rmtree(file.parent, ignore_errors=True)
 
     def _run_stage(self, sculpture: Sculpture, stage: Stage) -> None:
         sculpture.state, stage.state, stage.started, stage.progress = "working", "running", now(), 0.0
         sculpture.save()
         stage.save()
-        self._shop.publish("sculpture", sculpture)
+        self._publish(sculpture)
         start, told = time.monotonic(), 0.0
 
         def progress(fraction: float, message: str) -> None:
@@ -163,25 +205,37 @@ class Pipeline:
             if time.monotonic() - told > 0.5 or fraction >= 1:
                 told = time.monotonic()
                 stage.save()
-                self._shop.publish("sculpture", sculpture)
+                self._publish(sculpture)
 
         folder = self._shop.folder(sculpture)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            data = self._child(sculpture.id, self._arguments(sculpture, stage), folder / f"{stage.stage}.log", progress)
+            data = self._child(self._arguments(sculpture, stage), folder / f"{stage.stage}.log", progress)
             self._finish(sculpture, stage, data)
         except Cancelled:
-            if self._closed.is_set():
-                return
-            self._mark_cancelled(sculpture)
             return
-        except (FaceSculptError, KeyError, TypeError, ValueError, OSError) as error:
-            stage.state, sculpture.state, sculpture.error = "failed", "failed", _as_json(error)
+        except Exception as error:
+            stage.state, sculpture.state, sculpture.error = "failed", "failed", self._explain(error)
             self._logger.warning("%s of sculpture %s failed: %s", stage.stage, sculpture.id, error)
         stage.seconds = round(time.monotonic() - start, 2)
         stage.save()
         sculpture.save()
-        self._shop.publish("sculpture", sculpture)
+
+    def _tidy(self, sculpture: Sculpture) -> None:
+        """Remove what a stopped child left half made, and everything of a sculpture that was deleted meanwhile."""
+        folder = self._shop.folder(sculpture)
+        if Sculpture.get_or_none(Sculpture.id == sculpture.id) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        for rest in folder.glob(".slicing-*"):
+            shutil.rmtree(rest, ignore_errors=True)
+        for rest in folder.glob("*.part"):
+            rest.unlink(missing_ok=True)
+
+    def _publish(self, sculpture: Sculpture) -> None:
+        """Tell the dashboards how a sculpture stands now, unless it is gone."""
+        fresh = Sculpture.get_or_none(Sculpture.id == sculpture.id)
+        if fresh is not None:
+            self._shop.publish("sculpture", fresh)
 
     def _arguments(self, sculpture: Sculpture, stage: Stage) -> list[str]:
         folder, options = self._shop.folder(sculpture), self._shop.options()
@@ -218,36 +272,29 @@ class Pipeline:
             sculpture.gcode_path = self._shop.add_gcode(sculpture, self._shop.folder(sculpture) / "bust.gcode", data)
         stage.state, stage.progress, stage.message = "done", 1.0, ""
 
-    def _child(self, owner: str, arguments: list[str], log: Path, progress) -> dict[str, Any]:
+    def _child(self, arguments: list[str], log: Path, progress) -> dict[str, Any]:
         options = self._shop.options()
-        with self._lock:
-            self._current = owner
-            if not self._closed.is_set():
-                self._cancel.clear()
         command = [sys.executable, "-m", "octoprint_facesculpt", *arguments, "--json"]
-        command += ["--threads", str(options["threads"])]
-        try:
-            return run(
-                command,
-                log=log,
-                on_progress=progress,
-                cancelled=self._cancel,
-                time_limit_seconds=options["time_limit_seconds"],
-                environment={"FACESCULPT_ASSETS": str(self._shop.data / "assets")},
-            )
-        finally:
-            with self._lock:
-                self._current = None
+        return run(
+            [*command, "--threads", str(options["threads"])],
+            log=log,
+            on_progress=progress,
+            cancelled=self._cancel,
+            time_limit_seconds=options["time_limit_seconds"],
+            memory_limit_bytes=int(psutil.virtual_memory().total * MEMORY_SHARE),
+            environment={"FACESCULPT_ASSETS": str(self._shop.data / "assets")},
+        )
 
-    def _mark_cancelled(self, sculpture: Sculpture) -> None:
+    def _explain(self, error: Exception) -> dict[str, str]:
+        """An error as it is stored; what nobody expected goes to the log, too."""
+        if not isinstance(error, FaceSculptError):
+            self._logger.error("a stage failed unexpectedly", exc_info=error)
+            error = JobError("crashed", f"The work could not be finished ({type(error).__name__}).", "Try again.")
+        return {"code": error.code, "message": error.message, "hint": error.hint}
+
+    @staticmethod
+    def _mark_cancelled(sculpture: Sculpture) -> None:
         Stage.update(state="cancelled", message="").where(
             Stage.sculpture == sculpture, Stage.state.in_(("waiting", "running"))
         ).execute()
         Sculpture.update(state="cancelled").where(Sculpture.id == sculpture.id).execute()
-        self._shop.publish("sculpture", Sculpture.get_by_id(sculpture.id))
-
-
-def _as_json(error: BaseException) -> dict[str, str]:
-    if isinstance(error, FaceSculptError):
-        return {"code": error.code, "message": error.message, "hint": error.hint}
-    return _as_json(JobError("crashed", f"The work gave an impossible answer ({type(error).__name__}).", "Try again."))

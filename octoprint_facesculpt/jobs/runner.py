@@ -1,29 +1,28 @@
-"""One stage as a niced child process that cannot outlive the server, flood it, or hang for ever."""
+"""One stage as a niced child process that cannot outlive the server, flood it, eat its memory, or hang for ever."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..children import Guard, with_parent
 from ..errors import Cancelled, FaceSculptError
 
 #: A line of a child longer than this is cut; a log larger than this is not written further.
 LINE_LIMIT = 1024 * 1024
 LOG_LIMIT = 256 * 1024
-#: Seconds a child has to end itself before it is killed.
-PATIENCE = 2.0
 
 
 class JobError(FaceSculptError):
-    """A stage that failed: the child's own error, or ``timed_out``, ``crashed``, ``not_started``."""
+    """A stage that failed: the child's own error, or ``timed_out``, ``out_of_memory``, ``crashed``, ``not_started``."""
 
 
 def run(
@@ -33,6 +32,7 @@ def run(
     on_progress: Callable[[float, str], None],
     cancelled: threading.Event,
     time_limit_seconds: float,
+    memory_limit_bytes: int | None = None,
     environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run a child process that speaks JSON lines and wait for its result.
@@ -44,6 +44,7 @@ def run(
     on_progress : called with (fraction, message) of every progress line
     cancelled : the child is ended when this is set
     time_limit_seconds : the child is ended after this time
+    memory_limit_bytes : the child is ended when it and all it started use more memory than this
 
     Returns
     -------
@@ -61,15 +62,11 @@ def run(
         )  # fmt: skip
     except OSError as error:
         raise JobError("not_started", f"The work could not be started: {error}.") from error
-    overdue = threading.Event()
-    ended = threading.Event()
-    watch = threading.Thread(target=_watch, args=(process, cancelled, overdue, ended, time_limit_seconds), daemon=True)
     drain = threading.Thread(target=_drain, args=(process, log), daemon=True)
-    watch.start()
     drain.start()
     result: dict[str, Any] | None = None
     failure: JobError | None = None
-    try:
+    with Guard(process, time_limit_seconds, cancelled, memory_limit_bytes) as guard:
         assert process.stdout is not None
         for raw in iter(lambda: process.stdout.readline(LINE_LIMIT), b""):
             line = _parse(raw)
@@ -80,15 +77,15 @@ def run(
             elif line.get("event") == "error":
                 failure = JobError(*(str(line.get(key, ""))[:500] for key in ("code", "message", "hint")))
         process.wait()
-    finally:
-        ended.set()
-        stop(process)
-        watch.join()
-        drain.join()
+    drain.join()
+    process.stdout.close()
     if cancelled.is_set():
         raise Cancelled()
-    if overdue.is_set():
+    if guard.reason == "timed_out":
         raise JobError("timed_out", f"It took longer than {time_limit_seconds / 60:.0f} minutes.", "Try again.")
+    if guard.reason == "out_of_memory":
+        have = (memory_limit_bytes or 0) >> 20
+        raise JobError("out_of_memory", f"It needed more than {have} MB of memory.", "Use a machine with more memory.")
     if failure is not None:
         raise failure
     if process.returncode != 0 or result is None:
@@ -96,46 +93,18 @@ def run(
     return result
 
 
-def stop(process: subprocess.Popen) -> None:
-    """End a child and all it started: first asked, then killed."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
-        deadline = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if process.poll() is not None and number == signal.SIGTERM:
-            # What it started is in its group; a slicer that ignores the first signal gets the second.
-            continue
-    process.wait()
-
-
-def _courtesy() -> list[str]:
-    """What runs in front of the child: lowest priority for processor and disk, and death with the server."""
-    prefix = ["nice", "-n", "19"] if shutil.which("nice") else []
-    if shutil.which("ionice"):
-        prefix += ["ionice", "-c", "3"]
-    if shutil.which("setpriv"):
-        prefix += ["setpriv", "--pdeathsig", "TERM"]
-    return prefix
-
-
-def _watch(process, cancelled, overdue, ended, limit: float) -> None:
-    deadline = time.monotonic() + limit
-    while not ended.wait(0.1):
-        if cancelled.is_set() or time.monotonic() > deadline:
-            if not cancelled.is_set():
-                overdue.set()
-            stop(process)
-            return
+@cache
+def _courtesy() -> tuple[str, ...]:
+    """What runs in front of the child: lowest priority for processor and disk, first to go when memory is short, and
+    death with the server."""
+    wishes = (("nice", "-n", "19"), ("ionice", "-c", "3"), ("choom", "-n", "1000", "--"))
+    return (*(word for wish in wishes if shutil.which(wish[0]) for word in wish), *with_parent())
 
 
 def _drain(process: subprocess.Popen, log: Path) -> None:
     written = 0
-    with log.open("wb") as file:
-        assert process.stderr is not None
+    assert process.stderr is not None
+    with log.open("wb") as file, process.stderr:
         for block in iter(lambda: process.stderr.read1(65536), b""):
             if written < LOG_LIMIT:
                 file.write(block[: LOG_LIMIT - written])
@@ -145,13 +114,13 @@ def _drain(process: subprocess.Popen, log: Path) -> None:
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
         line = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return line if isinstance(line, dict) else {}
 
 
 def _fraction(value: Any) -> float:
-    return min(max(float(value), 0.0), 1.0) if isinstance(value, (int, float)) else 0.0
+    return min(max(float(value), 0.0), 1.0) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
 
 
 def _ending(code: int) -> str:

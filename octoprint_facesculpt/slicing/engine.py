@@ -11,15 +11,18 @@ from ..progress import Progress
 
 
 class SlicingError(FaceSculptError):
-    """Codes of bad input: ``model_invalid``, ``model_empty``, ``too_large``, ``profile_unknown``, ``profile_invalid``,
-    ``engine_unknown``. Codes of the machine: ``engine_missing``, ``engine_version``, ``slicer_failed``, ``timed_out``,
-    ``disk_full``, ``gcode_invalid``."""
+    """Codes of bad input: those of :data:`BAD_INPUT`. Codes of the machine: ``engine_missing``, ``engine_version``,
+    ``slicer_failed``, ``settings_changed``, ``timed_out``, ``disk_full``, and ``gcode_...`` of :mod:`.gcode_check`."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(code, message, hint)
-        self.bad_input = code in {
-            "model_invalid", "model_empty", "too_large", "profile_unknown", "profile_invalid", "engine_unknown",
-        }  # fmt: skip
+        self.bad_input = code in BAD_INPUT
+
+
+BAD_INPUT = frozenset({
+    "model_invalid", "model_empty", "model_open", "too_large", "profile_unknown", "profile_invalid", "engine_unknown",
+    "thumbnail_invalid", "output_unwritable",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class SliceRequest:
     """One slicing job.
 
     ``profile`` names a preset; ``config`` is a flat configuration instead of it; ``overrides`` replace single settings
-    of either. ``thumbnail`` is a PNG to put into the G-code.
+    of either. ``supports`` False switches supports off, whatever those say. ``thumbnail`` is a PNG to put into the G-code.
     """
 
     engine: str = "prusaslicer"
@@ -114,5 +117,5 @@ class Engine(Protocol):
         ...
 
     def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
-        """Slice a mesh file and check the result; on any error nothing is left at ``gcode``."""
+        """Slice a mesh file and check the result; on any error ``gcode`` is as it was before."""
         ...

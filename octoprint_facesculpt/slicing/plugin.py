@@ -16,10 +16,9 @@ from ..jobs.runner import run
 from .engine import SliceRequest, SlicingError
 from .profiles import DEFAULT, PROFILES, resolve
 from .prusaslicer import PrusaSlicer
-from .vendor_bundle import format_config, parse_config
+from .vendor_bundle import format_config, read_config
 
 SLICER = "facesculpt_prusaslicer"
-MAX_PROFILE = 1024 * 1024
 
 
 class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
@@ -53,24 +52,39 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
         return self._preset(DEFAULT)
 
     def get_slicer_profiles(self, profile_path: str) -> dict[str, SlicingProfile]:
-        profiles = {key: self._preset(key) for key in PROFILES}
-        for file in sorted(Path(profile_path).glob("*.profile")):
-            profiles[file.stem] = self.get_slicer_profile(str(file))
+        folder = Path(profile_path)
+        for key in PROFILES:
+            # OctoPrint silently slices with the default when a profile that was chosen is not a file.
+            file, preset = folder / f"{key}.profile", self._preset(key)
+            if preset.data and not file.exists():
+                self.save_slicer_profile(str(file), preset)
+        profiles = {}
+        for file in sorted(folder.glob("*.profile")):
+            try:
+                profiles[file.stem] = self.get_slicer_profile(str(file))
+            except SlicingError as error:
+                self._logger.warning("the slicing profile %s is left out: %s", file.name, error)
         return profiles
 
     def get_slicer_profile(self, path: str) -> SlicingProfile:
         file = Path(path)
-        text = file.read_text(encoding="utf-8", errors="replace")[:MAX_PROFILE]
-        config = parse_config(text)
-        title = next((line[2:].strip() for line in text.splitlines() if line.startswith("# ")), file.stem)
-        return SlicingProfile(SLICER, file.stem, config, display_name=title)
+        config = read_config(file)
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            first = lines.readline(200)
+        title = first[2:].strip() if first.startswith("# ") else file.stem
+        preset = PROFILES.get(file.stem)
+        return SlicingProfile(
+            SLICER, file.stem, config, display_name=title, description=preset.description if preset else None,
+            default=file.stem == DEFAULT,
+        )  # fmt: skip
 
     def save_slicer_profile(self, path: str, profile: SlicingProfile, allow_overwrite=True, overrides=None) -> None:
         if Path(path).exists() and not allow_overwrite:
             raise OSError(f"{path} exists")
         config = {**(profile.data or {}), **{key: str(value) for key, value in (overrides or {}).items()}}
+        title = " ".join((profile.display_name or profile.name).split())
         with atomic_write(path, mode="wt", max_permissions=0o666) as file:
-            file.write(f"# {profile.display_name or profile.name}\n{format_config(config)}")
+            file.write(f"# {title}\n{format_config(config)}")
 
     def do_slice(
         self, model_path, printer_profile, machinecode_path=None, profile_path=None, position=None, on_progress=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .engine import Profile, SliceRequest, SlicingError
+from .engine import Bed, Profile, SliceRequest, SlicingError
 from .vendor_bundle import read_bundle
 
 BUNDLE = Path("/usr/share/PrusaSlicer/profiles/Creality.ini")
@@ -45,32 +45,45 @@ FORBIDDEN = frozenset({"post_process", "output_filename_format", "binary_gcode"}
 
 
 def resolve(request: SliceRequest, bundle: Path = BUNDLE) -> dict[str, str]:
-    """The flat configuration of a request: vendor presets, then the profile, then the request's own overrides.
+    """The flat configuration of a request: vendor presets, then the profile, the bed, and the request's own overrides.
 
     :class:`SlicingError` ``profile_unknown`` or ``profile_invalid``.
     """
+    supports = {"support_material": "1", "support_material_auto": "1"}
     if request.config is not None:
-        config = dict(request.config)
+        # A configuration from elsewhere decides itself about supports.
+        config = {**supports, **request.config}
     else:
-        if request.profile not in PROFILES:
-            known = ", ".join(PROFILES)
-            raise SlicingError("profile_unknown", f"There is no profile '{request.profile}'.", f"Choose one of {known}.")
-        profile = PROFILES[request.profile]
-        presets = read_bundle(bundle)
-        config = {
-            **presets.flatten("print", profile.print_preset),
-            **presets.flatten("filament", FILAMENT),
-            **presets.flatten("printer", PRINTER),
-            "print_settings_id": profile.print_preset,
-            "filament_settings_id": f'"{FILAMENT}"',
-            "printer_settings_id": PRINTER,
-            **profile.overrides,
-        }
+        config = {**_preset(request.profile, bundle), **supports}
+    config |= _bed_settings(request.bed)
     for key, value in request.overrides.items():
-        if "\n" in value or not key.replace("_", "").isalnum():
+        if not value.isprintable() or not key.replace("_", "").isalnum():
             raise SlicingError("profile_invalid", f"The setting '{key}' has an impossible name or value.")
         config[key] = value
-    config["support_material"] = "1" if request.supports else "0"
-    if request.supports:
-        config["support_material_auto"] = "1"
+    if not request.supports:
+        config["support_material"] = "0"
     return {key: value for key, value in config.items() if key not in FORBIDDEN}
+
+
+def _preset(key: str, bundle: Path) -> dict[str, str]:
+    if key not in PROFILES:
+        raise SlicingError("profile_unknown", f"There is no profile '{key}'.", f"Choose one of {', '.join(PROFILES)}.")
+    profile, presets = PROFILES[key], read_bundle(bundle)
+    return {
+        **presets.flatten("print", profile.print_preset),
+        **presets.flatten("filament", FILAMENT),
+        **presets.flatten("printer", PRINTER),
+        "print_settings_id": profile.print_preset,
+        "filament_settings_id": f'"{FILAMENT}"',
+        "printer_settings_id": PRINTER,
+        **profile.overrides,
+    }
+
+
+def _bed_settings(bed: Bed) -> dict[str, str]:
+    right, back = bed.left + bed.width, bed.front + bed.depth
+    corners = ((bed.left, bed.front), (right, bed.front), (right, back), (bed.left, back))
+    return {
+        "bed_shape": ",".join(f"{x:g}x{y:g}" for x, y in corners),
+        "max_print_height": f"{bed.height:g}",
+    }

@@ -15,7 +15,9 @@ from .engine import SlicingError
 
 #: Keys that say where a preset fits and comes from; they mean nothing in a flat configuration.
 ABOUT_THE_PRESET = re.compile(r"(compatible_|inherits|renamed_from|alias$|custom_parameters_)")
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES, MAX_CONFIG_BYTES = 16 * 1024 * 1024, 1024 * 1024
+#: Generations of presets; the vendor's own have at most five.
+MAX_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Bundle:
         presets = self.groups.get(group, {})
         if name not in presets:
             name = self._renamed(group, name)
-        return {k: v for k, v in self._resolve(group, name, ()).items() if not ABOUT_THE_PRESET.match(k)}
+        return {k: v for k, v in self._resolve(group, name, (), {}).items() if not ABOUT_THE_PRESET.match(k)}
 
     def _renamed(self, group: str, name: str) -> str:
         for candidate, keys in self.groups.get(group, {}).items():
@@ -38,36 +40,55 @@ class Bundle:
                 return candidate
         raise SlicingError("profile_unknown", f"There is no {group} preset '{name}'.", "Choose another profile.")
 
-    def _resolve(self, group: str, name: str, children: tuple[str, ...]) -> dict[str, str]:
+    def _resolve(
+        self, group: str, name: str, children: tuple[str, ...], resolved: dict[str, dict[str, str]]
+    ) -> dict[str, str]:
+        """Keys of a preset; ``resolved`` remembers parents, which a bundle may name more often than could be walked."""
+        if name in resolved:
+            return resolved[name]
         if name in children:
             raise SlicingError("profile_invalid", f"The {group} preset '{name}' inherits from itself.")
+        if len(children) >= MAX_DEPTH:
+            raise SlicingError("profile_invalid", f"The {group} preset '{children[0]}' has too many parents.")
         own = self.groups[group].get(name)
         if own is None:
             raise SlicingError("profile_invalid", f"'{children[-1]}' inherits from '{name}', which does not exist.")
         keys: dict[str, str] = {}
         for parent in _names(own.get("inherits", "")):
-            inherited = self._resolve(group, parent, (*children, name))
-            inherited.pop("renamed_from", None)
-            keys.update(inherited)
-        return {**keys, **own}
+            keys.update(self._resolve(group, parent, (*children, name), resolved))
+        resolved[name] = {**keys, **own}
+        return resolved[name]
 
 
 def read_bundle(path: Path) -> Bundle:
     """Read a vendor bundle; :class:`SlicingError` ``profile_invalid`` when it cannot be."""
+    bundle = parse_bundle(_text(path, MAX_BYTES))
+    if not bundle.groups:
+        raise SlicingError("profile_invalid", f"{path.name} is not a vendor bundle.", "Install prusa-slicer again.")
+    return bundle
+
+
+def read_config(path: Path) -> dict[str, str]:
+    """Read a flat configuration; :class:`SlicingError` ``profile_invalid`` when it cannot be."""
+    return parse_config(_text(path, MAX_CONFIG_BYTES))
+
+
+def _text(path: Path, limit: int) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SlicingError("profile_invalid", f"{path.name} is too large for a vendor bundle.")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
     except OSError as error:
-        raise SlicingError("profile_invalid", f"{path} cannot be read.", "Install prusa-slicer again.") from error
-    return parse_bundle(text)
+        raise SlicingError("profile_invalid", f"{path} cannot be read.", "Choose another profile.") from error
+    if len(data) > limit:
+        raise SlicingError("profile_invalid", f"{path.name} is too large for a profile.", "Choose another profile.")
+    return data.decode("utf-8", errors="replace")
 
 
 def parse_bundle(text: str) -> Bundle:
     """Parse a bundle's text. Values are kept as they stand; a repeated key counts with its last value."""
     groups: dict[str, dict[str, dict[str, str]]] = {}
     section: dict[str, str] | None = None
-    for raw in text.splitlines():
+    for raw in text.split("\n"):
         line = raw.strip()
         if not line or line[0] in "#;":
             continue
@@ -83,7 +104,7 @@ def parse_bundle(text: str) -> Bundle:
 def parse_config(text: str) -> dict[str, str]:
     """A flat configuration (``key = value`` lines); :class:`SlicingError` ``profile_invalid`` when it holds none."""
     config: dict[str, str] = {}
-    for raw in text.splitlines():
+    for raw in text.split("\n"):
         line = raw.strip()
         if line and line[0] not in "#;[" and "=" in line:
             key, _, value = line.partition("=")
