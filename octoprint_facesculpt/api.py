@@ -170,7 +170,8 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
         if sculpture.state not in ("failed", "cancelled"):
             raise RequestError("not_stopped", "Only a failed or cancelled sculpture can be tried again.", 409)
         self.pipeline.retry(sculpture)
-        return flask.make_response("", 202)
+        body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))
+        return flask.make_response(flask.jsonify(sculpture=body), 202)
 
     @route("/sculptures/<identifier>/files/<name>", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
@@ -218,7 +219,7 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     def api_print(self, identifier: int):
         bed_clear = flag(json_body({"bed_clear"}), "bed_clear")
         self.queue.start(_find(QueueItem, identifier), bed_clear, _user())
-        return flask.make_response("", 202)
+        return flask.make_response(flask.jsonify(id=identifier), 202)
 
     @route("/queue/<int:identifier>/move", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
@@ -245,7 +246,7 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     @Permissions.PLUGIN_FACESCULPT_ADMIN.require(403)
     def api_fetch_assets(self):
         self.fetch_assets()
-        return flask.make_response("", 202)
+        return flask.make_response(flask.jsonify(fetching=True), 202)
 
     def _refuse_while_printed(self, sculpture: Sculpture) -> None:
         path = sculpture.gcode_path

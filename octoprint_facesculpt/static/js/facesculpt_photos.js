@@ -29,6 +29,15 @@ $(function () {
                     .filter((note) => note.code !== "several_faces")
                     .map((note) => ({severity: note.severity, text: texts.ofNote(note)}))
             );
+            // What must stay in sight when the picture is cut to a frame: the middle of a face.
+            photo.focus = (index) => {
+                const {width, height, faces} = data();
+                const face = (faces || [])[index || 0];
+                if (!face) return "50% 50%";
+                const x = texts.percent((face.left + face.width / 2) / width);
+                const y = texts.percent((face.top + face.height / 2) / height);
+                return x + "% " + y + "%";
+            };
             photo.selected = ko.pureComputed(() => self.selected() === photo);
             // Boxes in per cent of the picture, so that they stay in place at every size of the page.
             photo.faces = ko.pureComputed(() => {

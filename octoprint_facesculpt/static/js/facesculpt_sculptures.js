@@ -74,6 +74,7 @@ $(function () {
                     view: view,
                     name: viewNames[view],
                     url: urls[view],
+                    focus: view === "photo" ? photo.focus(data().face) : "50% 50%",
                     alt: _.sprintf(gettext("%(name)s: %(view)s"), {name: data().name, view: viewNames[view]})
                 }));
             });

@@ -140,6 +140,7 @@ $(function () {
             bed_not_clear: [gettext("Nobody has confirmed that the bed is clear."), gettext("Look, then confirm.")],
             not_running: [gettext("There is nothing to cancel any more."), ""],
             not_stopped: [gettext("This is in the making already."), ""],
+            forbidden: [gettext("You do not have the permission to do this."), ""],
             cancelled: [gettext("This was cancelled."), ""]
         };
 
