@@ -216,7 +216,7 @@ def reconstruct_command(
     weights: Path | None,
 ) -> None:
     """Reconstruct the head in a photo."""
-    from .reconstruction.report import report
+    from .reconstruction.reporting import report
     from .sculpture.export import export_mesh, suffix_of
     from .sculpture.preview import save_view
     from .sculpture.sculpt import UPRIGHT
@@ -267,7 +267,7 @@ def sculpt_command(
 ) -> None:
     """Make a sculpture from a photo; with a .gcode output, slice it too."""
     from .reconstruction.head import Head
-    from .reconstruction.report import report
+    from .reconstruction.reporting import report
     from .sculpture import SculptureError, SculptureSettings, save, sculpt
     from .sculpture.export import export_mesh, suffix_of
 
@@ -378,7 +378,7 @@ def _reconstruct(reporter: Reporter, photo: Path, face: int | None, weights: Pat
     """Photo to head: portrait, head and seconds so far, within the first ``share`` of the progress."""
     start = time.perf_counter()
     from .portrait.reader import read_portrait
-    from .reconstruction.reconstruct import reconstruct
+    from .reconstruction.predictor import reconstruct
 
     portrait = read_portrait(photo, face=face, progress=reporter.part(0.0, 0.2 * share))
     seconds = {"portrait": time.perf_counter() - start}

@@ -11,8 +11,9 @@ from samples import Samples
 
 from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.camera import Camera, fit_camera
-from octoprint_facesculpt.reconstruction.guides import guide_channels
+from octoprint_facesculpt.reconstruction.guides import guide_channels, picture_channels
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
+from octoprint_facesculpt.reconstruction.predictor import K_RANGE
 from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION, SurfaceSamples, surface_samples, to_grid
 
 
@@ -20,11 +21,12 @@ from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION, Surface
 class Example:
     """One training example of the hourglass.
 
-    ``channels`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID) signed distances; ``displacement``
+    ``picture`` (3, PICTURE, PICTURE); ``guides`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID) signed distances; ``displacement``
     (3, GRID, GRID) from the guess's visible points to the true ones in crop pixels; ``seen`` (GRID, GRID) 0 or 1.
     """
 
-    channels: np.ndarray
+    picture: np.ndarray
+    guides: np.ndarray
     guess: np.ndarray
     truth: np.ndarray
     displacement: np.ndarray
@@ -47,12 +49,23 @@ class ExampleMaker:
     def vertices(self, coefficients: np.ndarray) -> np.ndarray:
         return self.model.mean + (coefficients.astype(np.float32) @ self._shapes).reshape(-1, 3)
 
-    def guess_camera(self, samples: Samples, i: int, coefficients: np.ndarray, k: float) -> Camera:
-        """The camera of a first guess, from MediaPipe's landmarks alone."""
-        crop = samples.head_crop(i, self.mean_landmarks)
-        points = self.mean_landmarks + np.tensordot(coefficients, self.landmark_shapes, 1)
+    def landmarks(self, coefficients: np.ndarray) -> np.ndarray:
+        """The 478 landmark points of a head, mm."""
+        return self.mean_landmarks + np.tensordot(coefficients, self.landmark_shapes, 1)
+
+    def guess(self, samples: Samples, i: int, prediction: np.ndarray, wrong: float) -> tuple[np.ndarray, Camera]:
+        """Coefficients and camera the network starts from: ``wrong`` 1 is the first guess, 0 the truth.
+
+        The network runs again on its own refined guess, so it must know guesses of every quality.
+        """
+        crop, true_camera = samples.head_crop(i, self.mean_landmarks), samples.true_camera(i)
+        truth = samples.coefficients[i]
+        coefficients = truth + wrong * (prediction[:-1] - truth)
+        k = true_camera.k + wrong * (float(np.clip(prediction[-1] / 1000, *K_RANGE)) - true_camera.k)
+        pixels = true_camera.project(self.landmarks(truth))[:, :2]
+        pixels = pixels + wrong * (crop.landmarks[:, :2] - pixels)
         start = Camera(crop.camera.rotation, crop.camera.scale, k, crop.camera.centre)
-        return fit_camera(points, crop.landmarks[:, :2].astype(np.float64), start)
+        return coefficients, fit_camera(self.landmarks(coefficients), pixels.astype(np.float64), start)
 
     def volume(self, projected: np.ndarray, scale: float, offset: float) -> np.ndarray:
         """Signed distance of the template projected to the crop ((V, 3): x, y, depth in mm)."""
@@ -83,7 +96,8 @@ class ExampleMaker:
         quarter = pixels[..., 6:].reshape(GRID, 2, GRID, 2, 3).sum((1, 3))
         count = covered.reshape(GRID, 2, GRID, 2).sum((1, 3))
         return Example(
-            channels=guide_channels(samples.crop[i], surface, crop.landmarks[:, :2]),
+            picture=picture_channels(samples.crop[i]),
+            guides=guide_channels(surface, crop.landmarks[:, :2]),
             guess=self.volume(seen_guess, camera.scale, 0.0),
             truth=self.volume(seen_truth, true_camera.scale, offset),
             displacement=(quarter / np.maximum(count, 1)[..., None]).transpose(2, 0, 1).astype(np.float32),

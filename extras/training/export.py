@@ -11,6 +11,7 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import samples as data
 import torch
 
@@ -40,7 +41,10 @@ def main() -> None:
         "samples": str(trained["samples"]),
         "head_model": "ICT-FaceKit Light, (c) 2020 USC Institute for Creative Technologies, MIT licence",
     }
-    save(arguments.out, guess, net, model, metadata)
+    # A little more spread than measured on renders: photos are further from them than they are from each other.
+    spread = stored["spread"].double().numpy()
+    precision = np.linalg.inv(spread + 0.01 * np.diag(np.diag(spread)))
+    save(arguments.out, guess, net, model, precision, metadata)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -26,21 +26,30 @@ class Picture:
     camera: Camera
 
 
-def random_camera(rng: np.random.Generator) -> Camera:
+def random_camera(rng: np.random.Generator, yaw: tuple[float, float] | None = None) -> Camera:
     """From a 0.35 m selfie to a tele lens, mostly frontal, up to a full profile, anywhere near the middle."""
-    yaw = rng.normal(scale=18) if rng.random() < 0.65 else rng.uniform(-80, 80)
+    turn = rng.normal(scale=18) if rng.random() < 0.65 else rng.uniform(-80, 80)
+    if yaw is not None:
+        turn = rng.uniform(*yaw) * rng.choice([-1, 1])
     pitch, roll = rng.normal(scale=10), rng.normal(scale=8)
-    rotation = Rotation.from_euler("yxz", [yaw, pitch, roll], degrees=True)
+    rotation = Rotation.from_euler("yxz", [turn, pitch, roll], degrees=True)
     distance = np.exp(rng.uniform(np.log(350), np.log(3500)))
     scale = SIZE * rng.uniform(0.6, 1.0) / 340
     centre = SIZE / 2 + rng.normal(scale=0.04 * SIZE, size=2) + [0, -0.03 * SIZE]
     return Camera(rotation.as_matrix(), float(scale), float(1 / distance), centre)
 
 
-def draw(rng: np.random.Generator, head: heads.PictureHead, items: appearance.Wardrobe, plain: bool = False) -> Picture:
-    """Draw a random picture; ``plain`` gives an uncluttered, nearly frontal one (for the landmark map)."""
+def draw(
+    rng: np.random.Generator,
+    head: heads.PictureHead,
+    items: appearance.Wardrobe,
+    plain: bool = False,
+    yaw: tuple[float, float] | None = None,
+) -> Picture:
+    """Draw a random picture, its ``yaw`` in a range of degrees if one is given; ``plain`` gives an uncluttered, nearly
+    frontal one (for the landmark map)."""
     coefficients = heads.random_coefficients(rng, head.expression_names)
-    camera = random_camera(rng)
+    camera = random_camera(rng, yaw)
     if plain:
         coefficients[head.identity_count :] = 0
         turn = Rotation.from_euler("yx", rng.normal(scale=8, size=2), degrees=True)

@@ -56,9 +56,7 @@ def prepare(ict: Path, makehuman_folder: Path, base_obj: Path, landmarker: Landm
     skins = makehuman.skin_colours(base, warp, head.mean, makehuman_folder / "skins")
     normals = render.vertex_normals(head.mean, head.triangles)
     skull = head.part < heads.MOUTH
-    styles = makehuman.hair(
-        base.top, warp, head.mean[skull], normals[skull], makehuman_folder / "hair"
-    )
+    styles = makehuman.hair(base.top, warp, head.mean[skull], normals[skull], makehuman_folder / "hair")
     return Materials(model, head, appearance.wardrobe(head, landmarks68, skins, styles))
 
 

@@ -20,7 +20,7 @@ class Samples:
     """Shards in memory, arrays over N samples."""
 
     coefficients: np.ndarray  #: (N, C) of the shipped model
-    crop: np.ndarray  #: (N, CROP, CROP, 3) uint8
+    crop: np.ndarray  #: (N, PICTURE, PICTURE, 3) uint8
     landmarks: np.ndarray  #: (N, 478, 3) picture pixels
     activations: np.ndarray  #: (N, A) float16
     rotation: np.ndarray  #: (N, 3, 3) true camera on the crop
@@ -49,18 +49,26 @@ def shipped_model(model: HeadModel, expression_names: tuple[str, ...]) -> tuple[
     return smaller, np.r_[np.ones(len(model.identity), bool), kept]
 
 
-def read(folder: Path, kept: np.ndarray, limit: int | None = None) -> Samples:
-    """All finished shards of ``folder`` in the order of their seeds."""
+def read(folder: Path, kept: np.ndarray, limit: int | None = None, without: str = "") -> Samples:
+    """All finished shards of ``folder`` in the order of their seeds; the (large) column ``without`` is left empty."""
     shards = [np.load(path) for path in sorted(folder.glob("*.npz"))[:limit]]
-    columns = {key: np.concatenate([shard[key] for shard in shards]) for key in shards[0].files}
+    columns = {key: _stack(shards, key) if key != without else np.empty(0) for key in shards[0].files}
     return Samples(coefficients=columns.pop("coefficients")[:, kept], **columns)
+
+
+def _stack(shards: list, key: str) -> np.ndarray:
+    """One column of all shards, without holding it twice."""
+    first = shards[0][key]
+    column = np.empty((len(shards) * len(first), *first.shape[1:]), first.dtype)
+    for i, shard in enumerate(shards):
+        column[i * len(first) : (i + 1) * len(first)] = shard[key]
+    return column
 
 
 def features(samples: Samples, mean_landmarks: np.ndarray) -> np.ndarray:
     """First-guess features of all samples, (N, F) float32."""
     rows = [
-        samples.head_crop(i, mean_landmarks).features(samples.activations[i].astype(np.float32))
-        for i in range(len(samples))
+        samples.head_crop(i, mean_landmarks).features(samples.activations[i].astype(np.float32)) for i in range(len(samples))
     ]
     return np.stack(rows)
 

@@ -22,7 +22,7 @@ import samples as data
 import torch
 from examples import ExampleMaker
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet, Reading
@@ -32,27 +32,28 @@ BATCH = 12
 PEAK_RATE = 1.5e-3
 #: Voxels around the middle of the face count this much more than those of shoulders and skull.
 FACE_WEIGHT = 4.0
-#: Inverse distances a photo can have, 1/mm: from a far tele lens to 0.3 m.
-K_RANGE = (0.0, 0.0033)
+#: Share of examples that start from the first guess itself; the others start nearer to the truth.
+FIRST_GUESSES = 0.6
 
 
 class Examples(Dataset):
-    """Examples of a sample set with first guesses ``predictions`` (N, C + 1)."""
+    """Examples of a sample set with first guesses ``predictions`` (N, C + 1), some of them improved when ``mixed``."""
 
-    def __init__(self, maker: ExampleMaker, samples: data.Samples, predictions: np.ndarray) -> None:
-        self.maker, self.samples, self.predictions = maker, samples, predictions
+    def __init__(self, maker: ExampleMaker, samples: data.Samples, predictions: np.ndarray, mixed: bool) -> None:
+        self.maker, self.samples, self.predictions, self.mixed = maker, samples, predictions, mixed
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
-        k = float(np.clip(self.predictions[i, -1] / 1000, *K_RANGE))
-        camera = self.maker.guess_camera(self.samples, i, self.predictions[i, :-1], k)
-        example = self.maker.make(self.samples, i, self.predictions[i, :-1], camera)
+        improved = self.mixed and torch.rand(()) > FIRST_GUESSES
+        wrong = float(torch.rand(())) if improved else 1.0
+        coefficients, camera = self.maker.guess(self.samples, i, self.predictions[i], wrong)
+        example = self.maker.make(self.samples, i, coefficients, camera)
         landmarks = self.samples.head_crop(i, self.maker.mean_landmarks).landmarks
         middle = landmarks[:468].mean(0) * GRID / 128
         return (
-            example.channels, example.guess, example.truth, example.displacement, example.seen,
+            example.picture, example.guides, example.guess, example.truth, example.displacement, example.seen,
             middle.astype(np.float32), np.float32(camera.scale),
         )  # fmt: skip
 
@@ -84,8 +85,8 @@ def evaluate(net: GuidedVolumeNet, loader: DataLoader) -> dict[str, float]:
     net.eval()
     sums = np.zeros(5)
     with torch.no_grad():
-        for channels, guess, truth, displacement, seen, middle, scale in loader:
-            reading = net(channels, guess)
+        for picture, guides, guess, truth, displacement, seen, middle, scale in loader:
+            reading = net(picture, guides, guess)
             face = (truth.abs() < 0.7) * (face_weight(middle) > 1 + FACE_WEIGHT * 0.4)
             pitch = 2.0 / scale[:, None, None, None]
             count = face.sum()
@@ -103,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "samples", "test", "guess", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="a state of the network to begin with")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
@@ -115,16 +117,19 @@ def main() -> None:
     maker = ExampleMaker(model)
     guesses = torch.load(arguments.guess)
     train_predictions = guesses["train_predictions"].numpy()
-    train_set = data.read(arguments.samples, kept, limit=len(train_predictions) // 250)
-    test_set = data.read(arguments.test, kept)
-    examples = Examples(maker, train_set, train_predictions)
+    train_set = data.read(arguments.samples, kept, len(train_predictions) // 250, "activations")
+    test_set = data.read(arguments.test, kept, without="activations")
+    examples = Examples(maker, train_set, train_predictions, mixed=True)
     loader = DataLoader(examples, BATCH, shuffle=True, num_workers=arguments.workers, drop_last=True, prefetch_factor=4)
-    held_out = DataLoader(Examples(maker, test_set, guesses["test_predictions"].numpy()), BATCH, num_workers=1)
+    held_out = Examples(maker, test_set, guesses["test_predictions"].numpy(), mixed=False)
+    held_out = DataLoader(Subset(held_out, range(0, len(held_out), 3)), BATCH, num_workers=1)
 
     net = GuidedVolumeNet(CHANNELS).to(device, memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters, {len(examples)} samples", flush=True)
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=0.01)
     seen_samples, spent = 0, 0.0
+    if arguments.start:
+        net.load_state_dict(torch.load(arguments.start))
     if arguments.out.exists():
         state = torch.load(arguments.out)
         net.load_state_dict(state["net"])
@@ -147,12 +152,12 @@ def main() -> None:
     budget, last, checked, running = arguments.minutes * 60, time.monotonic(), spent, []
     while spent < budget:
         for batch in loader:
-            channels, guess, truth, displacement, seen, middle, _ = (t.to(device) for t in batch)
+            picture, guides, guess, truth, displacement, seen, middle, _ = (t.to(device) for t in batch)
             rate = PEAK_RATE * min(1.0, seen_samples / 2000) * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / budget)) / 2)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             net.train()
-            reading = net(channels.to(memory_format=torch.channels_last), guess)
+            reading = net(picture.to(memory_format=torch.channels_last), guides, guess)
             volume, flow = losses(reading, guess, truth, displacement, seen, middle)
             loss = volume + 0.03 * flow
             optimiser.zero_grad()

@@ -1,6 +1,6 @@
 """Train the first guess: ridge regression, then a small non-linear correction.
 
-    python extras/training/train_guess.py --materials runs/materials.pkl --train runs/train --test runs/test --out runs/guess.pt
+python extras/training/train_guess.py --materials runs/materials.pkl --train runs/train --test runs/test --out runs/guess.pt
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def main() -> None:
     materials = pickle.loads(arguments.materials.read_bytes())
     model, kept = data.shipped_model(materials.model, materials.head.expression_names)
     mean_landmarks = model.landmarks(model.mean)
-    train_set, test_set = data.read(arguments.train, kept), data.read(arguments.test, kept)
+    train_set, test_set = (data.read(folder, kept, without="crop") for folder in (arguments.train, arguments.test))
     x = torch.from_numpy(data.features(train_set, mean_landmarks))
     y = torch.from_numpy(data.targets(train_set))
     x_test = torch.from_numpy(data.features(test_set, mean_landmarks))
@@ -137,12 +137,14 @@ def main() -> None:
     guess.eval()
     with torch.no_grad():
         test_predictions = guess(x_test)
+    unseen = out_of_fold(x, y, arguments.ridge)
     torch.save(
         {
             "state": guess.state_dict(),
             "features": x.shape[1],
             "outputs": y.shape[1],
-            "train_predictions": out_of_fold(x, y, arguments.ridge),
+            "train_predictions": unseen,
+            "spread": torch.cov((unseen - y).T),
             "test_predictions": test_predictions,
         },
         arguments.out,

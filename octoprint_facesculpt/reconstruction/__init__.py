@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Progress = silent) -> Head:
-    """See :func:`octoprint_facesculpt.reconstruction.reconstruct.reconstruct`."""
-    from .reconstruct import reconstruct as run
+    """See :func:`octoprint_facesculpt.reconstruction.predictor.reconstruct`."""
+    from .predictor import reconstruct as run
 
     return run(portrait, weights=weights, progress=progress)
 
 
 def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:
-    """See :func:`octoprint_facesculpt.reconstruction.report.report`."""
-    from .report import report as make
+    """See :func:`octoprint_facesculpt.reconstruction.reporting.report`."""
+    from .reporting import report as make
 
     return make(portrait, head, seconds)

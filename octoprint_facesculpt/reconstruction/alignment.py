@@ -8,8 +8,10 @@ import numpy as np
 
 from .camera import Camera
 
-#: Side of the head crop in pixels: the network's input, two voxels wide each.
+#: Side of the head crop in crop pixels, the unit of everything measured in it.
 CROP = 128
+#: Samples a side of the picture the network sees of the crop: lids and nostrils need more than one a crop pixel.
+PICTURE = 256
 #: Side of the head crop in mm of the mean head, and the point of the model frame at its middle.
 CROP_MM = 372.0
 CROP_CENTRE = np.array([0.0, -25.0, 10.0])
@@ -37,19 +39,20 @@ class HeadCrop:
     camera: Camera
 
     def resample(self, image: np.ndarray) -> np.ndarray:
-        """The crop of ``image`` (H, W, 3) as (CROP, CROP, 3) uint8; beyond the picture its edge is repeated."""
+        """The crop of ``image`` (H, W, 3) as (PICTURE, PICTURE, 3) uint8; beyond the picture its edge is repeated."""
         import cv2
 
-        zoom = np.hypot(self.matrix[0, 0], self.matrix[1, 0])
+        enlarged = self.matrix * (PICTURE / CROP)
+        zoom = np.hypot(enlarged[0, 0], enlarged[1, 0])
         if zoom < 0.5:  # an area filter first: bilinear sampling alone would alias
             small = cv2.resize(image, None, fx=2 * zoom, fy=2 * zoom, interpolation=cv2.INTER_AREA)
             ratio = np.array(small.shape[1::-1]) / np.array(image.shape[1::-1])
-            matrix = self.matrix.copy()
+            matrix = enlarged.copy()
             matrix[:, :2] /= ratio
         else:
-            small, matrix = image, self.matrix
-        shifted = _pixel_centres(matrix)
-        return cv2.warpAffine(small, shifted, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            small, matrix = image, enlarged
+        size = (PICTURE, PICTURE)
+        return cv2.warpAffine(small, _pixel_centres(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     def features(self, activations: np.ndarray) -> np.ndarray:
         """The first guess's input: activations, landmarks in the crop and frontal landmarks, (F,) float32."""

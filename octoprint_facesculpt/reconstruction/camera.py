@@ -85,5 +85,7 @@ def fit_camera(points: np.ndarray, pixels: np.ndarray, start: Camera, weights: n
         difference = camera(parameters).project(points)[:, :2] - pixels
         return (weight[:, None] * difference).ravel() / (0.01 * spread)
 
-    fit = least_squares(residuals, np.zeros(6), loss="soft_l1", max_nfev=60)
+    # Plain squares come near from afar, where the robust loss is flat; it then lets go of the outliers.
+    near = least_squares(residuals, np.zeros(6), max_nfev=10)
+    fit = least_squares(residuals, near.x, loss="soft_l1", max_nfev=60)
     return camera(fit.x)

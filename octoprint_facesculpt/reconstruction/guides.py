@@ -19,26 +19,28 @@ LANDMARK_GROUPS = (
 )  # fmt: skip
 #: Standard deviation of a landmark's Gaussian in crop pixels (VRN used 1 at 192 pixels).
 LANDMARK_SIGMA = 1.0
-#: Channels: picture 3, model coordinates 3, normals 3, depth 1, silhouette 1, landmarks.
-CHANNELS = 11 + len(LANDMARK_GROUPS)
+#: Channels: model coordinates 3, normals 3, depth 1, silhouette 1, landmarks.
+CHANNELS = 8 + len(LANDMARK_GROUPS)
 
 
-def guide_channels(crop: np.ndarray, surface: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Stack the network's input channels, (CHANNELS, CROP, CROP) float32.
+def picture_channels(picture: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as (3, H, W) float32 of one exposure: light tells little about shape, much about film."""
+    scaled = picture.astype(np.float32) / 127.5 - 1.0
+    return np.ascontiguousarray(((scaled - scaled.mean()) / (scaled.std() + 0.1)).transpose(2, 0, 1))
+
+
+def guide_channels(surface: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Stack the dense guides, (CHANNELS, CROP, CROP) float32.
 
     Parameters
     ----------
-    crop : (CROP, CROP, 3) uint8
     surface : (CROP, CROP, 8) float32
         The guess seen from the camera: model coordinates in mm, normals in camera axes, depth in mm, 1 on the head.
     landmarks : (478, 2) crop pixels
     """
-    picture = crop.astype(np.float32) / 127.5 - 1.0
-    # Every photo is brought to the same exposure: light tells little about shape, and much about the film.
-    picture = (picture - picture.mean()) / (picture.std() + 0.1)
     scaled = surface * np.float32([0.01, 0.01, 0.01, 1, 1, 1, 0.01, 1])
     heat = [landmark_heat(landmarks[list(group)]) for group in LANDMARK_GROUPS]
-    return np.concatenate([np.concatenate([picture, scaled], 2).transpose(2, 0, 1), heat]).astype(np.float32)
+    return np.concatenate([scaled.transpose(2, 0, 1), heat]).astype(np.float32)
 
 
 def landmark_heat(points: np.ndarray) -> np.ndarray:

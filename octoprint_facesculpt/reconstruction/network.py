@@ -17,6 +17,9 @@ from torch.nn import functional
 
 from .volume import GRID, TRUNCATION
 
+#: Largest correction of the guess in voxels; less than TRUNCATION, so that empty space stays empty.
+LARGEST = 1.5
+
 
 class FirstGuess(nn.Module):
     """Coefficients of the head model and the camera's inverse distance from frozen landmark activations.
@@ -79,7 +82,8 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         low = self.up(self.middle(self.down(functional.max_pool2d(x, 2))))
-        return self.skip(x) + functional.interpolate(low, scale_factor=2, mode="nearest")
+        # Bilinear: repeated pixels would leave terraces in the surface.
+        return self.skip(x) + functional.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 @dataclass(frozen=True)
@@ -97,13 +101,22 @@ class Reading:
 
 
 class GuidedVolumeNet(nn.Module):
-    """Picture and dense guides (B, ``inputs``, 2 GRID, 2 GRID) and the guess's volume -> :class:`Reading`."""
+    """Picture (B, 3, 4 GRID, 4 GRID), dense guides (B, ``guides``, 2 GRID, 2 GRID) and guess -> :class:`Reading`.
 
-    def __init__(self, inputs: int, widths: tuple[int, ...] = (64, 144, 192, 192, 192)) -> None:
+    The correction is a smooth field of at most ``LARGEST`` voxels: it moves the guess's surface and can make no other.
+    """
+
+    def __init__(self, guides: int, widths: tuple[int, ...] = (64, 144, 192, 192, 192)) -> None:
         super().__init__()
         self.widths = widths
         width = widths[0]
-        self.picture = nn.Conv2d(inputs, width, 5, stride=2, padding=2)
+        self.picture = nn.Sequential(
+            nn.Conv2d(3, width // 2, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(width // 2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+        )
+        self.guides = nn.Conv2d(guides, width, 5, stride=2, padding=2)
         self.guess = nn.Conv2d(GRID, width, 1)
         self.enter = ResidualModule(width, width)
         self.hourglass = Hourglass(widths)
@@ -115,9 +128,24 @@ class GuidedVolumeNet(nn.Module):
         for head in (self.volume, self.displacement):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
+        self.register_buffer("depth_blur", _blur_matrix(GRID), persistent=False)
 
-    def forward(self, picture: Tensor, guess: Tensor) -> Reading:
-        x = self.enter(self.picture(picture) + self.guess(guess / TRUNCATION))
+    def forward(self, picture: Tensor, guides: Tensor, guess: Tensor) -> Reading:
+        x = self.enter(self.picture(picture) + self.guides(guides) + self.guess(guess / TRUNCATION))
         x = self.leave(self.hourglass(x))
         flow = self.displacement(x)
-        return Reading(guess + self.volume(x), flow[:, :3], flow[:, 3:])
+        # A blur of the correction in x, y and z, done where it is cheap: on the features and on the weights.
+        for _ in range(2):
+            x = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        weight = torch.einsum("de,ecij->dcij", self.depth_blur, self.volume.weight)
+        correction = functional.conv2d(x, weight, self.depth_blur @ self.volume.bias)
+        return Reading(guess + LARGEST * torch.tanh(correction / LARGEST), flow[:, :3], flow[:, 3:])
+
+
+def _blur_matrix(size: int) -> Tensor:
+    """(size, size) that convolves a column with (1, 2, 3, 2, 1) / 9, the edge repeated."""
+    steps = torch.arange(size)
+    once = sum(
+        functional.one_hot((steps + shift).clamp(0, size - 1), size).float() for shift in (-1, 0, 1)
+    ) / 3  # fmt: skip
+    return once @ once

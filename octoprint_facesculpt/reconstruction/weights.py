@@ -30,14 +30,22 @@ class Weights:
     guess: FirstGuess
     volume: GuidedVolumeNet
     head: HeadModel
+    precision: np.ndarray  #: (C, C) inverse covariance of the first guess's errors
     identity: dict[str, str]
 
 
-def save(path: Path, guess: FirstGuess, volume: GuidedVolumeNet, head: HeadModel, metadata: dict[str, str]) -> None:
+def save(
+    path: Path,
+    guess: FirstGuess,
+    volume: GuidedVolumeNet,
+    head: HeadModel,
+    precision: np.ndarray,
+    metadata: dict[str, str],
+) -> None:
     """Write all of it, networks in half precision and the head's shapes in bytes (see :func:`_pack`)."""
     from safetensors.numpy import save_file
 
-    tensors: dict[str, np.ndarray] = {}
+    tensors: dict[str, np.ndarray] = {"precision": precision.astype(np.float32)}
     for prefix, module in (("guess.", guess), ("volume.", volume)):
         for name, tensor in module.state_dict().items():
             array = tensor.detach().cpu().numpy()
@@ -71,13 +79,14 @@ def load(path: Path = PACKAGED) -> Weights:
             module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in floats.items()})
             module.eval()
         head = HeadModel.from_tensors(tensors)
+        precision = tensors["precision"].astype(np.float64)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ReconstructionError(
             "weights_invalid", f"The network's weights cannot be read: {error}", "Install the plugin again."
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     identity = {"name": metadata.get("name", path.stem), "version": metadata.get("version", "?"), "sha256": digest}
-    return Weights(guess, volume, head, identity)
+    return Weights(guess, volume, head, precision, identity)
 
 
 def _pack(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -83,3 +83,14 @@ def test_an_empty_volume_is_an_error() -> None:
     camera = Camera(np.eye(3), 0.35, 0.0, np.zeros(2))
     with pytest.raises(ReconstructionError, match="no_surface"):
         iso_surface(np.ones((16, 16, 16), np.float32), camera)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_enlarging_equals_the_library_s_spline(order: int) -> None:
+    from scipy.ndimage import zoom
+
+    from octoprint_facesculpt.reconstruction.volume import enlarge
+
+    volume = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
+    expected = zoom(volume, 3, order=order, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(enlarge(volume, 24, order), expected, atol=1e-4)

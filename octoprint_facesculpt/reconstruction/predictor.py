@@ -1,6 +1,7 @@
 """The predictor: a portrait goes in, a head in millimetres comes out.
 
-First guess -> camera -> dense guides -> guided volumetric network -> fine signed-distance volume -> iso-surface.
+First guess -> dense guides -> guided volumetric network -> dense correspondences -> better guess, and again; then its
+volume on the last guess -> fine signed-distance volume -> iso-surface.
 """
 
 from __future__ import annotations
@@ -13,28 +14,23 @@ import numpy as np
 
 from ..portrait.portrait import Portrait
 from ..progress import Progress, silent
-from ..rasterise import rasterise
+from ..rasterise import Raster, rasterise
 from .alignment import CROP, HeadCrop, head_crop
 from .camera import Camera, fit_camera
-from .guides import guide_channels
+from .fitting import Guess, Prior, correspondences, refine
+from .guides import guide_channels, picture_channels
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .surface import iso_surface
-from .volume import GRID, TRUNCATION, signed_distance, surface_samples, to_grid, vertex_normals
+from .volume import GRID, TRUNCATION, enlarge, signed_distance, surface_samples, to_grid, vertex_normals
 from .weights import PACKAGED, Weights, load
 
 #: Voxels a side of the volume whose iso-surface becomes the head (VRN: 192 x 192 x 200).
 FINE = 192
 #: Inverse distances a photo can have, 1/mm (0.3 m to infinity).
 K_RANGE = (0.0, 0.0033)
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A head the networks start from: vertices (V, 3) mm in the model frame and the camera that sees it on the crop."""
-
-    vertices: np.ndarray
-    camera: Camera
+#: How often the network's correspondences improve the guess before its volume is read.
+PASSES = 2
 
 
 def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Progress = silent) -> Head:
@@ -65,14 +61,19 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
     model = learned.head
     done("load", 0.25, "Guessing the head")
     crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
-    guess = first_guess(learned, crop, portrait.activations)
+    prior = first_guess(learned, crop, portrait.activations)
     done("guess", 0.35, "Looking closely")
-    coarse, correction = read_volume(learned, crop, guess, portrait.image)
+    picture = crop.resample(portrait.image)
+    guess = prior.guess
+    for _ in range(PASSES):
+        guess = improve(learned, prior, guess, read(learned, crop, guess, picture))
+    reading = read(learned, crop, guess, picture)
     done("network", 0.55, "Building the volume")
-    volume = fine_volume(model, guess, coarse, correction)
+    volume = fine_volume(model, guess, reading)
     done("volume", 0.8, "Finding the surface")
     vertices, triangles = iso_surface(volume, guess.camera)
-    landmarks = _snap(model.landmarks(guess.vertices), vertices)
+    guess_vertices = guess.vertices(model)
+    landmarks = _snap(model.landmarks(guess_vertices), vertices)
     origin = landmarks[list(OUTER_EYE_CORNERS)].mean(0)
     projection = _to_picture(guess.camera, crop, origin)
     done("surface", 1.0, "Head reconstructed")
@@ -87,70 +88,95 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
             "camera_distance_mm": float(1 / guess.camera.k) if guess.camera.k > 0 else None,
             "pixels_per_mm": float(guess.camera.scale / np.hypot(*crop.matrix[0, :2])),
             "volume": [FINE] * 3,
-            "guess_vertices": (guess.vertices - origin).astype(np.float32),
+            "guess_vertices": (guess_vertices - origin).astype(np.float32),
+            "first_vertices": (prior.guess.vertices(model) - origin).astype(np.float32),
         },
     )
 
 
-def first_guess(learned: Weights, crop: HeadCrop, activations: np.ndarray) -> Guess:
+@dataclass(frozen=True)
+class Reading:
+    """What the network says of a guess.
+
+    ``coarse`` and ``correction`` (GRID, GRID, GRID): the guess's signed distance and what the network adds, in voxels;
+    ``raster``: the guess as the camera sees it; ``displacement`` (3, GRID, GRID) and ``log_scale`` (GRID, GRID).
+    """
+
+    coarse: np.ndarray
+    correction: np.ndarray
+    raster: Raster
+    displacement: np.ndarray
+    log_scale: np.ndarray
+
+
+def first_guess(learned: Weights, crop: HeadCrop, activations: np.ndarray) -> Prior:
     """The head model's shape for this face, and the camera that puts its landmarks on the detected ones."""
     import torch
 
     with torch.inference_mode():
         output = learned.guess(torch.from_numpy(crop.features(activations))[None])[0].double().numpy()
     coefficients = _plausible(output[:-1], len(learned.head.identity))
-    vertices = learned.head.vertices(coefficients)
     start = replace(crop.camera, k=float(np.clip(output[-1] / 1000, *K_RANGE)))
-    landmarks = learned.head.landmarks(vertices)
-    return Guess(vertices, fit_camera(landmarks, crop.landmarks[:, :2].astype(np.float64), start))
+    landmarks = learned.head.landmarks(learned.head.vertices(coefficients))
+    camera = fit_camera(landmarks, crop.landmarks[:, :2].astype(np.float64), start)
+    return Prior(Guess(coefficients, camera), learned.precision)
 
 
-def read_volume(learned: Weights, crop: HeadCrop, guess: Guess, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Run the guided network: the guess's coarse volume and the network's correction, each (GRID, GRID, GRID) voxels."""
+def read(learned: Weights, crop: HeadCrop, guess: Guess, picture: np.ndarray) -> Reading:
+    """Run the guided network on a guess and the crop's ``picture`` ((PICTURE, PICTURE, 3) uint8)."""
     import torch
 
     model = learned.head
+    vertices = guess.vertices(model)
+    raster = rasterise(guess.camera.project(vertices), model.triangles, CROP, CROP)
     coarse = guess_volume(model, guess, GRID, TRUNCATION)
-    channels = guide_channels(crop.resample(image), seen_surface(model, guess), crop.landmarks[:, :2])
+    surface = seen_surface(model, vertices, guess.camera, raster)
+    inputs = picture_channels(picture), guide_channels(surface, crop.landmarks[:, :2]), coarse
     with torch.inference_mode():
-        reading = learned.volume(torch.from_numpy(channels)[None], torch.from_numpy(coarse)[None])
-    return coarse, reading.volume[0].numpy() - coarse
+        said = learned.volume(*(torch.from_numpy(array)[None] for array in inputs))
+    correction = said.volume[0].numpy() - coarse
+    return Reading(coarse, correction, raster, said.displacement[0].numpy(), said.log_scale[0, 0].numpy())
 
 
-def seen_surface(model: HeadModel, guess: Guess) -> np.ndarray:
-    """What the camera sees of the guess, (CROP, CROP, 8): model coordinates, camera-axes normals, depth in mm, mask."""
-    raster = rasterise(guess.camera.project(guess.vertices), model.triangles, CROP, CROP)
-    normals = vertex_normals(guess.vertices, model.triangles) @ guess.camera.rotation.T
-    attributes = np.concatenate([guess.vertices, normals], 1).astype(np.float32)
+def improve(learned: Weights, prior: Prior, guess: Guess, reading: Reading) -> Guess:
+    """The guess moved to where the network saw its surface points."""
+    raster = reading.raster
+    seen = correspondences(learned.head, guess, raster.triangle, raster.weights, reading.displacement, reading.log_scale)
+    better = refine(learned.head, prior, guess, seen)
+    return replace(better, coefficients=_plausible(better.coefficients, len(learned.head.identity)))
+
+
+def seen_surface(model: HeadModel, vertices: np.ndarray, camera: Camera, raster: Raster) -> np.ndarray:
+    """What the camera sees of a head, (CROP, CROP, 8): model coordinates, camera-axes normals, depth in mm, mask."""
+    normals = vertex_normals(vertices, model.triangles) @ camera.rotation.T
+    attributes = np.concatenate([vertices, normals], 1).astype(np.float32)
     covered = raster.triangle >= 0
     depth = np.where(covered, raster.depth, 0)
-    return np.concatenate(
-        [raster.interpolate(model.triangles, attributes), depth[..., None], covered[..., None]], 2
-    ).astype(np.float32)
+    return np.concatenate([raster.interpolate(model.triangles, attributes), depth[..., None], covered[..., None]], 2).astype(
+        np.float32
+    )
 
 
 def guess_volume(model: HeadModel, guess: Guess, grid: int, reach: float) -> np.ndarray:
     """Signed distance of the guess in its camera's volume, (grid, grid, grid) in voxels of that grid."""
-    points = to_grid(guess.camera.project(guess.vertices), guess.camera.scale, grid)
+    points = to_grid(guess.camera.project(guess.vertices(model)), guess.camera.scale, grid)
     # The picture's y axis points down, which turns every triangle over.
     normals = -vertex_normals(points, model.triangles)
     samples = surface_samples(model.mean, model.triangles)
     return signed_distance(samples.of(points), samples.of(normals), grid, reach)
 
 
-def fine_volume(model: HeadModel, guess: Guess, coarse: np.ndarray, correction: np.ndarray) -> np.ndarray:
+def fine_volume(model: HeadModel, guess: Guess, reading: Reading) -> np.ndarray:
     """The head's signed distance at FINE voxels a side: the guess drawn finely, plus the network's correction.
 
     Near the guess's surface its distance is computed at full resolution, farther away the coarse volume is enlarged.
     """
-    from scipy.ndimage import zoom
-
     factor = FINE // GRID
     reach = 3.0
     fine = guess_volume(model, guess, FINE, reach)
-    wide = factor * zoom(coarse, factor, order=1, mode="nearest", grid_mode=True)
+    wide = factor * enlarge(reading.coarse, FINE, order=1)
     fine = np.where(np.abs(fine) < reach, fine, np.sign(fine) * np.maximum(np.abs(wide), reach))
-    return (fine + factor * zoom(correction, factor, order=1, mode="nearest", grid_mode=True)).astype(np.float32)
+    return (fine + factor * enlarge(reading.correction, FINE, order=3)).astype(np.float32)
 
 
 def _plausible(coefficients: np.ndarray, identity: int) -> np.ndarray:
