@@ -14,7 +14,7 @@ import tty
 from pathlib import Path
 from typing import Any
 
-from .firmware import Firmware
+from .firmware import Firmware, parse
 from .machine import Machine
 from .planner import Block
 from .protocol import LineReader
@@ -23,6 +23,9 @@ from .protocol import LineReader
 GRACE = 0.05
 #: Virtual seconds that pass at once while something is waited for.
 STEP = 0.1
+#: Real seconds of virtual time that are saved up while there is nothing to wait for. Small, so that a host that was slow
+#: is not punished by a leap, and a queue does not run dry at once.
+SAVED = 0.05
 
 
 class Simulator:
@@ -48,7 +51,7 @@ class Simulator:
         self._clients: dict[socket.socket, bytes] = {}
         self.now, self.lines = 0.0, 0
         self._cut_at: float | None = None
-        self._pace_real, self._pace_virtual = time.monotonic(), 0.0
+        self._allowed, self._seen = 0.0, time.monotonic()
         self._pending = b""
         self._waiting: Any = None
         self._reason: Any = None
@@ -86,10 +89,7 @@ class Simulator:
             self._line(raw.decode("ascii", "replace"))
         elif time.monotonic() - self._last_line > GRACE:
             # The host is silent: the queue runs dry as it would, at the wanted speed.
-            idle = (time.monotonic() - self._pace_real) * self.speed + self._pace_virtual - self.now
-            if idle > 0:
-                self._advance(idle)
-            time.sleep(0.002)
+            self._advance(SAVED * self.speed)
 
     def _poll(self, timeout: float) -> list[Any]:
         sources = [self._master, *([self._listener] if self._listener else []), *self._clients]
@@ -109,11 +109,13 @@ class Simulator:
             self._say(answer)
         if command is None:
             return
-        self._ok = not command.upper().startswith("M105")  # M105 is answered in the ok itself
-        self._waiting = self.firmware.execute(command)
+        self._ok = parse(command)[0] != "M105"  # answered in the ok itself
+        self._waiting, self._said_busy = self.firmware.execute(command), time.monotonic()
         self._go_on()
 
     def _go_on(self) -> None:
+        if self._waiting is None:  # the power went while it waited
+            return
         try:
             self._reason = next(self._waiting)
         except StopIteration:
@@ -144,32 +146,39 @@ class Simulator:
                     self._reported = self.now
                     self._say(" " + self.firmware.temperatures() + " W:?")
         else:
-            self._advance(min(STEP, reason))
-            self._reason = reason - STEP
-            if self._reason <= 0:
+            self._reason = reason - self._advance(min(STEP, reason))
+            if self._reason <= 1e-9:
                 self._go_on()
         if time.monotonic() - self._said_busy > 2.0:
             self._said_busy = time.monotonic()
             self._say("echo:busy: processing")
 
-    def _advance(self, seconds: float) -> None:
-        """Move virtual time on, no faster than the wanted speed; a power cut falls exactly where it was ordered."""
-        if self._cut_at is not None and self.now + seconds >= self._cut_at:
+    def _advance(self, seconds: float) -> float:
+        """Move virtual time on by at most ``seconds``, no faster than the wanted speed; how far it went.
+
+        A power cut falls exactly where it was ordered.
+        """
+        self._save_up()
+        step = min(seconds, self._allowed)
+        if self._cut_at is not None and self.now + step >= self._cut_at:
             self._pass(max(0.0, self._cut_at - self.now))
             self._cut_at = None
             self._power(False)
-            return
-        self._pass(seconds)
-        ahead = (self.now - self._pace_virtual) / self.speed - (time.monotonic() - self._pace_real)
-        if ahead > 0.002:
-            time.sleep(min(ahead, 0.5))
-        elif ahead < -1.0:
-            # Time stood still for the host: no need to catch up.
-            self._pace_real, self._pace_virtual = time.monotonic(), self.now
+            return 0.0
+        self._allowed -= step
+        self._pass(step)
+        if step < seconds:
+            time.sleep(min((seconds - step) / self.speed, 0.01))
         every = self.firmware.auto_report_seconds
         if every and self.machine.powered and self.now - self._reported >= max(every, every * self.speed / 20):
             self._reported = self.now
             self._say(" " + self.firmware.temperatures())
+        return step
+
+    def _save_up(self) -> None:
+        moment = time.monotonic()
+        self._allowed = min(self._allowed + (moment - self._seen) * self.speed, SAVED * self.speed)
+        self._seen = moment
 
     def _pass(self, seconds: float) -> None:
         if self.machine.powered:
@@ -180,6 +189,8 @@ class Simulator:
     def _power(self, on: bool) -> None:
         if on == self.machine.powered:
             return
+        if not on:
+            self._log_unfinished()
         self.machine.powered = on
         self.machine.nozzle.target = self.machine.bed.target = 0.0
         self.machine.fan = 0
@@ -194,21 +205,34 @@ class Simulator:
         if self.machine.powered:
             os.write(self._master, text.encode() + b"\n")
 
-    def _executed(self, block: Block) -> None:
+    def _executed(self, block: Block, share: float = 1.0) -> None:
+        """Log a move, or the ``share`` of it that was made."""
         if self._log is not None and block.length:
-            end = [s + d for s, d in zip(block.start, block.delta[:3], strict=True)]
+            end = [s + d * share for s, d in zip(block.start, block.delta[:3], strict=True)]
             record = {
-                "t": round(self.now, 4), "n": block.number, "line": block.source, "from": _round(block.start),
-                "to": _round(end), "e": round(block.delta[3], 5), "at": _round(self.machine.position),
+                "t": round(self.now + self.firmware.planner.spent, 4), "n": block.number, "line": block.source,
+                "from": _round(block.start), "to": _round(end), "e": round(block.delta[3] * share, 5),
+                "at": _round(self.machine.position), "share": round(share, 6),
             }  # fmt: skip
             self._log.write(json.dumps(record) + "\n")
 
+    def _log_unfinished(self) -> None:
+        """Log the part of the running move that was made before the power went or the board was reset."""
+        blocks, self.firmware.planner.spent = self.firmware.planner.blocks, 0.0
+        if blocks and blocks[0].length and blocks[0].duration is not None:
+            self._executed(blocks[0], blocks[0].travelled(blocks[0].elapsed) / blocks[0].length)
+
     def _hear(self, client: socket.socket) -> None:
-        data = client.recv(4096)
+        try:
+            data = client.recv(4096)
+            self._answer(client, data)
+        except ConnectionError:  # it went away without waiting for the answer
+            data = b""
         if not data:
             del self._clients[client]
             client.close()
-            return
+
+    def _answer(self, client: socket.socket, data: bytes) -> None:
         *orders, self._clients[client] = (self._clients[client] + data).split(b"\n")
         for order in orders:
             try:
@@ -224,12 +248,17 @@ class Simulator:
             case "power":
                 self._power(bool(order["on"]))
             case "reset":
+                self._log_unfinished()
                 self.firmware.planner.blocks.clear()
                 self.machine.nozzle.target = self.machine.bed.target = 0.0
                 self._boot()
             case "speed":
-                self.speed = float(order["factor"])
-                self._pace_real, self._pace_virtual = time.monotonic(), self.now
+                self._save_up()
+                factor = float(order["factor"])
+                if not 0 < factor < float("inf"):
+                    raise ValueError("the speed must be above 0")
+                self.speed = factor
+                self._save_up()
             case "quit":
                 self.running = False
             case "status":

@@ -18,11 +18,17 @@ _WORD = re.compile(r"([A-Z])\s*([-+]?(?:\d+\.?\d*|\.\d+))?")
 #: Speeds in mm/s.
 HOMING_SPEED, RAISE_SPEED = 50.0, 5.0
 ARC_SEGMENT_MM = 1.0
-SILENT = frozenset("M73 M117 M118 M211 M413 M420 M300 M900 M155 M110 M85 M205 M221 M220".split())
+E_STEPS_PER_MM = 93.0
+#: Marlin's MIN_STEPS_PER_SEGMENT: a shorter move waits for the next.
+MIN_STEPS = 6 - 1e-6
+#: Accepted without an answer or an effect that matters here.
+SILENT = frozenset(
+    ("M73", "M85", "M110", "M117", "M118", "M205", "M211", "M220", "M221", "M300", "M413", "M420", "M900", "T0")
+)
 
 
 class Firmware:
-    """One boot of the firmware. ``say(text)`` sends a line to the host, ``moved(record)`` tells of an executed move.
+    """One boot of the firmware. ``say(text)`` sends a line to the host, ``executed(block)`` is told of every finished move.
 
     A command that must wait (a full planner, a heater, M400) is a generator's business: :meth:`execute` yields the reason
     until it may go on.
@@ -35,6 +41,8 @@ class Firmware:
         self.counted = [0.0, 0.0, 0.0]
         self.shift = [0.0, 0.0, 0.0]
         self.extruder = 0.0
+        #: Motion in X, Y, Z, E that was too short for a block of its own and joins the next.
+        self.carried = [0.0, 0.0, 0.0, 0.0]
         self.homed = [False, False, False]
         self.relative = self.relative_e = False
         self.unit = 1.0
@@ -113,21 +121,22 @@ class Firmware:
             limits.travel = words.get("T", words.get("S", limits.travel))
         elif command in ("M84", "M18"):
             yield "drained"
-            self.homed = [axis not in words and bool(words.keys() & set("XYZE")) and h for axis, h in zip(AXES, self.homed, strict=True)]
-        elif command in ("M400",):
+            released = words.keys() & set("XYZE") or set(AXES)
+            self.homed = [homed and axis not in released for axis, homed in zip(AXES, self.homed, strict=True)]
+        elif command == "M400":
             yield "drained"
         elif command in ("M500", "M501", "M502"):
             self.say("echo:Settings Stored" if command == "M500" else "echo:V87 stored settings retrieved")
         elif command == "M503":
             self.say("echo:; Steps per unit:")
             self.say("echo: M92 X80.00 Y80.00 Z400.00 E93.00")
-        if command == "M155":
+        elif command == "M155":
             self.auto_report_seconds = words.get("S", 0.0)
         elif command == "M220" and "S" in words:
             self.feed_percent = words["S"]
         elif command == "M221" and "S" in words:
             self.flow_percent = words["S"]
-        elif command[0] not in "GM" or (command not in KNOWN and command not in SILENT):
+        elif command not in SILENT:
             self.say(f'echo:Unknown command: "{line}"')
 
     def temperatures(self) -> str:
@@ -163,17 +172,20 @@ class Firmware:
         for axis in range(3):
             if self.homed[axis]:
                 target[axis] = min(max(target[axis], 0.0), TRAVEL[axis])
-        delta = tuple(t - n for t, n in zip(target, self.native, strict=True))
+        x, y, z = (t - n for t, n in zip(target, self.native, strict=True))
+        wanted = (x, y, z, filament * self.flow_percent / 100)
+        delta = tuple(c + w for c, w in zip(self.carried, wanted, strict=True))
+        start = tuple(n - c for n, c in zip(self.native, self.carried[:3], strict=True))
         self.extruder += filament
-        if not any(delta) and not filament:
+        self.native = target
+        if max(abs(d) * steps for d, steps in zip(delta, (*STEPS_PER_MM, E_STEPS_PER_MM), strict=True)) < MIN_STEPS:
+            self.carried = list(delta)
             return
+        self.carried = [0.0, 0.0, 0.0, 0.0]
         if self.planner.full:
             yield "planner"
-        start = (self.native[0], self.native[1], self.native[2])
-        self.native = target
         self.moves += 1
-        feed = self.feed * self.feed_percent / 100
-        self.planner.add((*delta, filament * self.flow_percent / 100), feed, source, self.moves, start)
+        self.planner.add(delta, self.feed * self.feed_percent / 100, source, self.moves, start)
 
     def _arc(self, words: dict[str, float], source: str, clockwise: bool):
         start = list(self.native)
@@ -216,25 +228,24 @@ class Firmware:
             distance[axis] = -self.machine.position[axis]
             self.planner.add(tuple(distance), HOMING_SPEED if axis < 2 else RAISE_SPEED, source, 0, tuple(self.native))
             yield "drained"
-            self.native[axis] = self.counted[axis] = 0.0
+            self.native[axis] = self.counted[axis] = self.shift[axis] = self.carried[axis] = 0.0
             self.homed[axis] = True
         self.say(self._position(self.native))
 
     def _set_position(self, words: dict[str, float], source: str):
-        named = [letter for letter in "XYZE" if letter in words]
         for axis, letter in enumerate(AXES):
             if letter in words:
                 self.shift[axis] = words[letter] * self.unit - self.native[axis]
         if "E" in words:
             changed = self.extruder != words["E"] * self.unit
             self.extruder = words["E"] * self.unit
+            self.carried[3] = 0.0
             if changed and self.planner.blocks:
                 if self.planner.full:
                     yield "planner"
                 self.planner.add_sync(source, self.moves, tuple(self.native))
-        if named or True:
-            # The one honest answer: these counters are the steppers', not the queue's.
-            self.say(self._position(self.counted))
+        # The one honest answer: these counters are the steppers', not the queue's.
+        self.say(self._position(self.counted))
 
     def _heat(self, command: str, words: dict[str, float]):
         heater = self.machine.nozzle if command in ("M104", "M109") else self.machine.bed
@@ -243,7 +254,9 @@ class Firmware:
             heater.target = min(target, heater.maximum - 15)
         if command in ("M109", "M190"):
             yield "drained"
-            yield "nozzle" if command == "M109" else "bed"
+            # S waits for heating only, R for cooling, too.
+            if "R" in words or heater.actual < heater.target:
+                yield "nozzle" if command == "M109" else "bed"
 
     def _position(self, counts: list[float]) -> str:
         here = " ".join(f"{letter}:{self.workspace(axis):.2f}" for axis, letter in enumerate(AXES))
@@ -260,12 +273,6 @@ class Firmware:
         for axis, letter in enumerate("XYZE"):
             if letter in words:
                 values[axis] = words[letter]
-
-
-KNOWN = frozenset(
-    "G0 G1 G2 G3 G4 G20 G21 G28 G29 G90 G91 G92 M82 M83 M104 M109 M140 M190 M105 M106 M107 M112 M114 M115 M119 M201 M203 "
-    "M204 M84 M18 M400 M500 M501 M502 M503".split()
-)
 
 
 def parse(line: str) -> tuple[str, dict[str, float]]:

@@ -37,6 +37,11 @@ class SimulatedPrinter:
         self._process.terminate()
         self._process.wait()
 
+    def wait(self) -> None:
+        """Wait until the process has ended by itself."""
+        assert self._process is not None
+        self._process.wait(20)
+
     def order(self, **order: Any) -> dict[str, Any]:
         """Give one order over the control socket and return the answer."""
         with socket.socket(socket.AF_UNIX) as connection:

@@ -9,7 +9,6 @@ from math import sqrt
 
 #: BLOCK_BUFFER_SIZE of Creality's configurations; one place stays free, so 15 blocks can wait or run.
 BUFFER = 16
-MIN_STEPS_MM = 6 / 80.0
 JERK = (10.0, 10.0, 0.3, 5.0)
 
 
@@ -89,6 +88,8 @@ class Planner:
     ) -> None:
         self.limits = limits
         self.blocks: deque[Block] = deque()
+        #: Seconds of the current :meth:`advance` that have been used so far.
+        self.spent = 0.0
         self._moved, self._finished = moved, finished
 
     @property
@@ -118,6 +119,7 @@ class Planner:
 
     def advance(self, seconds: float) -> float:
         """Run blocks for at most ``seconds``; returns the time that was left when the buffer ran dry."""
+        self.spent = 0.0
         while self.blocks and seconds > 1e-12:
             block = self.blocks[0]
             if block.duration is None:
@@ -126,6 +128,7 @@ class Planner:
             used = min(seconds, block.duration - block.elapsed)
             self._run(block, used)
             seconds -= used
+            self.spent += used
             if block.elapsed >= block.duration - 1e-12:
                 self.blocks.popleft()
                 self._finished(block)

@@ -17,6 +17,8 @@ class LineReader:
         line = raw.strip()
         match = re.match(r"N(-?\d+)\s*(.*)", line)
         if match is None:
+            if line.startswith("M110"):
+                self.last = _new_number(line, self.last)
             return line, []
         number, rest = int(match[1]), match[2]
         body, star, checksum = rest.rpartition("*")
@@ -25,7 +27,8 @@ class LineReader:
         if checksum.strip() != str(_xor(line[: line.rindex("*")])):
             return None, self._again("checksum mismatch")
         if body.strip().startswith("M110"):
-            self.last = number
+            # Marlin takes the second number, when there is one.
+            self.last = _new_number(body, number)
             return body.strip(), []
         if number != self.last + 1:
             return None, self._again("Line Number is not Last Line Number+1")
@@ -34,6 +37,11 @@ class LineReader:
 
     def _again(self, reason: str) -> list[str]:
         return [f"Error:{reason}, Last Line: {self.last}", f"Resend: {self.last + 1}", "ok"]
+
+
+def _new_number(command: str, otherwise: int) -> int:
+    match = re.search(r"N(-?\d+)", command)
+    return int(match[1]) if match else otherwise
 
 
 def _xor(text: str) -> int:
