@@ -102,7 +102,7 @@ $(function () {
             ],
             out_of_memory: [
                 gettext("This computer does not have enough memory for this."),
-                gettext("Use a computer with more memory, or allow more in its settings.")
+                gettext("Use a computer with more memory.")
             ],
             height_out_of_range: [gettext("This height is not possible."), gettext("Choose another height.")],
             profile_unknown: [

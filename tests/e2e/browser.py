@@ -1,0 +1,88 @@
+"""The dashboard in headless Chromium, as a user opens it; every complaint of the page is kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+
+from .server import PASSWORD, USER
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+#: No sandbox, so that it runs as root in a container; nothing that asks the internet.
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+#: Milliseconds for what takes the server a moment, and for what takes it a while.
+SOON, LATER = 20_000, 240_000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        raise RuntimeError(f"none of {', '.join(PROGRAMS)} is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Dashboard:
+    """One user's page, open at the FaceSculpt tab."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def find(self, name: str) -> Locator:
+        """A part of the tab by its ``data-test-id``."""
+        return self.page.locator(f"#tab_plugin_facesculpt [data-test-id='facesculpt-{name}']")
+
+    def confirm(self) -> None:
+        """Say yes to OctoPrint's confirmation dialog."""
+        self.page.locator(".modal.in .modal-footer .btn-primary:visible").click()
+        expect(self.page.locator(".modal.in")).to_have_count(0, timeout=SOON)
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.started()
+
+    def started(self) -> None:
+        self.page.wait_for_function("window.OctoPrint && OctoPrint.coreui && OctoPrint.coreui.startedUp", timeout=LATER)
+
+    def heard(self, message: ConsoleMessage) -> None:
+        """Keep what the console complains about, but for things of OctoPrint's that it could not load."""
+        address = message.location.get("url", "")
+        foreign = message.text.startswith("Failed to load resource") and "facesculpt" not in address
+        if message.type == "error" and not foreign:
+            self.complaints.append(f"{message.text} ({address})")
+
+
+@contextmanager
+def dashboard(
+    browser: Browser, url: str, user: str | None = USER, password: str = PASSWORD, locale: str = "en-US"
+) -> Iterator[Dashboard]:
+    """Log in (or not, when ``user`` is None) and open the tab. At the end the page must not have complained."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale=locale)
+    opened = Dashboard(context.new_page())
+    opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    opened.page.on("console", opened.heard)
+    if user is not None:
+        opened.page.goto(f"{url}/login/")
+        opened.page.fill("#login-user", user)
+        opened.page.fill("#login-password", password)
+        with opened.page.expect_navigation(timeout=LATER):
+            opened.page.click("#login-button")
+        opened.page.wait_for_load_state()
+    # A tab that is named in the address is opened, also when there is no room for its title.
+    opened.page.goto(f"{url}/#tab_plugin_facesculpt")
+    opened.reload()
+    yield opened
+    context.close()
+    assert opened.complaints == []

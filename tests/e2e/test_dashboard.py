@@ -1,0 +1,231 @@
+"""The FaceSculpt tab in a real browser, against a real server and the simulated printer."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.printer.fixture import SimulatedPrinter
+
+from .browser import LATER, SOON, Dashboard, chromium, dashboard
+from .orders import look
+from .server import OctoPrintServer, wait_for
+
+FILES = "#facesculpt_photo_files"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser, server: OctoPrintServer) -> Iterator[Dashboard]:
+    with dashboard(browser, server.url) as opened:
+        yield opened
+
+
+def drop(tab: Dashboard, file: Path) -> None:
+    """Drag a file from the desktop over the page and drop it there, and see whose drop target answers."""
+    data = tab.page.evaluate_handle(
+        """([name, content]) => {
+            const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], name, {type: "image/jpeg"}));
+            return data;
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )
+    target = tab.find("drop")
+    for event in ("dragenter", "dragover"):
+        target.dispatch_event(event, {"dataTransfer": data})
+    expect(target).to_have_class("facesculpt-drop facesculpt-drop-over")
+    expect(tab.page.locator("#drop_overlay")).not_to_have_class("in")
+    target.dispatch_event("drop", {"dataTransfer": data})
+    expect(target).to_have_class("facesculpt-drop")
+
+
+def order(tab: Dashboard, name: str) -> None:
+    """Fill in the form of the selected photo: the smallest and coarsest sculpture."""
+    expect(tab.find("new")).to_be_visible(timeout=LATER)
+    tab.page.fill("#facesculpt_name", name)
+    tab.page.fill("#facesculpt_height", "10")
+    expect(tab.find("create")).to_be_disabled()
+    tab.page.fill("#facesculpt_height", "20")
+    tab.page.select_option("#facesculpt_profile", label="Preview (0.28 mm)")
+    tab.find("create").click()
+    expect(tab.find("new")).to_have_count(0)
+
+
+def card(tab: Dashboard, name: str) -> Locator:
+    return tab.page.get_by_role("article", name=name, exact=True)
+
+
+def queued(server: OctoPrintServer) -> list[dict[str, Any]]:
+    return server.get("/plugin/facesculpt/queue").json()["queue"]
+
+
+def test_a_photo_becomes_a_print(
+    tab: Dashboard, server: OctoPrintServer, printer: SimulatedPrinter, sculpture: dict[str, Any], astronaut: Path
+) -> None:
+    drop(tab, astronaut)
+    order(tab, "Eileen")
+    mine = card(tab, "Eileen")
+    expect(mine.locator("[data-stage-state=running] [role=progressbar]")).to_be_visible(timeout=LATER)
+    expect(mine).to_have_attribute("data-state", "ready", timeout=LATER)
+    expect(mine.locator("dt")).to_have_text(["Print time", "Filament", "Layers", "Height"])
+    expect(mine.locator("dd").last).to_have_text("20 mm")
+
+    # The views of all sculptures turn together, so that like is compared with like.
+    card(tab, sculpture["name"]).locator("[data-view=profile]").click()
+    picture = mine.locator(".facesculpt-main img")
+    expect(picture).to_have_attribute("src", mine.locator("[data-view=profile] img").get_attribute("src") or "")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 320
+
+    sees_the_sculpture_turn(tab, mine)
+
+    mine.locator("[data-test-id=facesculpt-enqueue]").click()
+    card(tab, sculpture["name"]).locator("[data-test-id=facesculpt-enqueue]").click()
+    waiting = tab.find("queue").locator("li")
+    expect(waiting).to_have_count(2)
+    waiting.last.locator("[data-test-id=facesculpt-queue-up]").click()
+    expect(waiting.first).to_contain_text(sculpture["name"])
+    assert [item["name"] for item in queued(server) if item["state"] == "queued"] == [sculpture["name"], "Eileen"]
+    waiting.first.locator("[data-test-id=facesculpt-queue-remove]").click()
+    tab.confirm()
+    expect(waiting).to_have_count(1)
+
+    moves = len(printer.moves())
+    mine.locator("[data-test-id=facesculpt-print]").click()
+    tab.confirm()
+    expect(tab.find("running")).to_have_attribute("data-state", "printing", timeout=SOON)
+    expect(mine.locator("[data-test-id=facesculpt-print]")).to_be_disabled()
+    tab.reload()
+    expect(tab.find("running")).to_contain_text("Eileen", timeout=SOON)
+    expect(tab.find("ended").locator("li").first).to_have_attribute("data-state", "done", timeout=LATER)
+    expect(tab.find("queue").locator("li")).to_have_count(0)
+    assert max(move["to"][2] for move in printer.moves()[moves:]) > 19
+
+
+def sees_the_sculpture_turn(tab: Dashboard, mine: Locator) -> None:
+    """The 3-D view shows something, and something else once it is dragged."""
+    mine.locator("[data-test-id=facesculpt-view]").click()
+    # OctoPrint moves a dialog out of its tab when it opens.
+    viewer = tab.page.locator("#facesculpt_viewer")
+    frame = viewer.locator("iframe")
+    frame.content_frame.locator("canvas").wait_for(timeout=SOON)
+
+    def shown() -> np.ndarray:
+        return np.asarray(Image.open(BytesIO(frame.screenshot())).convert("L"), float)
+
+    wait_for(lambda: shown().std() > 10, 60, "the 3-D view")
+    front = shown()
+    box = frame.bounding_box()
+    tab.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.5, steps=5)
+    tab.page.mouse.up()
+    wait_for(lambda: np.abs(shown() - front).mean() > 1, 60, "the view to turn")
+    viewer.locator(".modal-footer button").click()
+    expect(frame).to_have_count(0)
+
+
+def test_the_user_chooses_a_face_cancels_and_clears_up(
+    tab: Dashboard, server: OctoPrintServer, astronaut: Path, tmp_path: Path
+) -> None:
+    pixels = np.asarray(Image.open(astronaut))
+    two_faces, letter = tmp_path / "two_friends.jpg", tmp_path / "letter.jpg"
+    Image.fromarray(np.concatenate([pixels, pixels[:, ::-1]], 1)).save(two_faces)
+    letter.write_text("Dear grandma")
+    tab.page.set_input_files(FILES, [two_faces, letter])
+
+    refused = tab.find("photos").locator("li", has_text="letter.jpg")
+    expect(refused).to_contain_text("This is not a picture", timeout=LATER)
+    expect(refused).to_contain_text("Use a JPEG, PNG, HEIC, WebP or TIFF file.")
+
+    expect(tab.find("new")).to_contain_text("There are several faces", timeout=LATER)
+    tab.page.get_by_role("button", name="Face 2 of 2").click()
+    order(tab, "The other one")
+    mine = card(tab, "The other one")
+    mine.locator("[data-test-id=facesculpt-cancel]").click()
+    expect(mine).to_have_attribute("data-state", "cancelled", timeout=SOON)
+    rows = server.get("/plugin/facesculpt/sculptures").json()["sculptures"]
+    ordered = next(row for row in rows if row["name"] == "The other one")
+    assert (ordered["state"], ordered["face"]) == ("cancelled", 1)
+    mine.locator("[data-test-id=facesculpt-retry]").click()
+    expect(mine.locator("[data-test-id=facesculpt-cancel]")).to_be_visible(timeout=SOON)
+    assert look(server, ordered)["state"] in ("waiting", "working")
+
+    for name in ("two_friends.jpg", "letter.jpg"):
+        tab.page.get_by_role("button", name=f"Delete photo: {name}").click()
+        tab.confirm()
+        expect(tab.find("photos").locator("li", has_text=name)).to_have_count(0, timeout=SOON)
+    expect(mine).to_have_count(0, timeout=SOON)
+    assert server.get(f"/plugin/facesculpt/sculptures/{ordered['id']}").status_code == 404
+
+
+@pytest.mark.parametrize("may_see", [True, False])
+def test_others_see_only_what_they_may(
+    browser: Browser, server: OctoPrintServer, sculpture: dict[str, Any], may_see: bool
+) -> None:
+    permissions = ["STATUS", "SETTINGS_READ", *(["PLUGIN_FACESCULPT_VIEW"] if may_see else [])]
+    user = {"name": f"guest_{may_see}", "password": "guest", "active": True, "admin": False}
+    answer = server.post("/api/access/users", json={**user, "groups": [], "permissions": permissions})
+    assert answer.ok, answer.text
+    with dashboard(browser, server.url, user["name"], user["password"]) as tab:
+        denied = tab.page.get_by_text("You do not have the permission to see photos and sculptures.")
+        if may_see:
+            expect(card(tab, sculpture["name"])).to_be_visible(timeout=SOON)
+            expect(denied).to_be_hidden()
+        else:
+            expect(denied).to_be_visible(timeout=SOON)
+            expect(tab.find("sculpture")).to_have_count(0)
+        expect(tab.find("view")).to_have_count(1 if may_see else 0)
+        for name in ("drop", "delete", "enqueue", "print", "cancel", "retry", "queue-remove"):
+            expect(tab.find(name).filter(visible=True)).to_have_count(0)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[OctoPrintServer]:
+    """A server whose owner has not seen the wizard, without model files and without a printer."""
+    started = OctoPrintServer(tmp_path / "bare", offline=True)
+    config = yaml.safe_load((started.base / "config.yaml").read_text())
+    del config["server"]["seenWizards"]["facesculpt"]
+    (started.base / "config.yaml").write_text(yaml.safe_dump(config))
+    with started:
+        yield started
+
+
+def test_the_first_run_fetches_the_model_files(
+    browser: Browser, bare: OctoPrintServer, assets_folder: Path, astronaut: Path
+) -> None:
+    with dashboard(browser, bare.url) as tab:
+        wizard = tab.page.locator("#wizard_plugin_facesculpt")
+        expect(wizard.get_by_role("button", name="Fetch the model files")).to_be_enabled(timeout=SOON)
+        expect(wizard.locator("[data-test-id=facesculpt-set-up]")).to_be_hidden()
+        tab.page.locator("#wizard_dialog button[name=finish]").click()
+        expect(tab.page.locator("#wizard_dialog")).to_be_hidden(timeout=SOON)
+
+        expect(tab.find("intro")).to_be_visible()
+        tab.page.set_input_files(FILES, astronaut)
+        photo = tab.find("photos").locator("li")
+        expect(photo).to_contain_text("A model file is missing.", timeout=LATER)
+        expect(tab.find("intro")).to_be_hidden()
+
+        # The files come by another way, so that the test needs no internet; the fetch finds and checks them.
+        for file in assets_folder.glob("*.tflite"):
+            shutil.copy(file, bare.base / "data" / "facesculpt" / "assets" / file.name)
+        tab.find("fetch").click()
+        expect(tab.find("assets")).to_be_hidden(timeout=SOON)
+        expect(photo).to_have_attribute("data-state", "ready", timeout=LATER)
