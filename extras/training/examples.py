@@ -21,8 +21,8 @@ from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION, Surface
 class Example:
     """One training example of the hourglass.
 
-    ``picture`` (3, PICTURE, PICTURE); ``guides`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID) signed distances; ``displacement``
-    (3, GRID, GRID) from the guess's visible points to the true ones in crop pixels; ``seen`` (GRID, GRID) 0 or 1.
+    ``picture`` (3, PICTURE, PICTURE); ``guides`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID)
+    signed distances; ``displacement`` (3, GRID, GRID) from the guess's visible points to the true ones in crop pixels; ``seen`` (GRID, GRID) 0 or 1.
     """
 
     picture: np.ndarray

@@ -48,7 +48,7 @@ def read_obj(path: Path, group: str | None = None) -> ObjMesh:
         elif kind == "g":
             current = rest[0] if rest else ""
         elif kind == "f" and (group is None or current == group):
-            corners = [(corner.split("/") + [""])[:2] for corner in rest]
+            corners = [([*corner.split("/"), ""])[:2] for corner in rest]
             v = [int(c[0]) - 1 for c in corners]
             t = [int(c[1]) - 1 if c[1] else 0 for c in corners]
             for k in range(1, len(v) - 1):

@@ -43,7 +43,7 @@ def vertex_normals(vertices, triangles):
 @njit(cache=True, fastmath=True, nogil=True)
 def signed_distance(points, normals, grid, reach):
     """Signed distance of points (S, 3) with outward normals, voxel coordinates; (grid, grid, grid) float32."""
-    box = int(math.ceil(reach)) + 1
+    box = math.ceil(reach) + 1
     near = np.full((grid, grid, grid), 1e9, np.float32)
     volume = np.full((grid, grid, grid), reach, np.float32)
     for s in range(len(points)):
@@ -76,11 +76,12 @@ def signed_distance(points, normals, grid, reach):
             kk = k + (1 if d == 0 else -1 if d == 1 else 0)
             jj = j + (1 if d == 2 else -1 if d == 3 else 0)
             ii = i + (1 if d == 4 else -1 if d == 5 else 0)
-            if 0 <= kk < grid and 0 <= jj < grid and 0 <= ii < grid and state[kk, jj, ii] == 0:
-                if near[kk, jj, ii] > 1e8:
-                    state[kk, jj, ii] = 1
-                    stack[count, 0], stack[count, 1], stack[count, 2] = kk, jj, ii
-                    count += 1
+            if not (0 <= kk < grid and 0 <= jj < grid and 0 <= ii < grid):
+                continue
+            if state[kk, jj, ii] == 0 and near[kk, jj, ii] > 1e8:
+                state[kk, jj, ii] = 1
+                stack[count, 0], stack[count, 1], stack[count, 2] = kk, jj, ii
+                count += 1
     for k in range(grid):
         for j in range(grid):
             for i in range(grid):

@@ -105,7 +105,8 @@ def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: f
 
     The distance at a voxel is that to the tangent planes of its nearest points, averaged with Gaussian weights one voxel
     wide (Kolluri, "Provably Good Moving Least Squares", 2008: the folds of lids and ears, thinner than a voxel, stay
-    smooth). It holds within ``reach`` voxels of the surface; beyond, the volume is ``+-reach``. Returns (grid, grid, grid) float32 in voxels of this grid.
+    smooth). It holds within ``reach`` voxels of the surface; beyond, the volume is ``+-reach``. Returns (grid, grid, grid)
+    float32 in voxels of this grid.
     """
     from scipy.ndimage import binary_dilation, binary_fill_holes, label
     from scipy.spatial import cKDTree
