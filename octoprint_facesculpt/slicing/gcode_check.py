@@ -18,8 +18,9 @@ LINE_LIMIT = 100_000
 #: How far outside the bed plastic may be put (half a line at the edge), and a move of the start or end code may go, mm.
 MARGIN = 0.5
 TRAVEL_MARGIN = 10.0
-#: Nozzle temperatures between which a printer extrudes, and the most a bed is heated to, degrees Celsius.
-NOZZLE_RANGE = (150.0, 320.0)
+#: Nozzle temperatures between which a printer extrudes (Marlin's EXTRUDE_MINTEMP and more than any hot end stands), and the
+#: most a bed is heated to, degrees Celsius.
+NOZZLE_RANGE = (170.0, 320.0)
 BED_MAX = 130.0
 #: Share by which the filament of the moves may differ from the slicer's own sum.
 FILAMENT_TOLERANCE = 0.02
@@ -78,12 +79,14 @@ def read(path: Path) -> GcodeFacts:
     reader = _Reader()
     with path.open("rb") as file:
         for line in iter(lambda: file.readline(LINE_LIMIT), b""):
-            if not line.isascii() or b"\0" in line:
+            code, _, comment = line.partition(b";")
+            # Comments may hold the model's name, which the printer never sees.
+            if not code.isascii() or b"\0" in line:
                 raise refusal("not_text", "It contains other than ASCII characters")
-            if line.startswith(b";"):
-                reader.comment(line[1:].decode("ascii").strip())
-            elif code := line.split(b";", 1)[0].strip():
+            if code := code.strip():
                 reader.command(code)
+            elif comment:
+                reader.comment(comment.decode("utf-8", errors="replace").strip())
     reader.facts.ends_cold = reader.nozzle == 0 and reader.bed == 0
     return reader.facts
 

@@ -95,8 +95,13 @@ def _load(path: Path, size: int) -> np.ndarray:
 
     if size > MAX_OTHER_BYTES:
         raise SlicingError("model_invalid", "The model file is too large.", "Simplify it, or use a binary STL.")
+    invalid = SlicingError("model_invalid", f"{path.name} is not a mesh file.", "Use STL, 3MF or OBJ.")
     try:
-        return np.asarray(trimesh.load(path, force="mesh").triangles)
+        triangles = np.asarray(trimesh.load(path, force="mesh").triangles)
     except Exception as error:
         # A reader of foreign formats can fail in any way; the user needs one answer.
-        raise SlicingError("model_invalid", f"{path.name} is not a mesh file.", "Use STL, 3MF or OBJ.") from error
+        raise invalid from error
+    if not len(triangles) and path.suffix.lower() == ".stl":
+        # Any text passes for an STL without triangles, and so does one that was cut off.
+        raise invalid
+    return triangles

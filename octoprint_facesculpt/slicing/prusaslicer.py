@@ -88,10 +88,10 @@ class PrusaSlicer:
         config = resolve(request)
         picture = thumbnail_block(request.thumbnail) if request.thumbnail is not None else ""
         try:
-            if shutil.disk_usage(gcode.parent).free < FREE_BYTES:
-                raise SlicingError("disk_full", "There are less than 300 MB free for the G-code.", "Delete some files.")
             # On the same file system as the result, so that the finished file only has to be renamed.
             with tempfile.TemporaryDirectory(prefix=".slicing-", dir=gcode.parent) as folder:
+                if shutil.disk_usage(folder).free < FREE_BYTES:
+                    raise SlicingError("disk_full", "There are less than 300 MB free for the G-code.", "Delete some files.")
                 flat = Path(folder, "config.ini")
                 flat.write_text(format_config(config), encoding="utf-8")
                 sliced = Path(folder, "out.gcode")

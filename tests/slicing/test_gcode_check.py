@@ -1,0 +1,141 @@
+"""Nothing passes the independent check of the G-code but what can be printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from octoprint_facesculpt.slicing import Bed, SlicingError
+from octoprint_facesculpt.slicing.gcode_check import check, read
+
+from .conftest import Sliced
+
+END = "M140 S0 ; turn off heatbed"
+
+
+def _middle(text: str, line: str) -> str:
+    """The file with a line put in half way up."""
+    layers = text.split(";LAYER_CHANGE\n")
+    half = len(layers) // 2
+    return ";LAYER_CHANGE\n".join([*layers[:half], f"{line}\n{layers[half]}", *layers[half + 1 :]])
+
+
+def _without_layers(text: str) -> str:
+    """The file without its upper half, its end code and summary kept."""
+    layers = text.split(";LAYER_CHANGE\n")
+    rest = layers[-1].split(";TYPE:Custom", 1)[1]
+    return ";LAYER_CHANGE\n".join(layers[: len(layers) // 2]) + ";TYPE:Custom" + rest
+
+
+DAMAGES: dict[str, tuple[str, Callable[[str], str]]] = {
+    "empty file": ("gcode_empty", lambda text: ""),
+    "only comments": ("gcode_empty", lambda text: ";\n; hello\n"),
+    "cut before the end code": ("gcode_incomplete", lambda text: text[: text.index(END)]),
+    "cut in the middle": ("gcode_incomplete", lambda text: text[: len(text) // 2]),
+    "cut in the settings": ("gcode_incomplete", lambda text: text[:-200]),
+    "no estimate": ("gcode_incomplete", lambda text: text.replace("; estimated printing time (normal mode)", "; time")),
+    "upper half missing": ("gcode_incomplete", _without_layers),
+    "a layer missing": ("gcode_incomplete", lambda text: re.sub(r";Z:5\.[\s\S]*?(?=;LAYER_CHANGE)", "", text)),
+    "nothing extruded": ("gcode_no_extrusion", lambda text: re.sub(r" E[\d.]+", "", text)),
+    "travel off the bed": ("gcode_out_of_bounds", lambda text: _middle(text, "G1 X400 F9000\nG1 X100")),
+    "travel before the bed": ("gcode_out_of_bounds", lambda text: _middle(text, "G1 Y-40 F9000\nG1 Y100")),
+    "lift above the gantry": ("gcode_out_of_bounds", lambda text: text.replace(END, f"G1 Z300\n{END}")),
+    "relative walk off the bed": ("gcode_out_of_bounds", lambda text: text.replace(END, f"G91\nG1 X250\n{END}")),
+    "print off the bed": ("too_large", lambda text: _middle(text, "G1 X240 E.5")),
+    "below the bed": ("gcode_below_bed", lambda text: _middle(text, "G1 Z-1")),
+    "relative step below the bed": ("gcode_below_bed", lambda text: _middle(text, "G91\nG1 Z-30\nG90\nM83")),
+    "no temperature": ("gcode_cold", lambda text: re.sub(r"M10[49] S2.*\n", "", text)),
+    "heater off half way": ("gcode_cold", lambda text: _middle(text, "M104 S0")),
+    "nozzle too hot": ("gcode_too_hot", lambda text: text.replace("M109 S205", "M109 S400")),
+    "bed too hot": ("gcode_too_hot", lambda text: text.replace("M190 S60", "M190 S200")),
+    "nozzle stays hot": ("gcode_stays_hot", lambda text: text.replace("M104 S0", "M104 S200")),
+    "bed stays hot": ("gcode_stays_hot", lambda text: text.replace("M140 S0", "M140 S60")),
+    "not a number": ("gcode_bad_number", lambda text: _middle(text, "G1 Xnan Y10 E1")),
+    "minus infinity": ("gcode_bad_number", lambda text: _middle(text, "G1 X-inf Y10 E1")),
+    "exponent": ("gcode_bad_number", lambda text: _middle(text, "G1 X1e5")),
+    "placeholder left": ("gcode_placeholder", lambda text: _middle(text, "G1 X0 Y{machine_depth}")),
+    "other than text": ("gcode_not_text", lambda text: _middle(text, "G1 X\u00e9")),
+    "zero bytes": ("gcode_not_text", lambda text: _middle(text, "\0" * 512)),
+}
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "damaged.gcode"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(("code", "damage"), DAMAGES.values(), ids=DAMAGES)
+def test_each_damage_is_refused_with_its_code(
+    code: str, damage: Callable[[str], str], sliced: Sliced, damaged: Callable[[str], Path]
+) -> None:
+    text = damage(sliced.text)
+    assert text != sliced.text
+    with pytest.raises(SlicingError) as refused:
+        check(damaged(text), Bed(), model_height=15)
+    assert refused.value.code == code
+    assert refused.value.bad_input == (code == "too_large")
+
+
+def test_a_sliced_file_passes_with_its_facts(sliced: Sliced) -> None:
+    facts = check(sliced.result.gcode, Bed(), model_height=15)
+    assert facts.complete and facts.ends_cold
+    assert facts.nozzle_max == 205 and facts.bed_max == 60
+    assert facts.high[2] == pytest.approx(15, abs=0.3)
+    # Centred on the bed: as far to the left as to the right.
+    assert facts.low[0] + facts.high[0] == pytest.approx(235, abs=1)
+    assert facts.model_filament_mm == pytest.approx(facts.stated_filament_mm, rel=0.01)
+    assert 0.1 < facts.support_share < 0.9
+
+
+def test_a_print_that_ends_below_its_model_was_cut_off(sliced: Sliced) -> None:
+    with pytest.raises(SlicingError, match="gcode_incomplete.*40.0 mm high"):
+        check(sliced.result.gcode, Bed(), model_height=40)
+
+
+@pytest.mark.parametrize(
+    ("bed", "code"),
+    [(Bed(120, 235), "too_large"), (Bed(235, 235, 10), "too_large"), (Bed(235, 235, 250, -117.5, -117.5), "too_large"),
+     (Bed(150, 150, 20), "gcode_out_of_bounds")],
+)  # fmt: skip
+def test_the_same_file_is_refused_for_a_smaller_printer(bed: Bed, code: str, sliced: Sliced) -> None:
+    with pytest.raises(SlicingError) as refused:
+        check(sliced.result.gcode, bed)
+    assert refused.value.code == code
+
+
+def test_absolute_and_relative_extrusion_are_the_same_length(sliced: Sliced, damaged: Callable[[str], Path]) -> None:
+    """The file with every relative E added up, as a slicer with M82 would write it."""
+    total, lines = 0.0, []
+    for line in sliced.text.splitlines():
+        if line.startswith("G92 E0"):
+            total = 0.0
+        match = re.match(r"(G1 .*E)(-?[\d.]+)(.*)", line)
+        if match:
+            total += float(match[2])
+            line = f"{match[1]}{total:.5f}{match[3]}"
+        lines.append("M82" if line.startswith("M83") else line)
+    absolute = read(damaged("\n".join(lines) + "\n"))
+    relative = read(sliced.result.gcode)
+    assert absolute.filament == pytest.approx(relative.filament, rel=1e-3)
+
+
+def test_a_file_of_one_endless_line_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "endless.gcode"
+    path.write_bytes(b"G1 " + b"X1 " * 500_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SlicingError):
+            check(path, Bed())
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
