@@ -12,6 +12,7 @@ import pytest
 from tests.printer.fixture import SimulatedPrinter
 
 from .orders import create, finished, upload
+from .pushes import Pushes
 from .server import OctoPrintServer, wait_for
 
 PLUGINS = Path(__file__).with_name("plugins")
@@ -43,7 +44,14 @@ def photo(server: OctoPrintServer, astronaut: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def sculpture(server: OctoPrintServer, photo: dict[str, Any]) -> dict[str, Any]:
+def pushes(server: OctoPrintServer) -> Iterator[Pushes]:
+    """What dashboards are told while the sculpture is made and printed."""
+    with Pushes(server) as listening:
+        yield listening
+
+
+@pytest.fixture(scope="session")
+def sculpture(server: OctoPrintServer, photo: dict[str, Any], pushes: Pushes) -> dict[str, Any]:
     """A finished sculpture with its G-code."""
     made = finished(server, create(server, photo))
     assert made["state"] == "ready", made["error"]
