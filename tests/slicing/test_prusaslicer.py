@@ -74,12 +74,16 @@ def test_supports_are_there_under_the_overhang(sliced: Sliced, mushroom: Path, t
     assert bare.support_share == 0 and "TYPE:Support" not in bare.gcode.read_text()
 
 
-def test_the_picture_is_read_back_from_the_g_code(sliced: Sliced, mushroom: Path) -> None:
+def test_the_picture_is_read_back_from_the_g_code(sliced: Sliced, picture: Path) -> None:
     import gcode_thumbnail_tool
 
-    (picture,) = gcode_thumbnail_tool.extract_thumbnails_from_gcode_file(str(sliced.result.gcode)).images.values()
-    found = gcode_thumbnail_tool.extract_thumbnails_from_gcode_file(str(sliced.result.gcode))
-    assert list(found.images) == ["165x220"] and len(picture) >= 1
+    from PIL import Image, ImageChops
+
+    (found,) = gcode_thumbnail_tool.extract_thumbnails_from_gcode_file(str(sliced.result.gcode)).images
+    with Image.open(picture) as original:
+        original.thumbnail((220, 220))
+        assert found.size == (165, 220)
+        assert ImageChops.difference(found.convert("RGB"), original.convert("RGB")).getbbox() is None
 
 
 def test_profile_and_overrides_reach_the_slicer(mushroom: Path, tmp_path: Path) -> None:
@@ -90,12 +94,18 @@ def test_profile_and_overrides_reach_the_slicer(mushroom: Path, tmp_path: Path) 
 
 
 def test_the_printers_bed_decides_where_the_print_goes(mushroom: Path, tmp_path: Path) -> None:
-    bed = Bed(120, 120, 120, -60, -60)
+    bed = Bed(200, 200, 120, -40, -20)
     low, high = slice_model(mushroom, tmp_path / "out.gcode", SliceRequest(profile="bust_028", bed=bed)).bounds
-    assert low[0] + high[0] == pytest.approx(0, abs=1) and low[1] + high[1] == pytest.approx(0, abs=1)
-    moved = SliceRequest(profile="bust_028", bed=bed, centre=(20, -20))
+    assert low[0] + high[0] == pytest.approx(120, abs=1) and low[1] + high[1] == pytest.approx(160, abs=1)
+    moved = SliceRequest(profile="bust_028", bed=bed, centre=(20, 30))
     low, high = slice_model(mushroom, tmp_path / "moved.gcode", moved).bounds
-    assert low[0] + high[0] == pytest.approx(40, abs=1) and low[1] + high[1] == pytest.approx(-40, abs=1)
+    assert low[0] + high[0] == pytest.approx(40, abs=1) and low[1] + high[1] == pytest.approx(60, abs=1)
+
+
+def test_a_start_code_that_leaves_a_smaller_bed_is_refused(mushroom: Path, tmp_path: Path) -> None:
+    """The Ender 3's start code primes along the left edge up to 140 mm."""
+    error = refused(mushroom, tmp_path, SliceRequest(profile="bust_028", bed=Bed(120, 120, 120)))
+    assert error.code == "gcode_out_of_bounds" and "140.0 mm in Y" in error.message
 
 
 def test_relative_paths_mean_the_callers_folder(mushroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

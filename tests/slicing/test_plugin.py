@@ -1,0 +1,180 @@
+"""The stock slicing dialog's way: OctoPrint's own slicing manager with the plugin that OctoPrint's own loader found."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from octoprint_facesculpt.slicing.gcode_check import read
+from octoprint_facesculpt.slicing.plugin import SLICER
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A slicing manager without a server around it."""
+    import octoprint
+    import octoprint.events
+    import octoprint.plugin
+    import octoprint.settings
+    from octoprint.printer.profile import PrinterProfileManager
+    from octoprint.slicing import SlicingManager
+
+    base = tmp_path_factory.mktemp("octoprint")
+    settings = octoprint.settings.settings(init=True, basedir=str(base))
+    plugins = octoprint.init_pluginsystem(settings)
+    plugins.reload_plugins()
+    info = plugins.get_plugin_info("facesculpt")
+    profiles = PrinterProfileManager()
+
+    def own(_name: str, implementation: Any) -> dict[str, Any]:
+        folder = base / "data" / "facesculpt"
+        folder.mkdir(parents=True, exist_ok=True)
+        own_settings = octoprint.plugin.plugin_settings("facesculpt", defaults=implementation.get_settings_defaults())
+        return {"data_folder": str(folder), "settings": own_settings}
+
+    injects = {"printer_profile_manager": profiles, "printer": None, "file_manager": None, "event_bus": None}
+    plugins.initialize_implementation_of_plugin(
+        "facesculpt", info, additional_injects=injects, additional_inject_factories=[own]
+    )
+    slicing = SlicingManager(str(base / "slicingProfiles"), profiles)
+    slicing.initialize()
+    yield slicing
+    info.implementation.store.close()
+
+
+@pytest.fixture(autouse=True)
+def real_slicer(manager: Any) -> None:
+    use(manager, "")
+
+
+def use(manager: Any, path: str) -> None:
+    plugin = manager.get_slicer(SLICER, require_configured=False)
+    plugin._settings.set(["slicer_path"], path)
+    plugin._configured = None
+
+
+def slice_and_wait(manager: Any, model: Path, gcode: Path, profile: str | None, **more: Any) -> dict[str, Any]:
+    """What the manager's callback was told in the end."""
+    done, told = threading.Event(), {}
+
+    def callback(**outcome: Any) -> None:
+        told.update(outcome)
+        done.set()
+
+    manager.slice(SLICER, str(model), str(gcode), profile, callback, callback_args=(), callback_kwargs={}, **more)
+    assert done.wait(120), "the slicing manager never called back"
+    return told
+
+
+def test_the_slicer_is_registered_and_configured(manager: Any) -> None:
+    assert SLICER in manager.registered_slicers and SLICER in manager.configured_slicers
+    properties = manager.get_slicer(SLICER).get_slicer_properties()
+    assert properties["name"] == "PrusaSlicer (FaceSculpt)" and properties["source_file_types"] == ["model"]
+
+
+def test_without_the_program_it_is_not_configured(manager: Any) -> None:
+    use(manager, "/nowhere/prusa-slicer")
+    assert SLICER in manager.registered_slicers and SLICER not in manager.configured_slicers
+
+
+def test_the_profiles_are_listed_with_one_default(manager: Any) -> None:
+    profiles = manager.all_profiles(SLICER)
+    assert {"bust_012", "bust_016", "bust_020", "bust_028"} <= set(profiles)
+    assert [name for name, profile in profiles.items() if profile.default] == ["bust_016"]
+    assert profiles["bust_012"].display_name == "Bust, fine 0.12 mm" and profiles["bust_012"].description
+    assert profiles["bust_012"].data["layer_height"] == "0.12"
+    assert manager.get_slicer(SLICER).get_slicer_default_profile().name == "bust_016"
+
+
+def test_a_chosen_profile_is_used_not_the_default(manager: Any, mushroom: Path, tmp_path: Path) -> None:
+    heard: list[float] = []
+    told = slice_and_wait(
+        manager, mushroom, tmp_path / "out.gco", "bust_028", overrides={"fill_density": "30%"},
+        position={"x": 100, "y": 90}, on_progress=lambda *_, _progress: heard.append(_progress), on_progress_args=("x",),
+        on_progress_kwargs={},
+    )  # fmt: skip
+    facts = read(tmp_path / "out.gco")
+    assert facts.config["layer_height"] == "0.28" and facts.config["fill_density"] == "30%"
+    assert facts.support_share > 0.1
+    assert facts.low[0] + facts.high[0] == pytest.approx(200, abs=1)
+    assert facts.low[1] + facts.high[1] == pytest.approx(180, abs=1)
+    assert heard == sorted(heard) and heard[-1] == 1.0 and len(heard) > 4
+    analysis = told["_analysis"]
+    assert analysis["estimatedPrintTime"] == facts.stated_seconds
+    assert analysis["filament"]["tool0"]["length"] == pytest.approx(facts.filament_mm, abs=0.1)
+    assert analysis["printingArea"]["maxZ"] == pytest.approx(15, abs=0.3)
+    assert "_error" not in told
+
+
+def test_supports_can_be_switched_off_for_one_job(manager: Any, mushroom: Path, tmp_path: Path) -> None:
+    overrides = {"support_material": "0"}
+    told = slice_and_wait(manager, mushroom, tmp_path / "out.gco", "bust_028", overrides=overrides)
+    assert "_error" not in told and read(tmp_path / "out.gco").support_share == 0
+
+
+def test_an_own_profile_is_saved_listed_used_and_deleted(manager: Any, mushroom: Path, tmp_path: Path) -> None:
+    data = {**manager.all_profiles(SLICER)["bust_028"].data, "perimeters": "5"}
+    manager.save_profile(SLICER, "thick", data, display_name="Thick\nwalls = 1")
+    listed = manager.all_profiles(SLICER)["thick"]
+    assert listed.display_name == "Thick walls = 1" and listed.data == data and not listed.default
+    slice_and_wait(manager, mushroom, tmp_path / "out.gco", "thick")
+    assert read(tmp_path / "out.gco").config["perimeters"] == "5"
+    manager.delete_profile(SLICER, "thick")
+    assert "thick" not in manager.all_profiles(SLICER)
+
+
+def test_one_broken_profile_does_not_hide_the_others(manager: Any) -> None:
+    broken = Path(manager.get_slicer_profile_path(SLICER), "broken.profile")
+    broken.write_bytes(b"\x00\xff" * 100)
+    try:
+        profiles = manager.all_profiles(SLICER)
+    finally:
+        broken.unlink()
+    assert "broken" not in profiles and "bust_016" in profiles
+
+
+def test_bad_input_and_bad_engines_end_in_a_sentence(
+    manager: Any, script: Callable[[str], str], mushroom: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.stl"
+    model.write_text("no mesh")
+    told = slice_and_wait(manager, model, tmp_path / "out.gco", "bust_028")
+    assert told["_error"] == "model.stl is not a mesh file. Use STL, 3MF or OBJ."
+    use(manager, script("kill -SEGV $$"))
+    told = slice_and_wait(manager, mushroom, tmp_path / "out.gco", "bust_028")
+    assert "signal 11" in told["_error"] and "_analysis" not in told
+    assert not (tmp_path / "out.gco").exists()
+
+
+def test_cancel_ends_the_slicer_and_says_so(
+    manager: Any, script: Callable[[str], str], mushroom: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    use(manager, script("echo '10 => Processing triangulated mesh'; exec sleep 1000"))
+    gcode, seen = folder / "out.gco", []
+
+    def cancel(*_: Any, _progress: float) -> None:
+        seen.extend(p for p in psutil.Process().children(recursive=True) if "sleep" in p.name())
+        manager.cancel_slicing(SLICER, str(mushroom), str(gcode))
+
+    told = slice_and_wait(
+        manager, mushroom, gcode, "bust_028", on_progress=cancel, on_progress_args=(), on_progress_kwargs={}
+    )
+    assert told == {"_cancelled": True}
+    _, alive = psutil.wait_procs(seen, timeout=30)
+    assert alive == [] and list(folder.iterdir()) == []
+
+
+def test_a_folder_of_profiles_that_is_gone_comes_back(manager: Any) -> None:
+    shutil.rmtree(manager.get_slicer_profile_path(SLICER))
+    assert "bust_020" in manager.all_profiles(SLICER)
+    assert Path(manager.get_slicer_profile_path(SLICER), "bust_020.profile").is_file()
