@@ -88,9 +88,25 @@ $(function () {
                 gettext("The sculpture could not be prepared for printing."),
                 gettext("Try another height or another print profile.")
             ],
-            gcode_invalid: [
+            // All of gcode_…: what is wrong in detail is in the log.
+            gcode: [
                 gettext("The prepared print did not pass the safety check."),
                 gettext("Try another print profile.")
+            ],
+            model_invalid: [
+                gettext("The sculpture could not be prepared for printing."),
+                gettext("Try another height or another print profile.")
+            ],
+            model_empty: [gettext("The sculpture is empty."), gettext("Try another photo.")],
+            model_open: [gettext("The sculpture does not form a closed body."), gettext("Try another photo.")],
+            settings_changed: [
+                gettext("PrusaSlicer did not accept the print profile."),
+                gettext("Try another print profile.")
+            ],
+            face_choice: [gettext("This face is not in the photo."), gettext("Choose the face that is meant.")],
+            output_unwritable: [
+                gettext("Nothing can be written into the folder of FaceSculpt."),
+                gettext("Look into octoprint.log.")
             ],
             too_large: [
                 gettext("The sculpture is too large for the printer."),
@@ -214,7 +230,7 @@ $(function () {
 
         /** {code, message, hint} of the server in the reader's language. */
         self.ofError = (error) => {
-            const known = errors[error.code];
+            const known = errors[/^gcode_/.test(error.code) ? "gcode" : error.code];
             return {
                 message: known ? known[0] : error.message || gettext("Something went wrong."),
                 hint: known ? known[1] : error.hint || ""
