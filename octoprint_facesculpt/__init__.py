@@ -4,8 +4,12 @@ This file only tells OctoPrint what the plugin is and where its hooks are. The r
 ``sculpture`` and ``slicing`` can be used as a library without OctoPrint.
 """
 
+from typing import Any
+
 __plugin_name__ = "FaceSculpt"
 __plugin_pythoncompat__ = ">=3.11,<4"
+__plugin_implementation__: Any = None
+__plugin_hooks__: dict[str, Any] = {}
 
 
 def __plugin_load__():

@@ -192,9 +192,7 @@ def _download(archive: Archive, part: Path, progress: Progress) -> Path:
     try:
         with requests.get(archive.publisher, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code not in (200, 206):
-                raise AssetError(
-                    "asset_unreachable", f"The publisher answered {answer.status_code}.", "Try again later."
-                )
+                raise AssetError("asset_unreachable", f"The publisher answered {answer.status_code}.", "Try again later.")
             if answer.status_code == 200:
                 have = 0
             with part.open("ab" if have else "wb") as file:

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from .portrait import Portrait
 
 
-def read_portrait(
-    path: Path, *, face: int | None = None, assets: Path | None = None, progress: Progress = silent
-) -> Portrait:
+def read_portrait(path: Path, *, face: int | None = None, assets: Path | None = None, progress: Progress = silent) -> Portrait:
     """See :func:`octoprint_facesculpt.portrait.reader.read_portrait`."""
     from .reader import read_portrait as run
 

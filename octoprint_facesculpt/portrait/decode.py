@@ -88,7 +88,7 @@ def _decode_open(image: Image.Image, limits: PortraitLimits) -> tuple[np.ndarray
 
 def _reduce(image: Image.Image, longest: int) -> Image.Image:
     ratio = longest / max(image.size)
-    size = tuple(max(1, round(side * ratio)) for side in image.size)
+    size = [max(1, round(side * ratio)) for side in image.size]
     if image.mode in ("P", "1"):
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     if image.mode.startswith(("I", "F")):

@@ -48,9 +48,7 @@ class FaceDetector:
         x0, y0 = left - (side - width) / 2, top - (side - height) / 2
         zoom = INPUT / side
         matrix = np.array([[zoom, 0, -x0 * zoom], [0, zoom, -y0 * zoom]])
-        window = image[
-            max(0, int(top)) : int(np.ceil(top + height)), max(0, int(left)) : int(np.ceil(left + width))
-        ]
+        window = image[max(0, int(top)) : int(np.ceil(top + height)), max(0, int(left)) : int(np.ceil(left + width))]
         if zoom < 0.5:  # an area filter first: bilinear sampling alone would alias
             small = cv2.resize(window, None, fx=2 * zoom, fy=2 * zoom, interpolation=cv2.INTER_AREA)
         else:
@@ -110,7 +108,8 @@ def _merge(faces: list[FaceBox]) -> tuple[FaceBox, ...]:
         left = [face for face in left if face not in same]
         weights = np.array([face.score for face in same])
         values = np.array([[f.left, f.top, f.width, f.height] for f in same])
-        kept.append(FaceBox(*(weights @ values / weights.sum()).tolist(), best.score, best.roll_rad))
+        left_edge, top, width, height = (weights @ values / weights.sum()).tolist()
+        kept.append(FaceBox(left_edge, top, width, height, best.score, best.roll_rad))
     return tuple(sorted(kept, key=lambda face: -face.width * face.height))
 
 

@@ -59,9 +59,7 @@ def find_faces(image: np.ndarray, assets: Path | None = None) -> tuple[Found, ..
     return tuple(sorted(kept, key=lambda f: -f.box.width * f.box.height))
 
 
-def read_portrait(
-    path: Path, *, face: int | None = None, assets: Path | None = None, progress: Progress = silent
-) -> Portrait:
+def read_portrait(path: Path, *, face: int | None = None, assets: Path | None = None, progress: Progress = silent) -> Portrait:
     """Read a photo and find the face in it.
 
     Parameters

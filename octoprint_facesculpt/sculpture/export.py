@@ -23,7 +23,7 @@ def export_mesh(vertices: np.ndarray, triangles: np.ndarray, path: Path, title: 
     kind = suffix_of(path)
     mesh = trimesh.Trimesh(vertices, triangles, process=False)
     if kind == "glb":
-        mesh.apply_transform([[0.001, 0, 0, 0], [0, 0, 0.001, 0], [0, -0.001, 0, 0], [0, 0, 0, 1]])
+        mesh.apply_transform(np.array([[0.001, 0, 0, 0], [0, 0, 0.001, 0], [0, -0.001, 0, 0], [0, 0, 0, 1]]))
     if kind == "3mf":
         scene = trimesh.Scene()
         scene.add_geometry(mesh, geom_name=title, node_name=title)

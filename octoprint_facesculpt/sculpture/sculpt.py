@@ -89,9 +89,7 @@ def solid_of(vertices: np.ndarray, triangles: np.ndarray) -> Manifold:
     mesh = Mesh(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(triangles, np.uint32))
     solid = Manifold(mesh)
     if solid.status() != Error.NoError:
-        raise SculptureError(
-            "not_manifold", f"The mesh is not a closed solid ({solid.status().name}).", "Try another photo."
-        )
+        raise SculptureError("not_manifold", f"The mesh is not a closed solid ({solid.status().name}).", "Try another photo.")
     return solid
 
 

@@ -25,7 +25,9 @@ def save_viewer(vertices: np.ndarray, triangles: np.ndarray, path: Path) -> Path
     mesh.visual = trimesh.visual.TextureVisuals(
         material=trimesh.visual.material.PBRMaterial(
             # Darker than clay: the page's one lamp is far brighter than daylight.
-            baseColorFactor=[125, 115, 105, 255], metallicFactor=0.0, roughnessFactor=0.75
+            baseColorFactor=[125, 115, 105, 255],
+            metallicFactor=0.0,
+            roughnessFactor=0.75,
         )
     )
     scene = trimesh.Scene(mesh)

@@ -1,0 +1,34 @@
+"""The server process stays light: what OctoPrint imports of the plugin pulls in none of the heavy libraries."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "cv2", "trimesh", "skimage", "scipy", "manifold3d"}
+
+
+@pytest.mark.parametrize(
+    "module", ["octoprint_facesculpt", "octoprint_facesculpt.cli", "octoprint_facesculpt.plugin", "octoprint_facesculpt.assets"]
+)
+def test_nothing_heavy_is_imported_by(module: str) -> None:
+    program = f"import json, sys, {module}; print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    imported = set(json.loads(run.stdout.splitlines()[-1]))
+    assert "octoprint_facesculpt" in imported
+    assert not imported & HEAVY
+
+
+def test_the_heavy_libraries_go_by_these_names() -> None:
+    assert [name for name in sorted(HEAVY) if importlib.util.find_spec(name) is None] == []
+
+
+@pytest.mark.parametrize("room", ["portrait", "reconstruction", "sculpture", "slicing"])
+def test_the_library_rooms_import_no_octoprint(room: str) -> None:
+    program = f"import json, sys, octoprint_facesculpt.{room}; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert not set(json.loads(run.stdout)) & {"octoprint", "flask"}
