@@ -68,7 +68,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bash extras/demo.sh", description=__doc__)
     parser.add_argument("photo", nargs="?", type=Path, help="default: the portrait that comes with scikit-image")
-    parser.add_argument("--height", type=float, default=80, help="height of the bust in mm (default 80)")
+    parser.add_argument("--height", type=float, default=60, help="height of the bust in mm (default 60)")
     parser.add_argument("--profile", default="bust_028", help="slicing profile (default bust_028, the quick one)")
     parser.add_argument("--scale", type=float, default=1000, help="printed seconds a real second, at most (default 1000)")
     parser.add_argument("--folder", type=Path, help="new folder for the server's files (default: one in .demo)")
@@ -165,7 +165,7 @@ def _print(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
         if row["state"] == "printing" and percent >= next_percent:
             next_percent = percent - percent % 10 + 10
             _say("Printing", f"{percent} %")
-        return row if row["state"] not in ("queued", "printing") else None
+        return row if row["state"] not in ("queued", "printing", "paused") else None
 
     with _timed("Print"):
         row = _wait(ended, "the print")

@@ -97,12 +97,18 @@ install_project() {
 }
 
 # What pip last installed from; the same again needs no second run of pip.
-recipe() { cat "$ROOT/setup.py" "$ROOT/pyproject.toml" "$ROOT/extras/setup.sh" | cksum; }
+recipe() {
+    echo "$ROOT"
+    cksum <"$ROOT/setup.py"
+    cksum <"$ROOT/pyproject.toml"
+    cksum <"$ROOT/extras/setup.sh"
+}
 
 set_up() {
     local stamp=$VENV/.facesculpt${EXTRA:+-$EXTRA}
     install_packages
-    [ -x "$PYTHON" ] || step "Virtual environment" make_venv
+    # pip comes last into a new environment.
+    [ -x "$VENV/bin/pip" ] || step "Virtual environment" make_venv
     if [ "$(cat "$stamp" 2>/dev/null)" != "$(recipe)" ]; then
         step "PyTorch (CPU)" install_torch
         step "FaceSculpt and OctoPrint" install_project
