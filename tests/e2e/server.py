@@ -175,10 +175,10 @@ class OctoPrintServer:
         return file.read_text(errors="replace") if file.exists() else ""
 
     def complaints(self, log: str | None = None) -> list[str]:
-        """The log's warnings and errors, each with the lines that belong to it."""
+        """The log's warnings and errors, each with the lines that belong to it; requests that were refused are none."""
         text = self.log() if log is None else log
         records = re.split(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - )", text, flags=re.MULTILINE)
-        return [record for record in records if re.match(r".{26}\S+ - (WARNING|ERROR|CRITICAL) - ", record)]
+        return [r for r in records if re.match(r".{26}(?!tornado\.access|octoprint\.server\.util\.csrf)\S+ - (WARNING|ERROR|CRITICAL) - ", r)]
 
 
 def wait_for(condition, timeout: float, what: str, pause: float = 0.3):

@@ -16,7 +16,7 @@ UNWANTED = re.compile(r"facesculpt|csrf|autoescape|api.?protect|is_\w+_protected
 
 
 def test_octoprint_has_loaded_the_plugin(server: OctoPrintServer) -> None:
-    assert re.search(r"^\|  FaceSculpt \(\d+\.\d+\.\d+\)\s+= ", server.log(), re.MULTILINE)
+    assert re.search(r"^\| +FaceSculpt \(\d+\.\d+\.\d+\)\s+= ", server.log(), re.MULTILINE)
     status = server.get("/plugin/facesculpt/status").json()
     assert all(asset["present"] for asset in status["assets"])
     assert status["slicer"]["found"]

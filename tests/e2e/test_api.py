@@ -1,0 +1,375 @@
+"""The REST interface among strangers: who may ask, and what is answered to what makes no sense."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+
+from .orders import checked, upload
+from .server import PASSWORD, USER, OctoPrintServer, wait_for
+
+BASE = "/plugin/facesculpt"
+NOBODY = "0" * 32
+#: Every route, and the permission it asks for.
+ROUTES = [
+    ("GET", "/status", "VIEW"),
+    ("GET", "/photos", "VIEW"),
+    ("POST", "/photos", "CREATE"),
+    ("GET", f"/photos/{NOBODY}", "VIEW"),
+    ("DELETE", f"/photos/{NOBODY}", "CREATE"),
+    ("GET", f"/photos/{NOBODY}/image", "VIEW"),
+    ("GET", "/sculptures", "VIEW"),
+    ("POST", "/sculptures", "CREATE"),
+    ("GET", f"/sculptures/{NOBODY}", "VIEW"),
+    ("DELETE", f"/sculptures/{NOBODY}", "CREATE"),
+    ("POST", f"/sculptures/{NOBODY}/cancel", "CREATE"),
+    ("POST", f"/sculptures/{NOBODY}/retry", "CREATE"),
+    ("GET", f"/sculptures/{NOBODY}/files/bust.stl", "VIEW"),
+    ("GET", "/queue", "VIEW"),
+    ("POST", "/queue", "PRINT"),
+    ("POST", "/queue/1/print", "PRINT"),
+    ("POST", "/queue/1/move", "PRINT"),
+    ("DELETE", "/queue/1", "PRINT"),
+    ("GET", "/slicing/profiles", "VIEW"),
+    ("POST", "/assets/fetch", "ADMIN"),
+]
+CHANGING = [(method, path) for method, path, _ in ROUTES if method != "GET"]
+
+
+def refusal(answer: requests.Response) -> tuple[int, str]:
+    """Status and code of a refusal, which always has a message, too."""
+    assert answer.headers["Content-Type"].startswith("application/json"), answer.text[:200]
+    error = answer.json()["error"]
+    assert error.keys() == {"code", "message", "hint"} and error["message"]
+    assert "Traceback" not in answer.text
+    return answer.status_code, error["code"]
+
+
+def user_key(server: OctoPrintServer, name: str, permissions: list[str]) -> str:
+    """A user with these permissions and no group that has more; the API key."""
+    body = {"name": name, "password": PASSWORD, "active": True, "groups": [], "permissions": permissions}
+    assert server.post("/api/access/users", json=body).ok
+    answer = server.post(f"/api/access/users/{name}/apikey")
+    assert answer.ok, answer.text
+    return answer.json()["apikey"]
+
+
+@pytest.fixture(scope="module")
+def keys(server: OctoPrintServer) -> dict[str, str]:
+    """Users who may do exactly one thing each, and one who may do nothing of ours."""
+    answer = server.request("PUT", "/api/access/groups/users", json={"permissions": ["STATUS"]})
+    assert answer.ok, answer.text
+    may = {name: [f"PLUGIN_FACESCULPT_{name}"] for name in ("VIEW", "CREATE", "PRINT", "ADMIN")}
+    return {name: user_key(server, f"only{name.lower()}", permissions) for name, permissions in {**may, "NONE": []}.items()}
+
+
+# -- who may ask
+
+
+@pytest.mark.parametrize(("method", "path", "permission"), ROUTES)
+def test_only_who_has_the_permission_gets_in(
+    server: OctoPrintServer, keys: dict[str, str], method: str, path: str, permission: str
+) -> None:
+    for name, key in keys.items():
+        answer = server.request(method, BASE + path, headers={"X-Api-Key": key}, json={"x": 1})
+        if name != permission:
+            assert refusal(answer) == (403, "forbidden"), name
+        elif permission != "ADMIN":
+            assert answer.status_code != 403, name
+
+
+@pytest.mark.parametrize(("method", "path", "_permission"), ROUTES)
+def test_strangers_get_nothing(server: OctoPrintServer, method: str, path: str, _permission: str) -> None:
+    answer = requests.request(method, server.url + BASE + path, json={} if method == "POST" else None, timeout=30)
+    # What would change something is refused before it is asked who that is: it has no CSRF token either.
+    assert refusal(answer) == ((403, "forbidden") if method == "GET" else (400, "bad_request"))
+
+
+def test_a_wrong_api_key_gets_nothing(server: OctoPrintServer) -> None:
+    assert server.get(f"{BASE}/status", headers={"X-Api-Key": NOBODY}).status_code == 403
+
+
+def test_an_api_key_works_in_both_headers(server: OctoPrintServer) -> None:
+    assert server.get(f"{BASE}/status").ok
+    bearer = {"Authorization": f"Bearer {server.api_key}"}
+    assert requests.get(f"{server.url}{BASE}/status", headers=bearer, timeout=30).ok
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGING)
+def test_a_browsers_session_needs_the_csrf_token(
+    server: OctoPrintServer, session: requests.Session, method: str, path: str
+) -> None:
+    answer = session.request(method, server.url + BASE + path, json={"x": 1}, timeout=30)
+    assert refusal(answer) == (400, "bad_request") and "CSRF" in answer.text
+
+
+def test_with_the_token_the_session_may(server: OctoPrintServer, session: requests.Session) -> None:
+    answer = session.post(f"{server.url}{BASE}/queue", json={"x": 1}, headers=token_of(session), timeout=30)
+    assert refusal(answer) == (400, "bad_request") and "Unknown fields: x" in answer.text
+    assert session.get(f"{server.url}{BASE}/status", timeout=30).ok
+
+
+@pytest.fixture(scope="module")
+def session(server: OctoPrintServer) -> requests.Session:
+    """A browser's session: cookies instead of an API key."""
+    session = requests.Session()
+    session.get(server.url, timeout=60)
+    login = {"user": USER, "pass": PASSWORD}
+    answer = session.post(f"{server.url}/api/login", json=login, headers=token_of(session), timeout=30)
+    assert answer.ok, answer.text
+    return session
+
+
+def token_of(session: requests.Session) -> dict[str, str]:
+    """The header with which OctoPrint's pages prove that a request is theirs."""
+    return {"X-CSRF-Token": next(value for name, value in session.cookies.items() if name.startswith("csrf_token"))}
+
+
+# -- what is uploaded
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (320, 320), (90, 120, 150)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def bomb() -> bytes:
+    """A small PNG of 900 million pixels."""
+    buffer = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+BAD_PHOTOS: dict[str, tuple[Callable[[], bytes], set[str]]] = {
+    "empty": (lambda: b"", {"unreadable_image", "unsupported_format"}),
+    "text": (lambda: b"#!/bin/sh\necho no\n" * 50, {"unsupported_format"}),
+    "svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>', {"unsupported_format"}),
+    "truncated": (lambda: jpeg()[:700], {"unreadable_image"}),
+    "bomb": (bomb, {"image_too_large"}),
+    "faceless": (jpeg, {"no_face"}),
+}
+
+
+def test_what_is_no_portrait_fails_with_a_code(server: OctoPrintServer) -> None:
+    photos = {}
+    for name, (content, _) in BAD_PHOTOS.items():
+        answer = server.post(f"{BASE}/photos", files={"photo": (f"{name}.jpg", content())})
+        assert answer.status_code == 201, answer.text
+        photos[name] = answer.json()["photo"]["id"]
+    for name, (_, codes) in BAD_PHOTOS.items():
+        photo = checked(server, photos[name])
+        assert photo["state"] == "failed" and photo["error"]["code"] in codes, photo
+        assert photo["error"]["message"] and photo["error"]["hint"]
+        order = server.post(f"{BASE}/sculptures", json={"photo": photos[name]})
+        assert refusal(order) == (409, "photo_not_ready")
+        assert server.request("DELETE", f"{BASE}/photos/{photos[name]}").status_code == 204
+
+
+def test_a_photo_above_the_limit_is_refused(server: OctoPrintServer) -> None:
+    limit = server.get(f"{BASE}/status").json()["limits"]["photo_bytes"]
+    answer = server.post(f"{BASE}/photos", files={"photo": ("big.jpg", bytes(limit + 1))})
+    assert refusal(answer) == (413, "photo_too_large")
+
+
+@pytest.mark.parametrize(("path", "size"), [("/photos", 64 << 20), ("/sculptures", 2 << 20)])
+def test_a_body_beyond_all_bounds_is_cut_off(server: OctoPrintServer, path: str, size: int) -> None:
+    """OctoPrint ends the connection without reading on; the server lives."""
+    try:
+        answer = server.post(BASE + path, files={"photo": ("huge.jpg", bytes(size))})
+        assert answer.status_code in (400, 413)
+    except requests.ConnectionError:
+        pass
+    assert server.get(f"{BASE}/status").ok
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"files": {"other": ("a.jpg", b"x")}},
+        {"json": {"photo": "a.jpg"}},
+        {"data": {"photo": "a.jpg"}},
+    ],
+)
+def test_a_request_without_a_photo_is_refused(server: OctoPrintServer, arguments: dict[str, Any]) -> None:
+    answer = server.request("POST", f"{BASE}/photos", **arguments)
+    assert refusal(answer) == (400, "no_file")
+
+
+@pytest.mark.parametrize("where", ["params", "data"])
+def test_no_file_of_the_server_can_be_named_as_the_upload(server: OctoPrintServer, tmp_path: Path, where: str) -> None:
+    """OctoPrint hands uploads on as ``photo.path``; a client must not be able to say that itself."""
+    treasure = tmp_path / "treasure.jpg"
+    treasure.write_bytes(jpeg())
+    fields = {"photo.path": str(treasure), "photo.name": "mine.jpg"}
+    answer = server.request("POST", f"{BASE}/photos", **{where: fields})
+    assert answer.status_code == 400
+    assert treasure.read_bytes() == jpeg()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("../../../../etc/passwd", "passwd"),
+        ("/etc/shadow.jpg", "shadow.jpg"),
+        ("..", ".."),
+        ("Großmutter 1962.jpg", "Großmutter 1962.jpg"),
+        ("<img src=x onerror=alert(1)>.jpg", "<img src=x onerror=alert(1)>.jpg"),
+        ("n" * 300 + ".jpg", "n" * 80),
+    ],
+)
+def test_a_files_name_is_a_name_and_no_path(server: OctoPrintServer, given: str, kept: str) -> None:
+    answer = server.post(f"{BASE}/photos", files={"photo": (given, b"no picture")})
+    assert answer.status_code == 201, answer.text
+    photo = answer.json()["photo"]
+    assert photo["name"] == kept
+    folder = server.base / "data" / "facesculpt" / "photos" / photo["id"]
+    assert (folder / "original").read_bytes() == b"no picture"
+    assert server.request("DELETE", f"{BASE}/photos/{photo['id']}").status_code == 204
+    wait_for(lambda: not folder.exists(), 30, "the photo's folder to go")
+
+
+# -- what is asked for
+
+SCULPTURE = "/sculptures"
+DEEP = "[" * 40_000 + "]" * 40_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        *((path, raw) for path in (SCULPTURE, "/queue") for raw in ("", "null", "[]", '"text"', "{", "NaN", DEEP, '{"a": 1}')),
+        (SCULPTURE, "{}"),
+        (SCULPTURE, '{"photo": 7}'),
+        (SCULPTURE, '{"photo": null}'),
+        (SCULPTURE, '{"photo": ["a"]}'),
+        (SCULPTURE, '{"photo": "\\u0000"}'),
+        (SCULPTURE, json.dumps({"photo": "x" * 1000})),
+        ("/queue", '{"sculpture": 1}'),
+        ("/queue", '{"sculpture": "x", "print": "yes"}'),
+        ("/queue", '{"sculpture": "x", "print": true, "bed_clear": 1}'),
+    ],
+)
+def test_a_body_that_makes_no_sense_is_refused(server: OctoPrintServer, path: str, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = server.request("POST", BASE + path, data=body, headers=headers)
+    assert refusal(answer) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        '"face": -1', '"face": 1', '"face": 0.5', '"face": true', '"face": "0"', '"face": 1e400', '"face": NaN',
+        f'"face": {10**400}',
+        '"name": ""', '"name": "  "', '"name": 5', '"name": null', '"name": "a\\nb"', f'"name": "{"n" * 81}"',
+        '"settings": []', '"settings": {"colour": "red"}',
+        '"settings": {"height_mm": 19}', '"settings": {"height_mm": 401}', '"settings": {"height_mm": "100"}',
+        '"settings": {"height_mm": NaN}', '"settings": {"height_mm": Infinity}', '"settings": {"height_mm": true}',
+        f'"settings": {{"height_mm": {10**400}}}',
+        '"settings": {"style": "mask"}', '"settings": {"style": 1}', '"settings": {"style": []}',
+        '"slicing": "fast"', '"slicing": {"engine": "cura"}', '"slicing": {"engine": ["prusaslicer"]}',
+        '"slicing": {"profile": "../../etc/passwd"}', '"slicing": {"profile": {}}', '"slicing": {"speed": 9}',
+        '"slicing": {"overrides": []}', '"slicing": {"overrides": {"fill density": "5%"}}',
+        '"slicing": {"overrides": {"--output": "/x"}}', '"slicing": {"overrides": {"fill_density": null}}',
+        '"slicing": {"overrides": {"fill_density": {}}}', '"slicing": {"overrides": {"fill_density": "5%\\nx = 1"}}',
+        '"slicing": {"overrides": {"fill_density": NaN}}', '"slicing": {"overrides": {"fill_density": true}}',
+        f'"slicing": {{"overrides": {json.dumps({f"key{i}": 1 for i in range(31)})}}}',
+    ],
+)  # fmt: skip
+def test_an_impossible_order_is_refused(server: OctoPrintServer, photo: dict[str, Any], order: str) -> None:
+    body = f'{{"photo": "{photo["id"]}", {order}}}'
+    headers = {"Content-Type": "application/json"}
+    answer = server.request("POST", BASE + SCULPTURE, data=body, headers=headers)
+    assert refusal(answer) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("identifier", [NOBODY, "1", "' OR 1=1 --", "%00", "%2e%2e", "..%2f..", "\N{PILE OF POO}", "x" * 3000])
+def test_what_does_not_exist_is_not_found(server: OctoPrintServer, identifier: str) -> None:
+    for method, path in (
+        ("GET", "/photos/{}"), ("DELETE", "/photos/{}"), ("GET", "/photos/{}/image"), ("GET", "/sculptures/{}"),
+        ("DELETE", "/sculptures/{}"), ("POST", "/sculptures/{}/cancel"), ("POST", "/sculptures/{}/retry"),
+        ("GET", "/sculptures/{}/files/bust.stl"),
+    ):  # fmt: skip
+        answer = server.request(method, BASE + path.format(identifier))
+        assert answer.status_code == 404 and "error" in answer.json(), path
+
+
+@pytest.mark.parametrize("number", ["0", "999999", str(2**63), "9" * 400])
+def test_a_queues_number_may_be_any(server: OctoPrintServer, number: str) -> None:
+    assert refusal(server.post(f"{BASE}/queue/{number}/print", json={"bed_clear": True})) == (404, "not_found")
+    assert refusal(server.post(f"{BASE}/queue/{number}/move", json={"position": 0})) == (404, "not_found")
+    assert refusal(server.request("DELETE", f"{BASE}/queue/{number}")) == (404, "not_found")
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1.5", "1e3"])
+def test_a_queues_number_must_be_one(server: OctoPrintServer, number: str) -> None:
+    answer = server.request("DELETE", f"{BASE}/queue/{number}")
+    assert answer.status_code == 404 and answer.json()["error"]
+
+
+def test_a_wrong_method_or_path_is_answered_in_json(server: OctoPrintServer) -> None:
+    for method, path, status in (("PUT", "/photos", 405), ("GET", "/nowhere", 404), ("DELETE", "/status", 405)):
+        answer = server.request(method, BASE + path)
+        assert answer.status_code == status and answer.json()["error"]
+
+
+# -- files, and the queue's rules
+
+
+@pytest.mark.parametrize(
+    "name", ["head.npz", "slice.log", "..%2fastronaut", "%2e%2e%2f%2e%2e%2ffacesculpt.db", ".", "bust.stl%00.png", "BUST.STL"]
+)
+def test_only_the_named_files_are_given_out(server: OctoPrintServer, sculpture: dict[str, Any], name: str) -> None:
+    answer = server.get(f"{BASE}/sculptures/{sculpture['id']}/files/{name}")
+    assert answer.status_code == 404 and "error" in answer.json()
+
+
+def test_portraits_are_given_out_as_private(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
+    picture = server.get("/" + sculpture["files"]["front"])
+    assert picture.headers["Cache-Control"].startswith("private")
+    assert picture.headers["X-Content-Type-Options"] == "nosniff"
+    viewer = server.get("/" + sculpture["files"]["viewer"])
+    assert viewer.headers["Content-Security-Policy"].startswith("sandbox allow-scripts; default-src 'none'")
+    model = server.get("/" + sculpture["files"]["stl"])
+    assert model.headers["Content-Disposition"] == "attachment; filename=astronaut.stl"
+
+
+def test_the_queue_keeps_its_rules(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
+    def waiting() -> list[int]:
+        queue = server.get(f"{BASE}/queue").json()["queue"]
+        return [item["id"] for item in queue if item["state"] == "queued"]
+
+    start = waiting()
+    # A refused order to print at once leaves nothing behind.
+    body = {"sculpture": sculpture["id"], "print": True}
+    assert refusal(server.post(f"{BASE}/queue", json=body)) == (409, "bed_not_clear")
+    assert waiting() == start
+    items = [server.post(f"{BASE}/queue", json={"sculpture": sculpture["id"]}).json()["id"] for _ in range(3)]
+    assert waiting() == [*start, *items]
+    for clear in ({}, {"bed_clear": False}):
+        assert refusal(server.post(f"{BASE}/queue/{items[0]}/print", json=clear)) == (409, "bed_not_clear")
+    for position in (-1, 10_001, "first", 0.5, True, None):
+        answer = server.post(f"{BASE}/queue/{items[0]}/move", json={"position": position})
+        assert refusal(answer) == (400, "bad_request")
+    assert server.post(f"{BASE}/queue/{items[2]}/move", json={"position": len(start)}).ok
+    assert waiting() == [*start, items[2], items[0], items[1]]
+    for item in items:
+        assert server.request("DELETE", f"{BASE}/queue/{item}").status_code == 204
+    assert waiting() == start
+
+
+def test_nothing_is_cancelled_or_tried_again_that_is_done(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
+    assert refusal(server.post(f"{BASE}/sculptures/{sculpture['id']}/cancel")) == (409, "not_running")
+    assert refusal(server.post(f"{BASE}/sculptures/{sculpture['id']}/retry")) == (409, "not_stopped")
+
+
+def test_the_log_has_no_traceback_of_all_this(server: OctoPrintServer, astronaut: Path) -> None:
+    assert upload(server, astronaut)["state"] == "ready"
+    assert [record for record in server.complaints() if "Traceback" in record or "Exception" in record] == []
