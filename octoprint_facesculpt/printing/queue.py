@@ -60,14 +60,14 @@ class PrintQueue:
             raise QueueError("file_missing", "The G-code file was deleted.", "Slice the sculpture again.")
         item.state, item.started = "printing", now()
         item.save()
-        self._store.renumber()
-        self._publish("queue", None)
         try:
             self._printer.start(path, user)
         except Exception:
             item.state, item.started = "queued", None
             item.save()
             raise
+        self._store.renumber()
+        self._publish("queue", None)
 
     def move(self, item: QueueItem, position: int) -> None:
         """Move a waiting item to a position, counted from 0; :class:`QueueError` ``busy`` when it does not wait."""

@@ -178,7 +178,8 @@ class OctoPrintServer:
         """The log's warnings and errors, each with the lines that belong to it; requests that were refused are none."""
         text = self.log() if log is None else log
         records = re.split(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - )", text, flags=re.MULTILINE)
-        return [r for r in records if re.match(r".{26}(?!tornado\.access|octoprint\.server\.util\.csrf)\S+ - (WARNING|ERROR|CRITICAL) - ", r)]
+        complaint = re.compile(r".{26}(?!tornado\.access|octoprint\.server\.util\.csrf)\S+ - (WARNING|ERROR|CRITICAL) - ")
+        return [record for record in records if complaint.match(record)]
 
 
 def wait_for(condition, timeout: float, what: str, pause: float = 0.3):
