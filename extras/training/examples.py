@@ -11,7 +11,7 @@ from samples import Samples
 
 from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.camera import Camera, fit_camera
-from octoprint_facesculpt.reconstruction.guides import guide_channels, picture_channels
+from octoprint_facesculpt.reconstruction.guides import guide_channels
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.predictor import K_RANGE
 from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION, SurfaceSamples, surface_samples, to_grid
@@ -21,16 +21,17 @@ from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION, Surface
 class Example:
     """One training example of the hourglass.
 
-    ``picture`` (3, PICTURE, PICTURE); ``guides`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID)
-    signed distances; ``displacement`` (3, GRID, GRID) from the guess's visible points to the true ones in crop pixels; ``seen`` (GRID, GRID) 0 or 1.
+    ``guides`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID) signed distances; ``displacement``
+    (3, GRID, GRID) from the guess's visible points to the true ones in crop pixels; ``seen`` (GRID, GRID) 0 or 1;
+    ``scale`` of the guess's camera.
     """
 
-    picture: np.ndarray
     guides: np.ndarray
     guess: np.ndarray
     truth: np.ndarray
     displacement: np.ndarray
     seen: np.ndarray
+    scale: float
 
 
 class ExampleMaker:
@@ -43,7 +44,7 @@ class ExampleMaker:
         self._shapes = np.ascontiguousarray(shapes.reshape(len(shapes), -1))
         everything = surface_samples(model.mean, model.triangles)
         rng = np.random.default_rng(1)
-        some = rng.random(len(everything.vertices)) < 0.55
+        some = rng.random(len(everything.vertices)) < 0.4
         self._samples = SurfaceSamples(everything.vertices[some], everything.weights[some])
 
     def vertices(self, coefficients: np.ndarray) -> np.ndarray:
@@ -96,10 +97,10 @@ class ExampleMaker:
         quarter = pixels[..., 6:].reshape(GRID, 2, GRID, 2, 3).sum((1, 3))
         count = covered.reshape(GRID, 2, GRID, 2).sum((1, 3))
         return Example(
-            picture=picture_channels(samples.crop[i]),
             guides=guide_channels(surface, crop.landmarks[:, :2]),
             guess=self.volume(seen_guess, camera.scale, 0.0),
             truth=self.volume(seen_truth, true_camera.scale, offset),
             displacement=(quarter / np.maximum(count, 1)[..., None]).transpose(2, 0, 1).astype(np.float32),
             seen=(count > 0).astype(np.float32),
+            scale=camera.scale,
         )

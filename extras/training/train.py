@@ -15,16 +15,17 @@ import math
 import os
 import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import samples as data
 import torch
-from examples import ExampleMaker
+from examples import Example, ExampleMaker
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from octoprint_facesculpt.reconstruction.guides import CHANNELS
+from octoprint_facesculpt.reconstruction.guides import CHANNELS, picture_channels
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet, Reading
 from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION
 
@@ -34,27 +35,42 @@ PEAK_RATE = 1.5e-3
 FACE_WEIGHT = 4.0
 #: Share of examples that start from the first guess itself; the others start nearer to the truth.
 FIRST_GUESSES = 0.6
+#: Steps of a voxel's distance that is kept in a byte.
+STEPS = 127 / TRUNCATION
 
 
 class Examples(Dataset):
-    """Examples of a sample set with first guesses ``predictions`` (N, C + 1), some of them improved when ``mixed``."""
+    """Examples of a sample set with first guesses ``predictions`` (N, C + 1), some of them improved when ``mixed``.
+
+    An example costs more to make than to learn from: each is kept (about 1.2 MB) for the following epochs.
+    """
 
     def __init__(self, maker: ExampleMaker, samples: data.Samples, predictions: np.ndarray, mixed: bool) -> None:
         self.maker, self.samples, self.predictions, self.mixed = maker, samples, predictions, mixed
+        self.kept: dict[int, Example] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
-        improved = self.mixed and torch.rand(()) > FIRST_GUESSES
-        wrong = float(torch.rand(())) if improved else 1.0
-        coefficients, camera = self.maker.guess(self.samples, i, self.predictions[i], wrong)
-        example = self.maker.make(self.samples, i, coefficients, camera)
+        if i not in self.kept:
+            improved = self.mixed and torch.rand(()) > FIRST_GUESSES
+            wrong = float(torch.rand(())) if improved else 1.0
+            coefficients, camera = self.maker.guess(self.samples, i, self.predictions[i], wrong)
+            made = self.maker.make(self.samples, i, coefficients, camera)
+            self.kept[i] = replace(
+                made,
+                guides=made.guides.astype(np.float16),
+                guess=np.round(made.guess * STEPS).astype(np.int8),
+                truth=np.round(made.truth * STEPS).astype(np.int8),
+            )
+        example = self.kept[i]
         landmarks = self.samples.head_crop(i, self.maker.mean_landmarks).landmarks
         middle = landmarks[:468].mean(0) * GRID / 128
         return (
-            example.picture, example.guides, example.guess, example.truth, example.displacement, example.seen,
-            middle.astype(np.float32), np.float32(camera.scale),
+            picture_channels(self.samples.crop[i]), example.guides.astype(np.float32),
+            example.guess.astype(np.float32) / STEPS, example.truth.astype(np.float32) / STEPS,
+            example.displacement, example.seen, middle.astype(np.float32), np.float32(example.scale),
         )  # fmt: skip
 
 
@@ -107,7 +123,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="a state of the network to begin with")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="each keeps its own examples")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -120,9 +136,13 @@ def main() -> None:
     train_set = data.read(arguments.samples, kept, len(train_predictions) // 250, "activations")
     test_set = data.read(arguments.test, kept, without="activations")
     examples = Examples(maker, train_set, train_predictions, mixed=True)
-    loader = DataLoader(examples, BATCH, shuffle=True, num_workers=arguments.workers, drop_last=True, prefetch_factor=4)
+    loader = DataLoader(
+        examples, BATCH, shuffle=True, num_workers=arguments.workers, drop_last=True, prefetch_factor=4, persistent_workers=True
+    )
     held_out = Examples(maker, test_set, guesses["test_predictions"].numpy(), mixed=False)
-    held_out = DataLoader(Subset(held_out, range(0, len(held_out), 3)), BATCH, num_workers=1)
+    held_out = DataLoader(
+        Subset(held_out, range(0, len(held_out), 4)), BATCH, num_workers=1, prefetch_factor=2, persistent_workers=True
+    )
 
     net = GuidedVolumeNet(CHANNELS).to(device, memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters, {len(examples)} samples", flush=True)
@@ -140,7 +160,7 @@ def main() -> None:
     def save() -> None:
         part = arguments.out.with_suffix(".part")
         state = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save({**state, "samples": seen_samples, "seconds": spent}, part)
+        torch.save({**state, "samples": seen_samples, "seconds": spent, "pictures": len(examples)}, part)
         os.replace(part, arguments.out)
 
     def log(**figures) -> None:
@@ -168,7 +188,7 @@ def main() -> None:
             seen_samples += len(guess)
             now = time.monotonic()
             spent, last = spent + now - last, now
-            if spent - checked > 300 or spent >= budget:
+            if spent - checked > 420 or spent >= budget:
                 figures = np.mean(running, 0).round(4).tolist()
                 log(volume_loss=figures[0], flow_loss=figures[1], **evaluate(net, held_out))
                 save()

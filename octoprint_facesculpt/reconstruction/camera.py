@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: Largest k ever taken: a camera 0.25 m from the middle of the head.
+MAX_K = 0.004
+PLAIN_STEPS, ROBUST_STEPS = 8, 30
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -43,6 +47,45 @@ class Camera:
         rotated = np.stack([(pixels[:, 0] - self.centre[0]) * away, (self.centre[1] - pixels[:, 1]) * away, z], 1)
         return rotated @ self.rotation
 
+    def derivatives(self, points: np.ndarray) -> np.ndarray:
+        """How (x, y in pixels, depth times scale) of ``points`` (N, 3) change with the camera: (N, 3, 7).
+
+        Parameters: 1000 k, turn about the camera's axes (3, rad), logarithm of the scale, centre (2, pixels).
+        """
+        by_point = self.by_rotated_point(points)
+        rotated = points @ self.rotation.T
+        x, y, z = rotated.T
+        near = self.scale / (1 - self.k * z)
+        by_k = near * z / (1 - self.k * z) / 1000
+        out = np.zeros((len(points), 3, 7))
+        out[:, 0, 0], out[:, 1, 0] = x * by_k, -y * by_k
+        for axis in range(3):
+            out[:, :, 1 + axis] = np.einsum("nci,ni->nc", by_point, np.cross(np.eye(3)[axis], rotated))
+        out[:, 0, 4], out[:, 1, 4], out[:, 2, 4] = near * x, -near * y, self.scale * z
+        out[:, 0, 5] = out[:, 1, 6] = 1
+        return out
+
+    def by_rotated_point(self, points: np.ndarray) -> np.ndarray:
+        """How the same three change with the points' rotated coordinates: (N, 3, 3)."""
+        x, y, z = (points @ self.rotation.T).T
+        near = self.scale / (1 - self.k * z)
+        out = np.zeros((len(points), 3, 3))
+        out[:, 0, 0], out[:, 0, 2] = near, near * x * self.k / (1 - self.k * z)
+        out[:, 1, 1], out[:, 1, 2] = -near, -near * y * self.k / (1 - self.k * z)
+        out[:, 2, 2] = self.scale
+        return out
+
+    def moved(self, step: np.ndarray) -> Camera:
+        """This camera changed by a ``step`` (7,) of the parameters of :meth:`derivatives`."""
+        from scipy.spatial.transform import Rotation
+
+        return Camera(
+            Rotation.from_rotvec(step[1:4]).as_matrix() @ self.rotation,
+            self.scale * float(np.exp(np.clip(step[4], -1, 1))),
+            float(np.clip(self.k + step[0] / 1000, 0, MAX_K)),
+            self.centre + step[5:7],
+        )
+
     def matrix(self) -> np.ndarray:
         """(3, 4) projection of homogeneous points in mm to homogeneous pixels."""
         r, (cx, cy) = self.rotation, self.centre
@@ -61,31 +104,24 @@ class Camera:
         return Camera(turn @ self.rotation, self.scale * zoom, self.k, centre)
 
 
-def fit_camera(points: np.ndarray, pixels: np.ndarray, start: Camera, weights: np.ndarray | None = None) -> Camera:
+def fit_camera(points: np.ndarray, pixels: np.ndarray, start: Camera) -> Camera:
     """The camera with ``start.k`` that brings ``points`` ((N, 3) mm) closest to ``pixels`` ((N, 2)).
 
-    Robust (soft L1 at 1 % of the points' spread), so that a hidden ear or a bad landmark does not turn the head.
+    Gauss-Newton. Plain squares come near from afar, where a robust loss is flat; soft L1 at 1 % of the points' spread then
+    lets go of a hidden ear or a bad landmark.
     """
-    from scipy.optimize import least_squares
-    from scipy.spatial.transform import Rotation
-
-    weight = np.ones(len(points)) if weights is None else weights
-    spread = float(np.linalg.norm(pixels.std(0)))
-
-    def camera(parameters: np.ndarray) -> Camera:
-        turn = Rotation.from_rotvec(parameters[:3]).as_matrix()
-        return Camera(
-            turn @ start.rotation,
-            start.scale * float(np.exp(parameters[3])),
-            start.k,
-            start.centre + spread * parameters[4:],
-        )
-
-    def residuals(parameters: np.ndarray) -> np.ndarray:
-        difference = camera(parameters).project(points)[:, :2] - pixels
-        return (weight[:, None] * difference).ravel() / (0.01 * spread)
-
-    # Plain squares come near from afar, where the robust loss is flat; it then lets go of the outliers.
-    near = least_squares(residuals, np.zeros(6), max_nfev=10)
-    fit = least_squares(residuals, near.x, loss="soft_l1", max_nfev=60)
-    return camera(fit.x)
+    tolerance = 0.01 * float(np.linalg.norm(pixels.std(0)))
+    camera = start
+    for step in range(PLAIN_STEPS + ROBUST_STEPS):
+        residual = pixels - camera.project(points)[:, :2]
+        jacobian = camera.derivatives(points)[:, :2, 1:]
+        weight = np.ones(len(points))
+        if step >= PLAIN_STEPS:
+            weight = 1 / np.sqrt(1 + (residual**2).sum(1) / tolerance**2)
+        normal = np.einsum("n,ncp,ncq->pq", weight, jacobian, jacobian, optimize=True)
+        gradient = np.einsum("n,ncp,nc->p", weight, jacobian, residual, optimize=True)
+        update = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(6), gradient)
+        camera = camera.moved(np.r_[0.0, update])
+        if step > PLAIN_STEPS and np.abs(update[:4]).max() < 1e-5:
+            break
+    return camera

@@ -83,7 +83,6 @@ def correspondences(
 def refine(model: HeadModel, prior: Prior, start: Guess, seen: Correspondence) -> Guess:
     """The most probable head and camera given the prior and what was ``seen``, from ``start`` on."""
     from scipy.linalg import solve
-    from scipy.spatial.transform import Rotation
 
     count = len(prior.guess.coefficients)
     mean = np.einsum("nk,nkd->nd", seen.weights, model.mean[seen.vertices].astype(np.float64))
@@ -103,13 +102,7 @@ def refine(model: HeadModel, prior: Prior, start: Guess, seen: Correspondence) -
         gradient[: count + 1] -= prior.precision @ (now - first)
         normal[np.diag_indices_from(normal)] += 1e-6
         step = solve(normal, gradient, assume_a="pos")
-        turn = Rotation.from_rotvec(step[count + 1 : count + 4]).as_matrix()
-        camera = Camera(
-            turn @ guess.camera.rotation,
-            guess.camera.scale * float(np.exp(step[count + 4])),
-            float(np.clip(guess.camera.k + step[count] / 1000, 0, 0.004)),
-            guess.camera.centre + step[count + 5 : count + 7],
-        )
+        camera = guess.camera.moved(step[count : count + 7])
         offset += step[count + 7]
         guess = replace(guess, coefficients=guess.coefficients + step[:count], camera=camera)
     return guess
@@ -125,24 +118,13 @@ def _linearise(guess: Guess, offset: float, mean, shapes, place) -> tuple[np.nda
     Parameters: coefficients, 1000 k, turn (3), log scale, centre (2), depth offset.
     """
     camera = guess.camera
-    s, k = camera.scale, camera.k
-    x, y, z = (points := (mean + np.tensordot(guess.coefficients, shapes, 1)) @ camera.rotation.T).T
-    near = s / (1 - k * z)
-    projected = np.stack([camera.centre[0] + near * x, camera.centre[1] - near * y, s * z + offset], 1)
-    # Derivatives with respect to the rotated point: (N, 3 outputs, 3 axes).
-    by_point = np.zeros((len(mean), 3, 3))
-    by_point[:, 0, 0], by_point[:, 0, 2] = near, near * x * k / (1 - k * z)
-    by_point[:, 1, 1], by_point[:, 1, 2] = -near, -near * y * k / (1 - k * z)
-    by_point[:, 2, 2] = s
+    points = mean + np.tensordot(guess.coefficients, shapes, 1)
+    projected = camera.project(points).astype(np.float64)
+    projected[:, 2] = camera.scale * projected[:, 2] + offset
     count = len(shapes)
-    jacobian = np.zeros((len(mean), 3, count + 8))
     turned = (camera.rotation @ shapes.transpose(2, 1, 0).reshape(3, -1)).reshape(3, len(mean), count)
-    jacobian[:, :, :count] = np.einsum("nci,inp->ncp", by_point, turned, optimize=True)
-    by_k = near * z / (1 - k * z) / 1000
-    jacobian[:, 0, count], jacobian[:, 1, count] = x * by_k, -y * by_k
-    for axis in range(3):
-        moved = np.cross(np.eye(3)[axis], points)
-        jacobian[:, :, count + 1 + axis] = np.einsum("nci,ni->nc", by_point, moved)
-    jacobian[:, 0, count + 4], jacobian[:, 1, count + 4], jacobian[:, 2, count + 4] = near * x, -near * y, s * z
-    jacobian[:, 0, count + 5] = jacobian[:, 1, count + 6] = jacobian[:, 2, count + 7] = 1
+    jacobian = np.zeros((len(mean), 3, count + 8))
+    jacobian[:, :, :count] = np.einsum("nci,inp->ncp", camera.by_rotated_point(points), turned, optimize=True)
+    jacobian[:, :, count : count + 7] = camera.derivatives(points)
+    jacobian[:, 2, count + 7] = 1
     return place - projected, jacobian

@@ -55,3 +55,17 @@ def test_fit_finds_the_camera_in_spite_of_a_wrong_landmark(points: np.ndarray) -
     others = np.arange(len(points)) != 7
     error = np.linalg.norm(found.project(points)[others, :2] - pixels[others], axis=1)
     assert error.max() < 0.5
+
+
+def test_derivatives_are_those_of_the_projection(points: np.ndarray) -> None:
+    here = camera()
+
+    def seen(step: np.ndarray) -> np.ndarray:
+        place = here.moved(step).project(points).astype(float)
+        place[:, 2] *= here.moved(step).scale
+        return place
+
+    for parameter, size in enumerate((0.05, 1e-3, 1e-3, 1e-3, 1e-3, 0.1, 0.1)):
+        step = size * np.eye(7)[parameter]
+        numeric = (seen(step) - seen(-step)) / (2 * size)
+        np.testing.assert_allclose(here.derivatives(points)[:, :, parameter], numeric, atol=0.05)
