@@ -76,7 +76,8 @@ class Host:
 def analysis_of(result: dict[str, Any]) -> dict[str, Any]:
     """A slicing result (``SliceResult.to_json()``) as OctoPrint's G-code analysis, so that it need not analyse again."""
     low, high = result["bounds"]
-    area = {f"{edge}{axis}": value for edge, corner in (("min", low), ("max", high)) for axis, value in zip("XYZ", corner, strict=True)}
+    corners = {"min": low, "max": high}
+    area = {f"{edge}{axis}": corner[index] for edge, corner in corners.items() for index, axis in enumerate("XYZ")}
     size = {name: high[axis] - low[axis] for axis, name in enumerate(("width", "depth", "height"))}
     return {
         "printingArea": area,

@@ -155,19 +155,23 @@ class FaceSculptPlugin(
     def fetch_assets(self) -> None:
         """Fetch missing model files in the background; one fetch at a time."""
 
+        if not self._fetching.acquire(blocking=False):
+            return  # the running fetch tells the dashboards
+
         def work() -> None:
-            with self._fetching:
-                told = {"error": None, "fraction": 0.0, "done": False}
-                try:
-                    assets.fetch(
-                        folder=self.workshop.data / "assets",
-                        progress=lambda fraction, _="": self.publish("assets", {**told, "fraction": fraction}),
-                    )
-                    self.publish("assets", {**told, "fraction": 1.0, "done": True})
-                    self._check_photos_again()
-                except FaceSculptError as error:
-                    answer = {"code": error.code, "message": error.message, "hint": error.hint}
-                    self.publish("assets", {**told, "error": answer, "done": True})
+            told = {"error": None, "fraction": 0.0, "done": False}
+            try:
+                assets.fetch(
+                    folder=self.workshop.data / "assets",
+                    progress=lambda fraction, _="": self.publish("assets", {**told, "fraction": fraction}),
+                )
+                self.publish("assets", {**told, "fraction": 1.0, "done": True})
+                self._check_photos_again()
+            except FaceSculptError as error:
+                answer = {"code": error.code, "message": error.message, "hint": error.hint}
+                self.publish("assets", {**told, "error": answer, "done": True})
+            finally:
+                self._fetching.release()
 
         threading.Thread(target=work, name="facesculpt-assets", daemon=True).start()
 

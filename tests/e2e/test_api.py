@@ -13,6 +13,7 @@ import requests
 from PIL import Image
 
 from .orders import checked, upload
+from .pushes import Pushes
 from .server import PASSWORD, USER, OctoPrintServer, wait_for
 
 BASE = "/plugin/facesculpt"
@@ -318,6 +319,13 @@ def test_a_wrong_method_or_path_is_answered_in_json(server: OctoPrintServer) -> 
     for method, path, status in (("PUT", "/photos", 405), ("GET", "/nowhere", 404), ("DELETE", "/status", 405)):
         answer = server.request(method, BASE + path)
         assert answer.status_code == status and answer.json()["error"]
+
+
+def test_the_administrator_may_fetch_the_model_files(server: OctoPrintServer, pushes: Pushes) -> None:
+    """They are all there, so that there is nothing to fetch, and dashboards are told so."""
+    assert server.post(f"{BASE}/assets/fetch").status_code == 202
+    last = wait_for(lambda: [told for told in pushes.plugin("assets") if told["done"]], 30, "the fetch")[-1]
+    assert last == {"done": True, "error": None, "fraction": 1.0}
 
 
 # -- files, and the queue's rules
