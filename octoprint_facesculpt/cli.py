@@ -282,7 +282,7 @@ def sculpt_command(
     if head_file is not None:
         try:
             head = Head.load(head_file)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise SculptureError("empty_head", f"{head_file.name} is not a head.", "Reconstruct it again.") from error
     else:
         portrait, head, seconds = _reconstruct(reporter, photos[0], face, None, 0.3)

@@ -127,7 +127,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         if _damaged(path):
             _logger.error("the database %s is damaged; it is set aside as %s", path, _set_aside(path))
-        pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": "full", "busy_timeout": 5000}
+        pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": "full", "busy_timeout": 20_000}
         self.database = SqliteDatabase(str(path), pragmas=pragmas)
         self.database.bind(MODELS)
         try:

@@ -1,0 +1,234 @@
+"""The database: migrations, damage, JSON columns, threads."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from octoprint_facesculpt import store as module
+from octoprint_facesculpt.store import STAGES, Photo, QueueItem, Sculpture, Stage, Store, StoreError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "facesculpt.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    store = Store(path)
+    yield store
+    store.close()
+
+
+def sculpture(store: Store, name: str = "bust") -> Sculpture:
+    photo = Photo.create(name="photo.jpg")
+    return store.add_sculpture(photo, name, 0, {"height_mm": 160, "style": "bust"}, {"profile": "bust_016"})
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+# -- versions
+
+
+def test_a_new_database_has_the_newest_version_and_is_kept(path: Path) -> None:
+    store = Store(path)
+    kept = sculpture(store)
+    store.close()
+    assert version(path) == len(module.MIGRATIONS)
+    again = Store(path)
+    assert Sculpture.get_by_id(kept.id).name == "bust"
+    again.close()
+
+
+def _add_remark(database) -> None:
+    database.execute_sql("ALTER TABLE sculpture ADD COLUMN remark TEXT DEFAULT 'none'")
+
+
+def _fail_half_way(database) -> None:
+    _add_remark(database)
+    raise LookupError("half way")
+
+
+def test_an_older_database_is_migrated_with_its_data(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Store(path)
+    kept = sculpture(old)
+    old.close()
+    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, _add_remark))
+    new = Store(path)
+    row = new.database.execute_sql("SELECT name, remark FROM sculpture WHERE id = ?", (kept.id,)).fetchone()
+    assert row == ("bust", "none") and version(path) == len(module.MIGRATIONS)
+    assert [stage.stage for stage in Sculpture.get_by_id(kept.id).stages.order_by(Stage.id)] == list(STAGES)
+    new.close()
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Store(path)
+    sculpture(old)
+    old.close()
+    before = version(path)
+    with monkeypatch.context() as patch, pytest.raises(LookupError):
+        patch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, _fail_half_way))
+        Store(path)
+    assert version(path) == before
+    again = Store(path)
+    columns = {column.name for column in again.database.get_columns("sculpture")}
+    assert "remark" not in columns and Sculpture.select().count() == 1
+    again.close()
+
+
+def test_an_empty_file_becomes_a_database(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    store = Store(path)
+    assert Photo.select().count() == 0 and version(path) == len(module.MIGRATIONS)
+    store.close()
+
+
+def test_a_newer_database_is_refused_and_left_alone(path: Path) -> None:
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="version 99") as refused:
+        Store(path)
+    assert refused.value.code == "database_newer" and refused.value.hint
+    assert version(path) == 99 and not list(path.parent.glob("*damaged*"))
+
+
+# -- damage
+
+
+def _no_database(path: Path) -> None:
+    path.write_bytes(b"This is a letter to my printer. " * 200)
+
+
+def _header_gone(path: Path) -> None:
+    path.write_bytes(b"\0" * 100 + path.read_bytes()[100:])
+
+
+def _tables_gone(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xaa" * (len(data) - 4096))
+
+
+def _half(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("damage", [_no_database, _header_gone, _tables_gone, _half])
+def test_a_damaged_database_is_set_aside_not_lost(damage, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(path)
+    for number in range(20):
+        sculpture(store, f"bust {number}")
+    store.close()
+    damage(path)
+    data = path.read_bytes()
+    fresh = Store(path)
+    assert Sculpture.select().count() == 0
+    assert sculpture(fresh).state == "waiting"
+    fresh.close()
+    (aside,) = (file for file in path.parent.glob("facesculpt.db.damaged-*") if file.suffix not in ("-wal", "-shm"))
+    assert aside.read_bytes() == data
+    assert "damaged" in caplog.text and aside.name in caplog.text
+
+
+def test_a_place_that_cannot_be_opened_is_an_error_that_moves_nothing(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(StoreError) as refused:
+        Store(path)
+    assert refused.value.code == "database_unreadable" and list(path.parent.iterdir()) == [path]
+
+
+def test_what_was_written_survives_a_kill(path: Path) -> None:
+    """The connection is simply left, and its write-ahead log copied with the file: as a power cut leaves them."""
+    store = Store(path)
+    kept = sculpture(store)
+    copy = path.parent / "copy"
+    copy.mkdir()
+    for file in path.parent.glob("facesculpt.db*"):
+        (copy / file.name).write_bytes(file.read_bytes())
+    store.close()
+    again = Store(copy / path.name)
+    assert Sculpture.get_by_id(kept.id).settings["height_mm"] == 160
+    again.close()
+
+
+# -- columns
+
+
+@pytest.mark.parametrize("value", [None, [], {}, {"a": [1, 2.5, None, True, "ü\u2028\"'; DROP TABLE"]}, "text", 0, [[]]])
+def test_json_columns_return_what_was_stored(value, store: Store) -> None:
+    photo = Photo.create(name="photo.jpg", error=value)
+    assert Photo.get_by_id(photo.id).error == value
+
+
+def test_json_defaults_are_not_shared(store: Store) -> None:
+    first, second = Photo(name="a"), Photo(name="b")
+    first.faces.append(1)
+    assert second.faces == []
+
+
+def test_deleting_a_photo_deletes_what_hangs_on_it(store: Store) -> None:
+    made = sculpture(store)
+    store.enqueue(made)
+    made.photo.delete_instance()
+    assert [model.select().count() for model in (Photo, Sculpture, Stage, QueueItem)] == [0, 0, 0, 0]
+
+
+# -- queue
+
+
+def test_the_queue_keeps_its_order(store: Store) -> None:
+    items = [store.enqueue(sculpture(store, name)) for name in "abcd"]
+
+    def order() -> str:
+        assert [item.position for item in store.queued()] == list(range(len(store.queued())))
+        return "".join(item.sculpture.name for item in store.queued())
+
+    assert order() == "abcd"
+    for item, position, expected in ((3, 0, "dabc"), (3, 99, "abcd"), (0, -5, "abcd"), (1, 2, "acbd")):
+        store.move(items[item], position)
+        assert order() == expected
+    items[2].delete_instance()
+    store.renumber()
+    assert order() == "abd"
+
+
+# -- threads
+
+
+def test_threads_read_and_write_at_once(store: Store) -> None:
+    """Every read-then-write is one transaction: nothing is lost, no two places are the same, nobody finds it locked."""
+    made = [sculpture(store, str(number)) for number in range(4)]
+    start, errors = threading.Barrier(4), []
+
+    def work(number: int) -> None:
+        try:
+            start.wait()
+            for _ in range(6):
+                item = store.enqueue(made[number])
+                store.move(item, number)
+                Stage.update(progress=Stage.progress + 1).where(Stage.sculpture == made[number]).execute()
+                assert store.queued()
+        except Exception as error:
+            errors.append(error)
+        finally:
+            store.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert [item.position for item in store.queued()] == list(range(24))
+    assert {stage.progress for stage in Stage.select()} == {6.0}
