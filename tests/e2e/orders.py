@@ -49,3 +49,14 @@ def finished(server: OctoPrintServer, sculpture: dict[str, Any], timeout: float 
         return None if now["state"] in ("waiting", "working") else now
 
     return wait_for(done, timeout, "the sculpture")
+
+
+def at_stage(server: OctoPrintServer, sculpture: dict[str, Any], index: int) -> dict[str, Any]:
+    """A sculpture as soon as its stage of this index is running."""
+
+    def running() -> dict[str, Any] | None:
+        now = look(server, sculpture)
+        assert now["state"] in ("waiting", "working"), now
+        return now if now["stages"][index]["state"] == "running" else None
+
+    return wait_for(running, 300, f"stage {index} to run", pause=0.05)
