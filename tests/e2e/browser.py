@@ -85,4 +85,4 @@ def dashboard(
     opened.reload()
     yield opened
     context.close()
-    assert opened.complaints == []
+    assert not opened.complaints, opened.complaints

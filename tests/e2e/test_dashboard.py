@@ -196,6 +196,14 @@ def test_others_see_only_what_they_may(
             expect(tab.find(name).filter(visible=True)).to_have_count(0)
 
 
+def test_the_tab_speaks_german(browser: Browser, server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
+    with dashboard(browser, server.url, locale="de-DE") as tab:
+        expect(tab.find("add-photos")).to_have_text("Fotos hinzufügen …")
+        mine = card(tab, sculpture["name"])
+        expect(mine.locator("dt")).to_have_text(["Druckdauer", "Filament", "Schichten", "Höhe"], timeout=SOON)
+        expect(mine.locator("[data-test-id=facesculpt-print]")).to_have_text("Jetzt drucken")
+
+
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[OctoPrintServer]:
     """A server whose owner has not seen the wizard, without model files and without a printer."""
@@ -224,8 +232,14 @@ def test_the_first_run_fetches_the_model_files(
         expect(tab.find("intro")).to_be_hidden()
 
         # The files come by another way, so that the test needs no internet; the fetch finds and checks them.
-        for file in assets_folder.glob("*.tflite"):
-            shutil.copy(file, bare.base / "data" / "facesculpt" / "assets" / file.name)
+        shutil.copytree(assets_folder, bare.base / "data" / "facesculpt" / "assets", dirs_exist_ok=True)
         tab.find("fetch").click()
         expect(tab.find("assets")).to_be_hidden(timeout=SOON)
         expect(photo).to_have_attribute("data-state", "ready", timeout=LATER)
+
+    # Nobody is logged in, but guests may see OctoPrint.
+    answer = bare.request("PUT", "/api/access/groups/guests", json={"permissions": ["STATUS", "SETTINGS_READ"]})
+    assert answer.ok, answer.text
+    with dashboard(browser, bare.url, user=None) as tab:
+        expect(tab.page.get_by_text("Please log in, or ask the administrator")).to_be_visible(timeout=SOON)
+        expect(tab.find("photos")).to_be_hidden()
