@@ -26,7 +26,7 @@ def checked(server: OctoPrintServer, identifier: str) -> dict[str, Any]:
         photo = server.get(f"/plugin/facesculpt/photos/{identifier}").json()["photo"]
         return None if photo["state"] == "checking" else photo
 
-    return wait_for(done, 120, "the photo's check")
+    return wait_for(done, 300, "the photo's check")
 
 
 def create(server: OctoPrintServer, photo: dict[str, Any], **order: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def look(server: OctoPrintServer, sculpture: dict[str, Any]) -> dict[str, Any]:
     return server.get(f"/plugin/facesculpt/sculptures/{sculpture['id']}").json()["sculpture"]
 
 
-def finished(server: OctoPrintServer, sculpture: dict[str, Any], timeout: float = 400) -> dict[str, Any]:
+def finished(server: OctoPrintServer, sculpture: dict[str, Any], timeout: float = 900) -> dict[str, Any]:
     """A sculpture once nothing works on it any more."""
 
     def done() -> dict[str, Any] | None:
@@ -59,4 +59,4 @@ def at_stage(server: OctoPrintServer, sculpture: dict[str, Any], index: int) -> 
         assert now["state"] in ("waiting", "working"), now
         return now if now["stages"][index]["state"] == "running" else None
 
-    return wait_for(running, 300, f"stage {index} to run", pause=0.05)
+    return wait_for(running, 900, f"stage {index} to run", pause=0.05)

@@ -100,7 +100,7 @@ def printed(
         item = next(item for item in queue if item["id"] == number)
         return None if item["state"] in ("printing", "paused") else item
 
-    item = wait_for(ended, 500, "the print's end")
+    item = wait_for(ended, 900, "the print's end")
     # The end of the file has been acknowledged; the last moves may still be waiting in the printer.
     wait_for(lambda: printer.order(do="status")["blocks"] == 0, 60, "the last move")
     moves = [move for move in printer.moves()[already:] if not move["line"].startswith("G28")]
