@@ -10,4 +10,8 @@ Virtual time runs at most ``--speed`` times as fast as real time, and stands sti
 so that acceleration does not starve the planner. The control socket takes one JSON object a line and answers alike:
 ``{"do": "status"}``, ``{"do": "power", "on": false}``, ``{"do": "power", "on": false, "at": 12.5}`` (virtual seconds,
 also in the middle of a move), ``{"do": "reset"}``, ``{"do": "speed", "factor": 50}``, ``{"do": "quit"}``.
+
+The log has one JSON object a move: ``t`` virtual seconds at its end, ``n`` its number (0 when homing), ``line`` the G-code,
+``from`` and ``to`` as the firmware knows them, ``at`` where the nozzle truly was, ``e`` mm of filament, and ``share``, which
+is below 1 for a move that a power cut or a reset has ended.
 """
