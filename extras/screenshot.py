@@ -35,18 +35,20 @@ def main() -> None:
     arguments.add_argument("output", type=Path)
     given = arguments.parse_args()
     models = assets.asset_path("face_detector").parent
-    with tempfile.TemporaryDirectory() as folder, SimulatedPrinter(Path(folder, "printer"), speed=1000) as printer:
-        with OctoPrintServer(Path(folder, "octoprint"), str(printer.link), models, offline=True) as server:
-            wait_for(lambda: server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 60, "the printer")
-            photo = upload(server, given.photo)
-            for order in reversed(SCULPTURES):
-                made = finished(server, create(server, photo, **order), timeout=1800)
-                if made["state"] != "ready":
-                    raise SystemExit(f"{order['name']}: {made['error']}")
-            answer = server.post("/plugin/facesculpt/queue", json={"sculpture": made["id"]})
-            answer.raise_for_status()
-            with chromium() as browser, dashboard(browser, server.url) as tab:
-                save(tab, given.output)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        SimulatedPrinter(Path(folder, "printer"), speed=1000) as printer,
+        OctoPrintServer(Path(folder, "octoprint"), str(printer.link), models, offline=True) as server,
+    ):
+        wait_for(lambda: server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 60, "the printer")
+        photo = upload(server, given.photo)
+        for order in reversed(SCULPTURES):
+            made = finished(server, create(server, photo, **order), timeout=1800)
+            if made["state"] != "ready":
+                raise SystemExit(f"{order['name']}: {made['error']}")
+        server.post("/plugin/facesculpt/queue", json={"sculpture": made["id"]}).raise_for_status()
+        with chromium() as browser, dashboard(browser, server.url) as tab:
+            save(tab, given.output)
 
 
 def save(tab: Dashboard, path: Path) -> None:
