@@ -54,6 +54,8 @@ missing_packages() {
     if [ "$EXTRA" = test ]; then
         any_of chromium chromium-browser google-chrome || echo chromium
         any_of msgfmt || echo gettext
+        any_of CuraEngine || echo cura-engine
+        [ -d /usr/share/cura/resources/materials ] || echo fdm-materials
     fi
 }
 
@@ -76,6 +78,16 @@ install_packages() {
     printf 'These programs are missing and cannot be installed from here. Please run:\n\n' >&2
     printf '    sudo apt-get install %s\n\nand start this script again.\n' "${packages[*]}" >&2
     return 1
+}
+
+# Cura's printer definitions are in its graphical program, which brings half a gigabyte: of that package only they are kept.
+unpack_cura_definitions() {
+    local to=$1 from
+    from=$(mktemp -d)
+    (cd "$from" && apt-get download cura && dpkg-deb --fsys-tarfile cura_*.deb >cura.tar)
+    mkdir -p "$to"
+    tar -x -f "$from/cura.tar" -C "$to" ./usr/share/cura/resources/{definitions,extruders,quality,variants}
+    rm -r "$from"
 }
 
 make_venv() {
@@ -115,6 +127,11 @@ set_up() {
         recipe >"$stamp"
     fi
     step "Model files" "$PYTHON" -m octoprint_facesculpt assets fetch
+    if [ "$EXTRA" = test ] && [ ! -d /usr/share/cura/resources/definitions ]; then
+        local cura
+        cura=$("$PYTHON" -c 'from octoprint_facesculpt.assets import default_folder; print(default_folder() / "cura")')
+        [ -d "$cura/usr/share/cura/resources/variants" ] || step "Cura's printer definitions" unpack_cura_definitions "$cura"
+    fi
 }
 
 set_up
