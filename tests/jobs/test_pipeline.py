@@ -1,0 +1,356 @@
+"""The line of work with its real stages: order, cancel, restart after a crash, and what is left behind."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import trimesh
+from PIL import Image
+
+from octoprint_facesculpt.jobs.pipeline import WAITING_FOR_PRINT, Pipeline, Workshop
+from octoprint_facesculpt.store import STAGES, Photo, Sculpture, Stage, Store
+
+SETTINGS = {"height_mm": 30, "style": "bust"}
+SLICING = {"engine": "prusaslicer", "profile": "bust_028", "overrides": {"fill_density": "5%"}}
+#: A file that each stage makes.
+MADE = {"reconstruct": "head.npz", "sculpt": "bust.stl", "slice": "bust.gcode"}
+TIMEOUT = 300
+
+
+class Shop:
+    """A pipeline over a folder, and what it tells. ``react`` is called in the worker's thread with everything it tells."""
+
+    def __init__(self, data: Path) -> None:
+        self.data, self.told, self.added = data, [], []
+        self.history: list[list[str]] = []
+        self.held = False
+        self.react: Callable[[str, Any], None] = lambda *_: None
+        self.store = Store(data / "facesculpt.db")
+        options = {"threads": 2, "time_limit_seconds": 600.0, "slicer_path": "", "bed": "235x235x250@0,0"}
+        self.workshop = Workshop(data, lambda: self.held, self._publish, self.add, lambda: options)
+        self.pipeline = Pipeline(self.store, self.workshop, logging.getLogger("test"))
+
+    def _publish(self, kind: str, what: Any) -> None:
+        self.told.append((kind, what))
+        if kind == "sculpture" and self.states(what) not in self.history:
+            self.history.append(self.states(what))
+        self.react(kind, what)
+
+    def add(self, sculpture: Sculpture, file: Path, result: dict[str, Any]) -> str:
+        self.added.append(sculpture.id)
+        target = self.data / "uploads" / f"{sculpture.name}.gcode"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(file, target)
+        return str(target.relative_to(self.data))
+
+    def photo(self, file: Path, state: str = "ready") -> Photo:
+        photo = Photo.create(name=file.name, state=state)
+        target = self.workshop.photo_file(photo)
+        target.parent.mkdir(parents=True)
+        shutil.copy(file, target)
+        return photo
+
+    def sculpture(self, photo: Photo, made: Path | None = None, before: str = "reconstruct") -> Sculpture:
+        """A new sculpture; with ``made``, the stages before ``before`` are done and their files are there."""
+        sculpture = self.store.add_sculpture(photo, "Eileen", 0, SETTINGS, SLICING)
+        if made is not None:
+            folder = self.workshop.folder(sculpture)
+            folder.mkdir(parents=True)
+            for stage in STAGES[: STAGES.index(before)]:
+                shutil.copy(made / MADE[stage], folder)
+                Stage.update(state="done").where(Stage.sculpture == sculpture, Stage.stage == stage).execute()
+            if before == "slice":
+                # The real picture, but a model that slices in a second.
+                shutil.copy(made / "front.png", folder)
+                trimesh.creation.box((15, 15, 15)).export(folder / "bust.stl")
+        return sculpture
+
+    def states(self, sculpture: Sculpture) -> list[str]:
+        return [stage.state for stage in Stage.select().where(Stage.sculpture == sculpture).order_by(Stage.id)]
+
+    def wait(self, condition: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            if answer := condition():
+                return answer
+            time.sleep(0.05)
+        raise TimeoutError([str(entry) for entry in self.told[-5:]])
+
+    def wait_state(self, sculpture: Sculpture, *states: str) -> Sculpture:
+        return self.wait(lambda: Sculpture.get_or_none(Sculpture.id == sculpture.id, Sculpture.state.in_(states)))
+
+    def on_progress(self, stage: str, action: Callable[[], None]) -> None:
+        """Do something once, as soon as a stage's child has told of its progress."""
+        seen: list[str] = []
+
+        def react(kind: str, what: Any) -> None:
+            running = kind == "sculpture" and what.stages.where(Stage.stage == stage, Stage.state == "running").first()
+            if running and running.progress > 0 and not seen:
+                seen.append(stage)
+                action()
+
+        self.react = react
+
+    def close(self) -> None:
+        self.pipeline.close()
+        self.store.close()
+        living = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+        assert living == []
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, astronaut: Path, assets_folder: Path) -> Iterator[Any]:
+    """Everything once: a photo checked, and a sculpture of it that went through all stages."""
+    shop = new_shop(tmp_path_factory.mktemp("made"), assets_folder)
+    photo = shop.photo(astronaut, "checking")
+    shop.pipeline.start()
+    shop.wait(lambda: Photo.get_by_id(photo.id).state != "checking")
+    sculpture = shop.sculpture(photo)
+    shop.pipeline.wake()
+    sculpture = shop.wait_state(sculpture, "ready", "failed")
+    shop.close()
+    outcome = {"photo": Photo.get_by_id(photo.id), "sculpture": sculpture, "states": shop.states(sculpture)}
+    outcome |= {"folder": shop.workshop.folder(sculpture), "history": shop.history, "added": shop.added, "data": shop.data}
+    outcome["seconds"] = [stage.seconds for stage in sculpture.stages]
+    shop.store.close()
+    return outcome
+
+
+def new_shop(data: Path, assets_folder: Path) -> Shop:
+    if not (data / "assets").exists():
+        (data / "assets").symlink_to(assets_folder)
+    return Shop(data)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, assets_folder: Path) -> Iterator[Shop]:
+    shop = new_shop(tmp_path, assets_folder)
+    yield shop
+    shop.close()
+
+
+def no_leftovers(folder: Path) -> bool:
+    return not [path for path in folder.iterdir() if path.name.startswith(".") or path.suffix == ".part"]
+
+
+def test_a_photo_is_checked(made) -> None:
+    photo = made["photo"]
+    assert photo.state == "ready" and photo.error is None and len(photo.faces) == 1
+    assert (photo.width, photo.height) == (512, 512)
+    assert (made["data"] / "photos" / photo.id / "preview.jpg").is_file()
+
+
+def test_the_stages_run_in_order_and_leave_their_files(made) -> None:
+    assert made["sculpture"].state == "ready" and made["states"] == ["done"] * 3
+    assert made["history"] == [
+        ["running", "waiting", "waiting"], ["done", "waiting", "waiting"], ["done", "running", "waiting"],
+        ["done", "done", "waiting"], ["done", "done", "running"], ["done", "done", "done"],
+    ]  # fmt: skip
+    for name in (*MADE.values(), "bust.3mf", "front.png", "viewer.html", "report.json"):
+        assert (made["folder"] / name).stat().st_size > 0, name
+    ages = [(made["folder"] / name).stat().st_mtime_ns for name in MADE.values()]
+    assert ages == sorted(ages) and all(seconds > 0 for seconds in made["seconds"])
+    assert no_leftovers(made["folder"])
+
+
+def test_the_g_code_is_handed_over_with_its_estimates(made) -> None:
+    sculpture = made["sculpture"]
+    assert made["added"] == [sculpture.id] and sculpture.gcode_path == "uploads/Eileen.gcode"
+    assert "fill_density = 5%" in (made["data"] / sculpture.gcode_path).read_text()
+    estimates = sculpture.estimates
+    assert estimates["seconds"] > 60 and estimates["layers"] > 90 and estimates["filament_g"] > 0.5
+    assert estimates["height_mm"] == pytest.approx(30, abs=0.3)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_cancel_stops_each_stage_and_a_retry_finishes_it(stage: str, shop: Shop, made, astronaut: Path) -> None:
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before=stage)
+    shop.on_progress(stage, lambda: shop.pipeline.cancel(sculpture))
+    shop.pipeline.start()
+    shop.wait_state(sculpture, "cancelled", "ready", "failed")
+    done = STAGES.index(stage)
+    assert shop.states(sculpture) == ["done"] * done + ["cancelled"] * (3 - done)
+    folder = shop.workshop.folder(sculpture)
+    shop.wait(lambda: shop.pipeline._current is None)
+    assert no_leftovers(folder) and not (folder / MADE[stage]).exists() and shop.added == []
+    if stage == "slice":
+        shop.pipeline.retry(Sculpture.get_by_id(sculpture.id))
+        assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
+        assert shop.states(sculpture) == ["done"] * 3 and shop.added == [sculpture.id]
+
+
+def test_cancel_of_waiting_work_and_between_two_stages_is_not_lost(shop: Shop, made, astronaut: Path) -> None:
+    photo = shop.photo(astronaut)
+    first = shop.sculpture(photo, made["folder"], before="sculpt")
+    second = shop.sculpture(photo, made["folder"], before="slice")
+    shop.pipeline.cancel(second)
+    assert shop.states(second) == ["done", "done", "cancelled"]
+
+    def react(kind: str, what: Any) -> None:
+        if kind == "sculpture" and what.id == first.id and shop.states(first)[1] == "done":
+            shop.pipeline.cancel(first)
+
+    shop.react = react
+    shop.pipeline.start()
+    shop.wait_state(first, "cancelled", "ready", "failed")
+    assert shop.states(first) == ["done", "done", "cancelled"]
+    assert Sculpture.get_by_id(second.id).state == "cancelled" and shop.added == []
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.jobs.test_pipeline import Shop
+shop = Shop(Path(sys.argv[1]))
+shop.pipeline.start()
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_server_loses_nothing(stage: str, shop: Shop, made, astronaut: Path) -> None:
+    """SIGKILL in the middle of a stage: its child dies, and the next server goes on behind the last finished stage."""
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before=stage)
+    here = str(Path(__file__).parents[2])
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(shop.data), here], cwd=shop.data)
+    try:
+        shop.wait(lambda: Stage.get(Stage.sculpture == sculpture, Stage.stage == stage).progress > 0)
+        family = psutil.Process(server.pid).children(recursive=True)
+    finally:
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert family and [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+    assert shop.states(sculpture)[STAGES.index(stage)] == "running"
+    done = {name: (shop.workshop.folder(sculpture) / name).stat().st_mtime_ns for name in MADE.values()
+            if (shop.workshop.folder(sculpture) / name).exists()}  # fmt: skip
+    again: list[bool] = []
+    shop.on_progress(stage, lambda: again.append(True))
+    shop.pipeline.start()
+    shop.wait(lambda: again)
+    folder = shop.workshop.folder(sculpture)
+    assert all((folder / name).stat().st_mtime_ns == when for name, when in done.items())
+    if stage == "slice":
+        assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
+    else:
+        shop.pipeline.cancel(sculpture)
+        shop.wait_state(sculpture, "cancelled")
+    shop.wait(lambda: shop.pipeline._current is None)
+    assert no_leftovers(folder)
+
+
+def test_an_orderly_end_of_the_server_keeps_the_work(shop: Shop, made, astronaut: Path) -> None:
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    began: list[bool] = []
+    shop.on_progress("slice", lambda: began.append(True))
+    shop.pipeline.start()
+    shop.wait(lambda: began)
+    shop.pipeline.close()
+    assert shop.states(sculpture)[2] in ("running", "waiting") and Sculpture.get_by_id(sculpture.id).state == "working"
+    assert no_leftovers(shop.workshop.folder(sculpture))
+    again = Pipeline(shop.store, shop.workshop, logging.getLogger("test"))
+    again.start()
+    assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "spoil", "code"),
+    [
+        ("reconstruct", lambda shop, s: shop.workshop.photo_file(s.photo).unlink(), None),
+        ("sculpt", lambda shop, s: (shop.workshop.folder(s) / "head.npz").unlink(), "empty_head"),
+        ("sculpt", lambda shop, s: (shop.workshop.folder(s) / "head.npz").write_bytes(b"PK\3\4"), "empty_head"),
+        ("slice", lambda shop, s: (shop.workshop.folder(s) / "bust.stl").unlink(), "model_invalid"),
+        ("slice", lambda shop, s: (shop.workshop.folder(s) / "bust.stl").write_bytes(b""), "model_empty"),
+    ],
+    ids=["photo gone", "head gone", "head broken", "bust gone", "bust empty"],
+)
+def test_work_that_cannot_go_on_fails_clearly(before, spoil, code, shop: Shop, made, astronaut: Path) -> None:
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before=before)
+    spoil(shop, sculpture)
+    shop.pipeline.start()
+    failed = shop.wait_state(sculpture, "ready", "failed")
+    assert failed.state == "failed" and failed.error["message"] and failed.error["code"] not in ("crashed", "internal_error")
+    assert code is None or failed.error["code"] == code
+    position = STAGES.index(before)
+    assert shop.states(sculpture) == ["done"] * position + ["failed"] + ["waiting"] * (2 - position)
+
+
+def test_an_unexpected_fault_fails_the_stage_and_the_worker_goes_on(shop: Shop, made, astronaut: Path) -> None:
+    photo = shop.photo(astronaut)
+    first = shop.sculpture(photo, made["folder"], before="slice")
+    add, calls = shop.add, []
+
+    def fail_once(*arguments: Any) -> str:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise LookupError("the uploads are gone")
+        return add(*arguments)
+
+    object.__setattr__(shop.workshop, "add_gcode", fail_once)
+    shop.pipeline.start()
+    failed = shop.wait_state(first, "ready", "failed")
+    assert failed.state == "failed" and failed.error["code"] == "crashed"
+    shop.pipeline.retry(failed)
+    assert shop.wait_state(first, "ready").gcode_path == "uploads/Eileen.gcode"
+
+
+def test_work_waits_while_a_print_runs(shop: Shop, made, astronaut: Path) -> None:
+    shop.held = True
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    shop.pipeline.start()
+    shop.wait(lambda: Stage.select().where(Stage.message == WAITING_FOR_PRINT).count())
+    assert shop.states(sculpture)[2] == "waiting"
+    shop.held = False
+    shop.pipeline.wake()
+    assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
+
+
+def test_a_sculpture_deleted_while_it_is_made_leaves_nothing(shop: Shop, made, astronaut: Path) -> None:
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    folder = shop.workshop.folder(sculpture)
+
+    def delete() -> None:
+        shop.pipeline.cancel(sculpture)
+        sculpture.delete_instance(recursive=True)
+        shutil.rmtree(folder)
+
+    shop.on_progress("slice", delete)
+    shop.pipeline.start()
+    shop.wait(lambda: Sculpture.get_or_none(Sculpture.id == sculpture.id) is None and shop.pipeline._current is None)
+    shop.wait(lambda: not folder.exists())
+    assert shop.added == [] and Stage.select().count() == 0
+
+
+def test_photos_without_a_face_or_a_picture_fail_with_a_code(shop: Shop, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.jpg"
+    Image.new("RGB", (400, 400), "grey").save(grey)
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture")
+    photos = [shop.photo(grey, "checking"), shop.photo(text, "checking")]
+    shop.pipeline.start()
+    shop.wait(lambda: not Photo.select().where(Photo.state == "checking").count())
+    first, second = (Photo.get_by_id(photo.id) for photo in photos)
+    assert first.state == second.state == "failed"
+    assert first.error["code"] == "no_face" and second.error["code"] not in ("crashed", "internal_error")
+
+
+def test_a_photo_deleted_while_it_is_checked_leaves_nothing(shop: Shop, astronaut: Path) -> None:
+    photo = shop.photo(astronaut, "checking")
+    folder = shop.workshop.photo_file(photo).parent
+    shop.pipeline.start()
+    shop.wait(lambda: (folder / "check.log").exists())
+    photo.delete_instance(recursive=True)
+    shop.wait(lambda: not folder.exists())
+    assert shop.told == []
