@@ -52,11 +52,11 @@ def main() -> None:
 
 
 def save(tab: Dashboard, path: Path) -> None:
-    """The page with both sculptures seen from three quarters, in few enough colours for a README."""
+    """The whole page, with both sculptures seen from three quarters."""
     tab.find("queue").locator("li").wait_for(timeout=LATER)
     tab.page.evaluate("Promise.all(Array.from(document.querySelectorAll('.facesculpt img'), (i) => i.decode()))")
     picture = Image.open(BytesIO(tab.page.screenshot(full_page=True))).convert("RGB")
-    picture.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, optimize=True)
 
 
 if __name__ == "__main__":
