@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+from zipfile import BadZipFile
 
 import click
 
 from .errors import Cancelled, FaceSculptError
+from .progress import Progress
 
 _File = click.Path(path_type=Path, dir_okay=False)
 #: Arguments that name files to be written.
@@ -38,9 +40,13 @@ class Reporter:
             self._last = fraction
             self._line(event="progress", fraction=round(fraction, 4), message=message)
 
-    def part(self, start: float, end: float) -> Callable[[float, str], None]:
+    def part(self, start: float, end: float) -> Progress:
         """Progress of a part that stands for ``start``..``end`` of the whole."""
-        return lambda fraction, message="": self(start + (end - start) * fraction, message)
+
+        def part(fraction: float, message: str = "") -> None:
+            self(start + (end - start) * fraction, message)
+
+        return part
 
     def result(self, data: dict[str, Any], text: str) -> None:
         if self._json:
@@ -333,7 +339,7 @@ def slice_command(
     report_file: Path | None,
 ) -> None:
     """Slice a mesh file into checked G-code."""
-    from .slicing import SliceRequest, SlicingError, slice_model
+    from .slicing import Bed, SliceRequest, SlicingError, slice_model
     from .slicing.arguments import parse_bed, parse_point, parse_settings
     from .slicing.vendor_bundle import read_config
 
@@ -349,7 +355,7 @@ def slice_command(
         overrides=parse_settings(settings),
         supports=not no_supports,
         thumbnail=thumbnail,
-        **({"bed": parse_bed(bed)} if bed else {}),
+        bed=parse_bed(bed) if bed else Bed(),
         centre=parse_point(center) if center else None,
     )
     data = slice_model(model, output, request, reporter, slicer_path).to_json()

@@ -61,6 +61,8 @@ class Sculpture(Model):
 
     id = CharField(primary_key=True, default=lambda: uuid.uuid4().hex)
     photo = ForeignKeyField(Photo, backref="sculptures", on_delete="CASCADE")
+    photo_id: str
+    queued: Any
     name = CharField()
     created = CharField(default=_now)
     state = CharField(default="waiting")
@@ -91,6 +93,7 @@ class QueueItem(Model):
 
     id = AutoField()
     sculpture = ForeignKeyField(Sculpture, backref="queued", on_delete="CASCADE")
+    sculpture_id: str
     state = CharField(default="queued")
     position = IntegerField()
     added = CharField(default=_now)

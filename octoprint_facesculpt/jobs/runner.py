@@ -67,8 +67,9 @@ def run(
     result: dict[str, Any] | None = None
     failure: JobError | None = None
     with Guard(process, time_limit_seconds, cancelled, memory_limit_bytes) as guard:
-        assert process.stdout is not None
-        for raw in iter(lambda: process.stdout.readline(LINE_LIMIT), b""):
+        output = process.stdout
+        assert output is not None
+        for raw in iter(lambda: output.readline(LINE_LIMIT), b""):
             line = _parse(raw)
             if line.get("event") == "progress":
                 on_progress(_fraction(line.get("fraction")), str(line.get("message", ""))[:200])
@@ -78,7 +79,7 @@ def run(
                 failure = JobError(*(str(line.get(key, ""))[:500] for key in ("code", "message", "hint")))
         process.wait()
     drain.join()
-    process.stdout.close()
+    output.close()
     if cancelled.is_set():
         raise Cancelled()
     if guard.reason == "timed_out":
@@ -103,9 +104,10 @@ def _courtesy() -> tuple[str, ...]:
 
 def _drain(process: subprocess.Popen, log: Path) -> None:
     written = 0
-    assert process.stderr is not None
-    with log.open("wb") as file, process.stderr:
-        for block in iter(lambda: process.stderr.read1(65536), b""):
+    said = process.stderr
+    assert said is not None
+    with log.open("wb") as file, said:
+        for block in iter(lambda: os.read(said.fileno(), 65536), b""):
             if written < LOG_LIMIT:
                 file.write(block[: LOG_LIMIT - written])
                 written += len(block)

@@ -38,7 +38,7 @@ def guide_channels(surface: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         The guess seen from the camera: model coordinates in mm, normals in camera axes, depth in mm, 1 on the head.
     landmarks : (478, 2) crop pixels
     """
-    scaled = surface * np.float32([0.01, 0.01, 0.01, 1, 1, 1, 0.01, 1])
+    scaled = surface * np.array([0.01, 0.01, 0.01, 1, 1, 1, 0.01, 1], np.float32)
     heat = [landmark_heat(landmarks[list(group)]) for group in LANDMARK_GROUPS]
     return np.concatenate([scaled.transpose(2, 0, 1), heat]).astype(np.float32)
 

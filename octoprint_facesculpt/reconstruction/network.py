@@ -29,6 +29,9 @@ class FirstGuess(nn.Module):
     Shapes: features (B, F) -> (B, C) with C coefficients, the last being ``1000 k`` (k in 1/mm).
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, features: int, outputs: int, hidden: int = 96) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
@@ -106,6 +109,8 @@ class GuidedVolumeNet(nn.Module):
     The correction is a smooth field of at most ``LARGEST`` voxels: it moves the guess's surface and can make no other.
     """
 
+    depth_blur: Tensor
+
     def __init__(self, guides: int, widths: tuple[int, ...] = (64, 144, 192, 192, 192)) -> None:
         super().__init__()
         self.widths = widths
@@ -126,8 +131,8 @@ class GuidedVolumeNet(nn.Module):
         self.volume = nn.Conv2d(2 * width, GRID, 1)
         self.displacement = nn.Conv2d(2 * width, 4, 1)
         for head in (self.volume, self.displacement):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+            for parameter in head.parameters():
+                nn.init.zeros_(parameter)
         self.register_buffer("depth_blur", _blur_matrix(GRID), persistent=False)
 
     def forward(self, picture: Tensor, guides: Tensor, guess: Tensor) -> Reading:
@@ -137,15 +142,15 @@ class GuidedVolumeNet(nn.Module):
         # A blur of the correction in x, y and z, done where it is cheap: on the features and on the weights.
         for _ in range(2):
             x = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-        weight = torch.einsum("de,ecij->dcij", self.depth_blur, self.volume.weight)
-        correction = functional.conv2d(x, weight, self.depth_blur @ self.volume.bias)
+        weight, bias = self.volume.parameters()
+        blurred = torch.einsum("de,ecij->dcij", self.depth_blur, weight)
+        correction = functional.conv2d(x, blurred, self.depth_blur @ bias)
         return Reading(guess + LARGEST * torch.tanh(correction / LARGEST), flow[:, :3], flow[:, 3:])
 
 
 def _blur_matrix(size: int) -> Tensor:
     """(size, size) that convolves a column with (1, 2, 3, 2, 1) / 9, the edge repeated."""
     steps = torch.arange(size)
-    once = sum(
-        functional.one_hot((steps + shift).clamp(0, size - 1), size).float() for shift in (-1, 0, 1)
-    ) / 3  # fmt: skip
+    shifted = [functional.one_hot((steps + shift).clamp(0, size - 1), size).float() for shift in (-1, 0, 1)]
+    once = torch.stack(shifted).mean(0)
     return once @ once

@@ -97,7 +97,7 @@ def _load(path: Path, size: int) -> np.ndarray:
         raise SlicingError("model_invalid", "The model file is too large.", "Simplify it, or use a binary STL.")
     invalid = SlicingError("model_invalid", f"{path.name} is not a mesh file.", "Use STL, 3MF or OBJ.")
     try:
-        triangles = np.asarray(trimesh.load(path, force="mesh").triangles)
+        triangles = np.asarray(trimesh.load_mesh(path).triangles)
     except Exception as error:
         # A reader of foreign formats can fail in any way; the user needs one answer.
         raise invalid from error
