@@ -37,11 +37,13 @@ setup(
     extras_require={
         "test": [
             "pytest>=8",
+            "babel>=2.12",
             "hypothesis>=6",
             "playwright>=1.40",
             "gcode-thumbnail-tool>=0.1",
             "pyyaml>=6",
             "build>=1",
+            "numba>=0.60",
             # Two releases of a formatter or type checker seldom agree.
             "ruff==0.17.*",
             "mypy==2.4.*",

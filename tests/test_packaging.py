@@ -117,17 +117,15 @@ def test_setup_does_not_import_octoprint() -> None:
 
 
 def test_dependencies_are_those_that_are_imported(built: dict[str, Path]) -> None:
-    with zipfile.ZipFile(built["wheel"]) as wheel:
-        metadata = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-        text = wheel.read(metadata).decode()
-    declared = _names(re.findall(r"^Requires-Dist: (.+)$", text, re.MULTILINE))
-    homes = importlib.metadata.packages_distributions()
-    # A distribution that is one binary module, such as manifold3d, is not in that table; it has its module's name.
-    used = {_name(homes.get(module, [module])[0]) for module in _imported_modules()}
-    # Flask, click and what else OctoPrint itself is made of come with it, in the release that fits it.
-    lent = _names(importlib.metadata.requires("octoprint") or [])
-    assert used - lent <= declared
+    declared, used = _names(_requirements(built["wheel"])), _imported(PACKAGE)
+    assert used - _lent() <= declared
     assert declared - FOR_OTHERS <= used
+
+
+def test_the_test_extra_brings_what_tests_import(built: dict[str, Path]) -> None:
+    requirements = _requirements(built["wheel"])
+    extra = _names([r.partition(";")[0] for r in requirements if 'extra == "test"' in r])
+    assert _imported("tests") | _imported("extras") <= _names(requirements) | extra | _lent() | {"octoprint"}
 
 
 def _run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -143,16 +141,31 @@ def _package_files() -> set[str]:
     return {str(f.relative_to(ROOT)) for f in files if f.is_file() and "__pycache__" not in f.parts}
 
 
-def _imported_modules() -> set[str]:
-    """Top-level names of other projects' modules that the package imports anywhere."""
+def _requirements(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return re.findall(r"^Requires-Dist: (.+)$", archive.read(metadata).decode(), re.MULTILINE)
+
+
+def _lent() -> set[str]:
+    """Flask, click and what else OctoPrint itself is made of: it comes with it, in the release that fits it."""
+    return _names(importlib.metadata.requires("octoprint") or [])
+
+
+def _imported(folder: str) -> set[str]:
+    """Names of other projects' distributions that a folder's files import anywhere."""
     found: set[str] = set()
-    for file in (ROOT / PACKAGE).rglob("*.py"):
+    for file in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - {PACKAGE}
+    # Training's files stand side by side and import each other by name.
+    ours = {PACKAGE, "tests", "extras", *(file.stem for file in (ROOT / "extras").rglob("*.py"))}
+    homes = importlib.metadata.packages_distributions()
+    # A distribution that is one binary module, such as manifold3d, is not in that table; it has its module's name.
+    return {_name(homes.get(module, [module])[0]) for module in found - set(sys.stdlib_module_names) - ours}
 
 
 def _names(requirements: list[str]) -> set[str]:
