@@ -1,0 +1,9 @@
+"""Refusals of this room."""
+
+from __future__ import annotations
+
+from ..errors import FaceSculptError
+
+
+class RecoveryError(FaceSculptError):
+    """Codes: ``gcode_missing``, ``gcode_changed``, ``journal_empty``, ``nothing_to_recover``, ``not_recoverable``."""
