@@ -59,7 +59,7 @@ class Dashboard:
     def heard(self, message: ConsoleMessage) -> None:
         """Keep what the console complains about, but for things of OctoPrint's that it could not load."""
         address = message.location.get("url", "")
-        foreign = message.text.startswith("Failed to load resource") and "facesculpt" not in address
+        foreign = message.text.startswith("Failed to load resource") and "plugin/facesculpt" not in address
         if message.type == "error" and not foreign:
             self.complaints.append(f"{message.text} ({address})")
 

@@ -84,6 +84,14 @@ $(function () {
                 gettext("This version of PrusaSlicer is not supported."),
                 gettext("Install a version from 2.4 to 2.9.")
             ],
+            definitions_missing: [
+                gettext("The printer definitions of Cura are not installed."),
+                gettext("Install them, or choose another slicer.")
+            ],
+            definitions_mismatch: [
+                gettext("The printer definitions of Cura do not fit its version."),
+                gettext("Install them again, or choose another slicer.")
+            ],
             slicer_failed: [
                 gettext("The sculpture could not be prepared for printing."),
                 gettext("Try another height or another print profile.")
