@@ -76,7 +76,6 @@ def test_supports_are_there_under_the_overhang(sliced: Sliced, mushroom: Path, t
 
 def test_the_picture_is_read_back_from_the_g_code(sliced: Sliced, picture: Path) -> None:
     import gcode_thumbnail_tool
-
     from PIL import Image, ImageChops
 
     (found,) = gcode_thumbnail_tool.extract_thumbnails_from_gcode_file(str(sliced.result.gcode)).images
