@@ -124,7 +124,8 @@ set_up() {
     if [ "$(cat "$stamp" 2>/dev/null)" != "$(recipe)" ]; then
         step "PyTorch (CPU)" install_torch
         step "FaceSculpt and OctoPrint" install_project
-        recipe >"$stamp"
+        # An environment for the tests also does for the demo.
+        recipe | tee "$VENV/.facesculpt" >"$stamp"
     fi
     step "Model files" "$PYTHON" -m octoprint_facesculpt assets fetch
     if [ "$EXTRA" = test ] && [ ! -d /usr/share/cura/resources/definitions ]; then
