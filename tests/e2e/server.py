@@ -178,7 +178,8 @@ class OctoPrintServer:
         """The log's warnings and errors, each with the lines that belong to it; requests that were refused are none."""
         text = self.log() if log is None else log
         records = re.split(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - )", text, flags=re.MULTILINE)
-        complaint = re.compile(r".{26}(?!tornado\.access|tornado\.general|octoprint\.server\.util\.csrf)\S+ - (WARNING|ERROR|CRITICAL) - ")
+        answers = r"tornado\.(?:access|general)|octoprint\.server\.util\.csrf"
+        complaint = re.compile(rf".{{26}}(?!{answers})\S+ - (WARNING|ERROR|CRITICAL) - ")
         return [record for record in records if complaint.match(record)]
 
 
