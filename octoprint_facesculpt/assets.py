@@ -77,8 +77,11 @@ def assets() -> dict[str, Asset]:
 def default_folder() -> Path:
     """Where assets lie unless a call says otherwise: ``$FACESCULPT_ASSETS`` or a folder of the user's cache."""
     named = os.environ.get("FACESCULPT_ASSETS")
-    if named:
-        return Path(named)
+    return Path(named) if named else user_folder()
+
+
+def user_folder() -> Path:
+    """Our folder in the user's cache."""
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache_home / "octoprint-facesculpt"
 

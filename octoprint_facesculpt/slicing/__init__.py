@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..progress import Progress, silent
+from .curaengine import CuraEngine
 from .engine import Bed, Engine, EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
+from .program import CommandLineEngine
 from .prusaslicer import PrusaSlicer
 
 __all__ = [
-    "Bed", "Engine", "EngineInfo", "Profile", "SliceRequest", "SliceResult", "SlicingError", "engine", "slice_model",
+    "ENGINES", "Bed", "Engine", "EngineInfo", "Profile", "SliceRequest", "SliceResult", "SlicingError", "engine", "slice_model",
 ]  # fmt: skip
 
-ENGINES: dict[str, type[PrusaSlicer]] = {"prusaslicer": PrusaSlicer}
+ENGINES: dict[str, type[CommandLineEngine]] = {"prusaslicer": PrusaSlicer, "curaengine": CuraEngine}
 
 
 def engine(name: str, path: str | None = None) -> Engine:

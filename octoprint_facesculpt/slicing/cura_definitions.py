@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..assets import default_folder
+from ..assets import default_folder, user_folder
 from .engine import SlicingError
 
 MAX_BYTES, MAX_PARENTS = 4 * 1024 * 1024, 20
@@ -73,8 +73,10 @@ class Container:
 
 def default_roots() -> tuple[Path, ...]:
     """Where Cura's resources may lie: unpacked beside our model files, or installed."""
-    unpacked = default_folder() / "cura" / "usr" / "share" / "cura" / "resources"
-    return (unpacked, Path("/usr/local/share/cura/resources"), Path("/usr/share/cura/resources"))
+    # A child of the server has the plugin's own folder of model files, a person's commands that of the user.
+    own = dict.fromkeys((default_folder(), user_folder()))
+    unpacked = [folder / "cura" / "usr" / "share" / "cura" / "resources" for folder in own]
+    return (*unpacked, Path("/usr/local/share/cura/resources"), Path("/usr/share/cura/resources"))
 
 
 class Library:
@@ -90,7 +92,7 @@ class Library:
                 "definitions_missing",
                 "CuraEngine's printer definitions are missing: Debian keeps them in the package cura.",
                 "Install cura and fdm-materials, or unpack the package only: apt-get download cura && "
-                f"dpkg -x cura_*.deb {default_folder() / 'cura'}",
+                f"dpkg -x cura_*.deb {user_folder() / 'cura'}",
             )
 
     def machines(self) -> list[str]:

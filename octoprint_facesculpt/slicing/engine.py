@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..errors import FaceSculptError
 from ..progress import Progress
@@ -12,7 +12,8 @@ from ..progress import Progress
 
 class SlicingError(FaceSculptError):
     """Codes of bad input: those of :data:`BAD_INPUT`. Codes of the machine: ``engine_missing``, ``engine_version``,
-    ``slicer_failed``, ``settings_changed``, ``timed_out``, ``disk_full``, and ``gcode_...`` of :mod:`.gcode_check`."""
+    ``slicer_failed``, ``settings_changed``, ``timed_out``, ``disk_full``, ``definitions_missing``,
+    ``definitions_mismatch``, and ``gcode_...`` of :mod:`.gcode_check`."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(code, message, hint)
@@ -70,7 +71,8 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Profile:
-    """A ready-made way to print: stable ``key``, name for people, description, and the settings it changes."""
+    """A ready-made way to print: stable ``key``, name for people, description, and the settings it changes in what the
+    slicer itself ships as ``print_preset`` (PrusaSlicer's preset, Cura's quality)."""
 
     key: str
     name: str
@@ -106,7 +108,7 @@ class SliceResult:
 class Engine(Protocol):
     """A slicing program behind one interface."""
 
-    name: str
+    name: ClassVar[str]
 
     def detect(self) -> EngineInfo:
         """Find the program; :class:`SlicingError` ``engine_missing`` or ``engine_version``."""

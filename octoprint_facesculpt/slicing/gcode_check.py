@@ -29,6 +29,8 @@ _NOT_MODEL = ("", "Custom")
 _WORD = re.compile(rb"([A-Z])([-+]?(?:\d+\.?\d*|\.\d+))")
 _NOT_A_NUMBER = re.compile(rb"\b[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\de[-+\d])", re.IGNORECASE)
 _TIME = re.compile(r"estimated printing time \(normal mode\) = (?:(\d+)d )?(?:(\d+)h )?(?:(\d+)m )?(?:(\d+)s)?")
+_CURA_TIME = re.compile(r"TIME:(\d+(?:\.\d+)?)$")
+_CURA_FILAMENT = re.compile(r"Filament used: (\d+(?:\.\d+)?)m")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -69,7 +71,7 @@ class GcodeFacts:
     @property
     def support_share(self) -> float:
         """Share of the filament that goes into supports, 0..1."""
-        support = sum(length for name, length in self.filament.items() if name.startswith("Support"))
+        support = sum(length for name, length in self.filament.items() if name.lower().startswith("support"))
         return support / max(self.filament_mm, 1e-9)
 
 
@@ -152,6 +154,7 @@ class _Reader:
         self._in_config = False
 
     def comment(self, text: str) -> None:
+        """PrusaSlicer tells time, filament and settings at the end, CuraEngine time and filament at the start."""
         facts = self.facts
         if text.startswith("TYPE:"):
             self._feature = text[5:]
@@ -170,6 +173,12 @@ class _Reader:
             facts.stated_filament_mm = _sum(text)
         elif text.startswith("total filament used [g] = "):
             facts.stated_filament_g = _sum(text)
+        elif match := _CURA_TIME.match(text):
+            facts.stated_seconds = float(match[1])
+        elif match := _CURA_FILAMENT.match(text):
+            facts.stated_filament_mm = float(match[1]) * 1000
+        elif text == "End of Gcode":
+            facts.complete = True
 
     def command(self, code: bytes) -> None:
         if b"{" in code:

@@ -17,7 +17,7 @@ import trimesh
 
 from octoprint_facesculpt.errors import Cancelled
 from octoprint_facesculpt.progress import silent
-from octoprint_facesculpt.slicing import Bed, SliceRequest, SlicingError, prusaslicer, slice_model
+from octoprint_facesculpt.slicing import Bed, SliceRequest, SlicingError, program, prusaslicer, slice_model
 from octoprint_facesculpt.slicing.gcode_check import read
 from octoprint_facesculpt.slicing.profiles import PROFILES, resolve
 
@@ -308,7 +308,7 @@ def test_a_bad_engine_ends_with_a_clear_error(
 def test_another_program_is_not_taken_for_the_slicer(
     helping: str, code: str, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prusaslicer, "DETECT_SECONDS", 1)
+    monkeypatch.setattr(program, "DETECT_SECONDS", 1)
     with pytest.raises(SlicingError) as refusal:
         prusaslicer.PrusaSlicer(script("exit 1", helping)).detect()
     assert refusal.value.code == code and descendants() == []
@@ -359,7 +359,7 @@ def test_a_folder_that_cannot_be_written_is_refused(mushroom: Path, tmp_path: Pa
 def test_too_little_room_is_refused_before_slicing(
     mushroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prusaslicer, "FREE_BYTES", 1 << 60)
+    monkeypatch.setattr(program, "FREE_BYTES", 1 << 60)
     assert refused(mushroom, tmp_path).code == "disk_full"
 
 

@@ -1,0 +1,240 @@
+"""CuraEngine's command line (4.13 to 5.x) as a well-behaved engine.
+
+The engine takes every setting as given: without Cura's formulas resolved (:mod:`.cura_stack`) it prints 0.1 mm layers and
+leaves placeholders in the end code. It answers most mistakes with success, and writes a made-up header into the G-code;
+the true one is only in its log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..progress import Progress
+from .cura_stack import Choice, Resolved, resolve
+from .engine import Bed, EngineInfo, Profile, SliceRequest, SlicingError
+from .gcode_check import GcodeFacts
+from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
+
+STAGES = {
+    "slice": "Cutting the model",
+    "layerparts": "Generating layers",
+    "inset+skin": "Generating walls",
+    "support": "Generating supports",
+    "export": "Exporting G-code",
+    "process": "Exporting G-code",
+}
+#: Where a stage ends, for engines that do not say how far they are (5.2 and newer).
+STAGE_ENDS = {"slice": 0.03, "layerparts": 0.05, "inset+skin": 0.3, "support": 0.5, "export": 1.0}
+HEADER_LINES = 30
+#: Names in a configuration that choose what the settings lie on.
+CHOICES = ("machine", "quality", "variant", "material")
+#: What every bust needs, whatever the layers: the seam at the back of the head (Cura's own choice for the printer), supports
+#: only where it overhangs by more than 55 degrees, a brim; and steps of extrusion, from any layer of which a print can resume.
+BUST = {
+    "infill_sparse_density": "10",
+    "support_angle": "55",
+    "adhesion_type": "brim",
+    "brim_width": "3",
+    "relative_extrusion": "True",
+}
+PROFILES = {
+    profile.key: profile
+    for profile in (
+        Profile("bust_012", "Bust, fine 0.12 mm", "Finest layers; about a third longer than 0.16 mm.", "super", BUST),
+        Profile("bust_016", "Bust, 0.16 mm", "Layers of 0.12 to 0.20 mm as the shape asks: a 16 cm bust takes about a day.",
+                "adaptive", BUST),
+        Profile("bust_020", "Bust, 0.20 mm", "Faster, with layers that can be felt.", "standard", BUST),
+        Profile("bust_028", "Preview, 0.28 mm", "Quick and coarse, to judge the size before the real print.", "low",
+                {**BUST, "infill_sparse_density": "6"}),
+    )
+}  # fmt: skip
+
+
+@dataclass
+class _Log:
+    """What the engine's log tells."""
+
+    progress: Progress
+    reached: float = 0.0
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    volume_mm3: float | None = None
+    _in_header: bool = False
+    _layers: int = 0
+
+    def hear(self, line: str) -> None:
+        if line.startswith("End of gcode header"):
+            self._in_header = False
+        elif self._in_header and len(self.header) < HEADER_LINES:
+            self.header += (line,)
+        elif line.startswith("Gcode header after slicing"):
+            self._in_header = True
+        elif line.startswith("[ERROR]") and len(self.errors) < MAX_WARNINGS:
+            self.errors += (line.removeprefix("[ERROR]").strip(),)
+        elif line.startswith("[WARNING]") and len(self.warnings) < MAX_WARNINGS:
+            self._warn(line.removeprefix("[WARNING]").strip())
+        elif line.startswith("Layer count:"):
+            self._layers = int(line.partition(":")[2])
+        elif match := re.match(r"Progress:\s*([\w+]+):\d+:\d+\s+(\d\.\d+)%", line):
+            self._step(match[1], float(match[2]))
+        elif match := re.match(r"Progress:\s*([\w+]+) accomplished", line):
+            self._step(match[1], STAGE_ENDS.get(match[1], 0.0))
+        elif match := re.match(r"Filament \(mm\^3\):\s*(\d+)", line):
+            self.volume_mm3 = float(match[1])
+
+    def _warn(self, warning: str) -> None:
+        # All settings are logged as warnings; and above a model whose height is no multiple of its layers, nothing is missing.
+        layer = re.match(r"Layer (\d+) is empty", warning)
+        if not warning.startswith("-s ") and not (layer and int(layer[1]) >= self._layers) and warning not in self.warnings:
+            self.warnings += (warning,)
+
+    def _step(self, stage: str, fraction: float) -> None:
+        # A hundred steps are enough for any progress bar.
+        share = round(min(fraction, 1.0), 2) * RUNNING
+        if share > self.reached and stage in STAGES:
+            self.reached = share
+            self.progress(share, STAGES[stage])
+
+
+class CuraEngine(CommandLineEngine):
+    """The engine."""
+
+    name = "curaengine"
+    title = "CuraEngine"
+    program = "CuraEngine"
+    package = "cura-engine"
+    help_arguments = ("help",)
+    version_pattern = r"Cura_SteamEngine version (\d+\.\d+(?:\.\d+)?)"
+    versions = ((4, 13), (6, 0))
+
+    def profiles(self) -> dict[str, Profile]:
+        return PROFILES
+
+    def resolve(self, request: SliceRequest) -> Resolved:
+        choice, overrides = configure(request)
+        resolved = resolve(choice, overrides)
+        for wrong in (resolved.unresolved, resolved.invalid):
+            if wrong:
+                key, reason = next(iter(wrong.items()))
+                what = f"Cura's setting {key} cannot be used: {reason}."
+                raise SlicingError("profile_invalid", what, "Choose another value.")
+        return resolved
+
+    def make(
+        self, info: EngineInfo, model: Path, folder: Path, settings: Resolved, request: SliceRequest, progress: Progress
+    ) -> Made:
+        sliced, log = folder / "out.gcode", _Log(progress)
+        command = [str(info.path), "slice", "-v", "-p", "-j", str(write_definition(settings, folder))]
+        command += ["-o", str(sliced), "-l", str(_as_stl(model, folder))]
+        code, said = self.run(command, folder, request.time_limit_seconds, log.hear)
+        if any("no value given" in error for error in log.errors):
+            raise SlicingError(
+                "definitions_mismatch", f"The printer definitions do not fit CuraEngine {info.version}.",
+                "Install cura and cura-engine of the same version.",
+            )  # fmt: skip
+        if code or log.errors or not log.header or not sliced.exists():
+            telling = list(log.errors) or [line for line in said if line and not line.startswith("Progress")]
+            raise self.failure(telling, code)
+        _require_layer_height(log.header, settings)
+        head, size = _head(sliced, log.header)
+        grams = log.volume_mm3 * settings.density / 1000 if log.volume_mm3 else None
+        return Made(sliced, head, size, grams, log.warnings)
+
+    def require_as_asked(self, settings: Resolved, facts: GcodeFacts) -> None:
+        wanted = max(float(settings.extruder[key]) for key in settings.extruder if _PRINT_TEMPERATURE.fullmatch(key))
+        bed = max(float(settings.machine[key]) for key in ("material_bed_temperature", "material_bed_temperature_layer_0"))
+        for what, asked, found in (("nozzle", wanted, facts.nozzle_max), ("bed", bed, facts.bed_max)):
+            if asked != found:
+                told = f"CuraEngine heats the {what} to {found:g} instead of {asked:g} degrees."
+                raise SlicingError("settings_changed", told)
+
+
+_PRINT_TEMPERATURE = re.compile(r"material_(print|initial_print|final_print)_temperature(_layer_0)?")
+
+
+def configure(request: SliceRequest) -> tuple[Choice, dict[str, str]]:
+    """The printer and quality of a request, and the settings that lie on them.
+
+    A configuration (``config``) names ``machine``, ``quality``, ``variant`` and ``material`` beside its settings.
+    """
+    supports = {"support_enable": "True"}
+    if request.config is not None:
+        chosen = {key: value for key, value in request.config.items() if key in CHOICES}
+        choice = replace(Choice(), **chosen)
+        overrides = supports | {key: value for key, value in request.config.items() if key not in CHOICES}
+    elif request.profile in PROFILES:
+        profile = PROFILES[request.profile]
+        choice, overrides = Choice(quality=profile.print_preset), {**profile.overrides, **supports}
+    else:
+        raise SlicingError(
+            "profile_unknown", f"There is no profile '{request.profile}'.", f"Choose one of {', '.join(PROFILES)}."
+        )
+    overrides |= _placement(request.bed, request.centre) | request.overrides
+    if not request.supports:
+        overrides["support_enable"] = "False"
+    return choice, overrides
+
+
+def write_definition(settings: Resolved, folder: Path) -> Path:
+    """Write the settings as one flat printer definition, which needs no parents and no search path; its file."""
+    machine, extruder = folder / "printer.def.json", folder / "printer_extruder.def.json"
+    machine.write_text(_definition(settings.machine, {"machine_extruder_trains": {"0": "printer_extruder"}}), "utf-8")
+    extruder.write_text(_definition(settings.extruder, {"type": "extruder", "position": "0"}), "utf-8")
+    return machine
+
+
+def _definition(values: Mapping[str, str], metadata: dict) -> str:
+    # As text: the engine reads JSON numbers with six digits.
+    children = {key: {"type": "str", "default_value": value, "label": key, "description": ""} for key, value in values.items()}
+    everything = {"all": {"type": "category", "label": "", "description": "", "children": children}}
+    return json.dumps({"version": 2, "name": "printer", "metadata": metadata, "settings": everything, "overrides": {}})
+
+
+def _placement(bed: Bed, centre: tuple[float, float] | None) -> dict[str, str]:
+    """The bed, and the model in the middle of it or at ``centre``. The engine counts from the bed's middle."""
+    x, y = centre or bed.centre
+    return {
+        "machine_width": f"{bed.width:g}",
+        "machine_depth": f"{bed.depth:g}",
+        "machine_height": f"{bed.height:g}",
+        "machine_center_is_zero": "False",
+        "center_object": "True",
+        "mesh_position_x": f"{x - bed.width / 2:g}",
+        "mesh_position_y": f"{y - bed.depth / 2:g}",
+    }
+
+
+def _as_stl(model: Path, folder: Path) -> Path:
+    """The model under a name that the engine, which goes by the ending, reads as STL."""
+    path = folder / "model.stl"
+    if model.suffix.lower() == ".stl":
+        path.symlink_to(model)
+    else:
+        import trimesh
+
+        trimesh.load(model, force="mesh").export(path)
+    return path
+
+
+def _require_layer_height(header: tuple[str, ...], settings: Resolved) -> None:
+    said = next((line.partition(":")[2] for line in header if line.startswith(";Layer height:")), "")
+    asked = settings.machine["layer_height"]
+    if plain(said) != plain(asked):
+        raise SlicingError("settings_changed", f"CuraEngine slices layers of {said or 'unknown'} mm instead of {asked} mm.")
+
+
+def _head(gcode: Path, header: tuple[str, ...]) -> tuple[str, int]:
+    """The true head of the G-code, and how many bytes the made-up one has."""
+    size = 0
+    with gcode.open("rb") as file:
+        for _ in range(HEADER_LINES):
+            line = file.readline(LINE_LIMIT)
+            if not line.startswith(b";") or line.startswith(b";Generated"):
+                break
+            size += len(line)
+    return "\n".join((*(line for line in header if line.startswith(";")), "")), size

@@ -1,0 +1,227 @@
+"""What all slicing programs have in common: found by name, run as a child, watched, and never believed.
+
+An engine says how it is asked and what it answered; the order of things is here. Success is what the finished G-code
+itself shows, and until then nothing exists under the name the caller asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+from ..children import Guard, with_parent
+from ..progress import Progress
+from .engine import EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
+from .gcode_check import GcodeFacts, check
+
+DETECT_SECONDS, HELP_LIMIT = 60, 4096
+FREE_BYTES = 300 * 1024 * 1024
+#: What is kept of a program's output: characters of a line, lines to find the reason of a failure in, and warnings.
+LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
+#: The program's part of the progress.
+RUNNING = 0.88
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a program made: ``gcode``, of which the first ``head_bytes`` bytes are to be replaced by ``head`` and the
+    picture; ``filament_g`` if it is not written in the G-code; and its warnings."""
+
+    gcode: Path
+    head: str
+    head_bytes: int
+    filament_g: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class CommandLineEngine(ABC):
+    """An engine that is a program. ``path`` names it; without it the system's is used."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    #: The program's usual name, its Debian package, the arguments that make it say its version, and how it says it.
+    program: ClassVar[str]
+    package: ClassVar[str]
+    help_arguments: ClassVar[tuple[str, ...]]
+    version_pattern: ClassVar[str]
+    #: The first version that works, and the first that does not any more.
+    versions: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
+
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path or None
+
+    def detect(self) -> EngineInfo:
+        found = shutil.which(self._path or self.program)
+        install = f"Install it with: sudo apt install {self.package}"
+        if found is None:
+            raise SlicingError("engine_missing", f"{self.title} is not installed.", install)
+        try:
+            process = start([found, *self.help_arguments])
+        except OSError as error:
+            raise SlicingError("engine_missing", f"{found} does not run.", f"Install {self.package} again.") from error
+        with _output(process) as output, Guard(process, DETECT_SECONDS):
+            match = re.search(self.version_pattern, output.read(HELP_LIMIT))
+        if match is None:
+            raise SlicingError("engine_version", f"{found} is not {self.title}.", f"Set the path of {self.title}.")
+        first, next_ = self.versions
+        if not first <= tuple(int(part) for part in match[1].split(".")[:2]) < next_:
+            raise SlicingError(
+                "engine_version", f"{self.title} {match[1]} is not supported.",
+                f"Install {first[0]}.{first[1]} or newer, older than {next_[0]}.{next_[1]}.",
+            )  # fmt: skip
+        return EngineInfo(Path(found), match[1])
+
+    def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
+        # Late: numpy has no place in the server, which imports this module for its profiles.
+        from .model_check import check_fits, model_size
+
+        # The program runs in a folder of its own, where relative paths would mean something else.
+        model, gcode = model.absolute(), gcode.absolute()
+        info = self.detect()
+        extents = model_size(model)
+        check_fits(extents, request.bed)
+        settings = self.resolve(request)
+        picture = thumbnail_block(request.thumbnail) if request.thumbnail is not None else ""
+        try:
+            # On the same file system as the result, so that the finished file only has to be renamed.
+            with tempfile.TemporaryDirectory(prefix=".slicing-", dir=gcode.parent) as folder:
+                if shutil.disk_usage(folder).free < FREE_BYTES:
+                    raise SlicingError("disk_full", "There are less than 300 MB free for the G-code.", "Delete some files.")
+                made = self.make(info, model, Path(folder), settings, request, progress)
+                progress(0.9, "Checking the G-code")
+                _replace_head(made, picture)
+                facts = check(made.gcode, request.bed, model_height=float(extents[2]))
+                self.require_as_asked(settings, facts)
+                os.replace(made.gcode, gcode)
+        except OSError as error:
+            raise _storage_error(error, gcode.parent) from error
+        progress(1.0, "Sliced")
+        return SliceResult(
+            gcode=gcode,
+            engine=self.name,
+            version=info.version,
+            estimated_seconds=facts.stated_seconds or 0.0,
+            filament_mm=round(facts.filament_mm, 1),
+            filament_g=round(made.filament_g or facts.stated_filament_g or 0.0, 2),
+            layers=facts.layers,
+            height_mm=round(facts.high[2], 3),
+            bounds=(tuple(facts.low), tuple(facts.high)),  # type: ignore[arg-type]
+            support_share=round(facts.support_share, 4),
+            warnings=made.warnings,
+        )
+
+    @abstractmethod
+    def profiles(self) -> dict[str, Profile]:
+        """The presets by key."""
+
+    @abstractmethod
+    def resolve(self, request: SliceRequest) -> Any:
+        """The settings of a request; :class:`SlicingError` ``profile_unknown`` or ``profile_invalid``."""
+
+    @abstractmethod
+    def make(
+        self, info: EngineInfo, model: Path, folder: Path, settings: Any, request: SliceRequest, progress: Progress
+    ) -> Made:
+        """Run the program in ``folder`` to its end; :class:`SlicingError` or :class:`OSError`."""
+
+    @abstractmethod
+    def require_as_asked(self, settings: Any, facts: GcodeFacts) -> None:
+        """:class:`SlicingError` ``settings_changed`` when the G-code was made with other settings."""
+
+    def run(
+        self, command: list[str], folder: Path, limit_seconds: float, hear: Callable[[str], None]
+    ) -> tuple[int, deque[str]]:
+        """Run the program niced and watched, each line of its output going to ``hear``; exit code and last lines."""
+        process = start(["nice", "-n", "10", *with_parent(), *command], folder)
+        said: deque[str] = deque(maxlen=LAST_LINES)
+        with _output(process) as output, Guard(process, limit_seconds) as guard:
+            for raw in iter(lambda: output.readline(LINE_LIMIT), ""):
+                said.append(raw.strip())
+                hear(said[-1])
+            process.wait()
+        if guard.reason == "timed_out":
+            raise SlicingError("timed_out", f"{self.title} took longer than {limit_seconds:g} s.", "Use a coarser profile.")
+        if process.returncode == -signal.SIGXFSZ or any("No space left" in line for line in said):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return process.returncode, said
+
+    def failure(self, telling: list[str], code: int) -> SlicingError:
+        """The error of a failed run, with the line of its output that tells most."""
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        reason = telling[-1] if telling else f"it ended without a word ({how})."
+        return SlicingError("slicer_failed", f"{self.title} failed: {reason}", "Try another size or profile.")
+
+
+def start(command: list[str], folder: Path | None = None) -> subprocess.Popen:
+    """A child in its own session with a fixed environment, its output and errors in one pipe."""
+    keep = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # PrusaSlicer dies of a locale that the system does not have.
+        errors="replace", env={**keep, "LC_ALL": "C.UTF-8"}, start_new_session=True, cwd=folder,
+    )  # fmt: skip
+
+
+def _output(process: subprocess.Popen) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
+
+
+def plain(value: str) -> str:
+    """A setting's value in one spelling, for comparison: its first number without unit and trailing zeros."""
+    first = value.split(",")[0].strip().strip('"')
+    try:
+        return f"{float(first.rstrip('%')):g}"
+    except ValueError:
+        return first
+
+
+def thumbnail_block(png: Path, side: int = 220) -> str:
+    """A picture as the comment block that OctoPrint, Klipper and others read thumbnails from; :class:`SlicingError`
+    ``thumbnail_invalid`` when it is none."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    try:
+        with Image.open(png) as image:
+            image.thumbnail((side, side))
+            buffer = BytesIO()
+            image.save(buffer, "PNG", optimize=True)
+            size = f"{image.width}x{image.height}"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SlicingError("thumbnail_invalid", f"{png.name} is not a picture.", "Use a PNG file.") from error
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    lines = "".join(f"; {text[i : i + 78]}\n" for i in range(0, len(text), 78))
+    return f";\n; thumbnail begin {size} {len(text)}\n{lines}; thumbnail end\n;\n"
+
+
+def _replace_head(made: Made, picture: str) -> None:
+    """Put the true head and the picture into the G-code, and make sure that the file is on the disk."""
+    part = made.gcode.with_suffix(".part")
+    with made.gcode.open("rb") as source, part.open("wb") as target:
+        target.write(made.head.encode("utf-8") + picture.encode("ascii"))
+        source.seek(made.head_bytes)
+        shutil.copyfileobj(source, target, 1024 * 1024)
+        target.flush()
+        os.fsync(target.fileno())
+    os.replace(part, made.gcode)
+
+
+def _storage_error(error: OSError, folder: Path) -> SlicingError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return SlicingError("disk_full", f"There is no room for the G-code in {folder}.", "Delete some files.")
+    reason = error.strerror or str(error)
+    return SlicingError("output_unwritable", f"Nothing can be written in {folder}: {reason}.", "Choose another folder.")
