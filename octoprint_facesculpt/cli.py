@@ -21,6 +21,7 @@ import click
 
 from .errors import Cancelled, FaceSculptError
 from .progress import Progress
+from .recovery.command import recover_options, run_recover
 
 _File = click.Path(path_type=Path, dir_okay=False)
 #: Arguments that name files to be written.
@@ -378,6 +379,14 @@ def assets_command(reporter: Reporter, action: str, source: str) -> None:
     rows = assets.status()
     lines = [f"{'ready  ' if r['present'] else 'missing'} {r['name']} ({r['size']} bytes, {r['licence']})" for r in rows]
     reporter.result({"assets": rows, "folder": str(assets.default_folder())}, "\n".join(lines))
+
+
+@commands.command("recover", cls=_OneLine)
+@_command
+@recover_options
+def recover_command(reporter: Reporter, **arguments: Any) -> None:
+    """Say what happened to an interrupted print and how to go on with it; moves nothing."""
+    run_recover(reporter, **arguments)
 
 
 def _reconstruct(reporter: Reporter, photo: Path, face: int | None, weights: Path | None, share: float):

@@ -1,0 +1,115 @@
+"""The command ``recover``: plans from a journal, prints nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import RecoveryError
+from .journal import read, this_boot
+from .machine import FIRMWARES
+
+if TYPE_CHECKING:
+    from ..cli import Reporter
+
+_File = click.Path(path_type=Path, dir_okay=False)
+#: Corners of a bed given as left, front, right, back.
+_CORNERS = 4
+
+
+def recover_options(function: Any) -> Any:
+    """The command's options."""
+    for option in reversed(
+        (
+            click.option("--journal", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the journal."),
+            click.option("--gcode", type=_File, help="The file that was being printed; otherwise the journal names it."),
+            click.option("-o", "--output", type=_File, help="Write the plan and the rest of the print as G-code."),
+            click.option("--report", "report_file", type=_File, help="Write what happened and the plan as JSON."),
+            click.option("--firmware", type=click.Choice(FIRMWARES), help="Otherwise what the journal knows, or marlin2."),
+            click.option("--bed", "bed", default=None, metavar="L,F,R,B", help="Left, front, right and back of the bed, mm."),
+            click.option("--nozzle-is", type=float, help="The nozzle's temperature after the outage, before it was heated."),
+            click.option("--position", default=None, metavar="X,Y,Z", help="The printer's own position, if it kept power."),
+            click.option("--index", "index_file", type=_File, help="Keep the file's index here."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def run_recover(
+    reporter: Reporter,
+    folder: Path,
+    gcode: Path | None,
+    output: Path | None,
+    report_file: Path | None,
+    firmware: str | None,
+    bed: str | None,
+    nozzle_is: float | None,
+    position: str | None,
+    index_file: Path | None,
+) -> None:
+    """Say what happened to an interrupted print and how to go on with it; moves nothing."""
+    from .outage import Seen
+    from .plan import PrinterFacts
+    from .recover import recover, resume_gcode
+
+    reading = read(folder)
+    if reading is None:
+        raise RecoveryError("journal_empty", f"There is no journal of a print in {folder}.", "Is it the right folder?")
+    file = gcode or Path(str(reading.job.get("file") or ""))
+    if not file.is_file():
+        raise RecoveryError("gcode_missing", f"The file that was being printed, {file.name}, is not there.", "Use --gcode.")
+    facts = PrinterFacts.from_json(reading.job.get("printer") or {})
+    if firmware:
+        facts = replace(facts, firmware=firmware)
+    if bed:
+        facts = replace(facts, bed=_numbers(bed, _CORNERS, "bed"))
+    seen = Seen(
+        boot=this_boot(),
+        session="command",
+        mono=time.monotonic(),
+        nozzle=nozzle_is,
+        position=_numbers(position, 3, "position") if position else None,
+    )
+    recovery = recover(reading, seen, file, facts, index_file)
+    reporter(0.8, "Planned")
+    data = {**recovery.to_json(), "gcode": str(file), "sequence": reading.sequence}
+    if output is not None:
+        if output.exists() and output.samefile(file):
+            raise RecoveryError("output_is_gcode", "The plan would overwrite the print's own file.", "Choose another name.")
+        resume_gcode(recovery, file, output)
+    if report_file is not None:
+        from ..cli import _write_json
+
+        _write_json(report_file, data)
+    reporter(1.0, "Done")
+    reporter.result(data, describe(data))
+
+
+def describe(data: dict[str, Any]) -> str:
+    """A recovery's JSON in a few lines for people."""
+    outage, plan = data["outage"], data["plan"]
+    risks = [f"  note: {risk['message']}" for risk in plan["risks"]]
+    return "\n".join(
+        [
+            f"Outage: {outage['kind']}. {' '.join(outage['reasons'])}",
+            f"Layer {data['layer']} of {data['layers']}, {data['percent']:.1f} % printed, height {plan['point'][2]:g} mm.",
+            f"Goes on at byte {plan['offset']} after {len(plan['steps'])} lines; at most {plan['gap_mm']:.1f} mm of path left "
+            f"out and {plan['overlap_mm']:.1f} mm printed twice.",
+            *risks,
+        ]
+    )
+
+
+def _numbers(text: str, count: int, name: str) -> Any:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(abs(value) < 10_000 for value in values):
+        raise RecoveryError(f"{name}_invalid", f"'{text}' is not {count} numbers.", "Separate them by commas.")
+    return values

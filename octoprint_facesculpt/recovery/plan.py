@@ -1,0 +1,272 @@
+"""How to go on: the lines that bring a printer from cold and lost to the very place, each with its reason.
+
+The order satisfies what Marlin's own power-loss recovery, Prusa's, and the complaints about both ask for: bed first, nozzle
+softened before anything moves, lift, X and Y homed without touching Z, Z set by G92 and never homed (its endstop is under
+the bust), nozzle primed away from the print, approach high and from the edge, every mode of the file, the extruder last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .errors import RecoveryError
+from .outage import Estimate
+from .state import MachineState, Point
+from .window import Piece, Window, share_of
+
+#: Nozzle temperature that softens plastic without much oozing, degrees Celsius.
+SOFT = 170.0
+LIFT = 5.0
+#: Filament pushed out to fill the nozzle, pulled back for the way to the print, mm; feeds in mm/min.
+PRIME, RETRACT = 25.0, 3.0
+PRIME_FEED, RETRACT_FEED, TRAVEL_FEED, Z_FEED = 180.0, 1800.0, 6000.0, 300.0
+#: Clearance from the print at which the nozzle is primed, mm.
+CLEARANCE = 15.0
+
+
+@dataclass(frozen=True)
+class PrinterFacts:
+    """What must be known of a printer. ``firmware``: marlin2 (2.0 and later), marlin1 (1.1), klipper. ``bed``: left, front,
+    right, back in mm. ``height`` it can reach. ``z_homes_down`` is true where Z homing would meet the print."""
+
+    firmware: str = "marlin2"
+    bed: tuple[float, float, float, float] = (0.0, 0.0, 235.0, 235.0)
+    height: float = 250.0
+    z_homes_down: bool = True
+    #: Whether mesh levelling exists (BLTouch and its kin).
+    probe: bool = False
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> PrinterFacts:
+        """Facts as a journal holds them; what another version knew besides is left out."""
+        known = {field.name for field in fields(cls)}
+        values: dict[str, Any] = {key: value for key, value in data.items() if key in known}
+        if "bed" in values:
+            values["bed"] = tuple(values["bed"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line of the plan. ``z`` and ``z_after`` are the true heights of the nozzle before and after it, None where they do not
+    matter any more (from the file's first line on)."""
+
+    line: str
+    reason: str
+    phase: str
+    z: float
+    z_after: float
+
+
+@dataclass
+class Plan:
+    """``steps`` to send, then the file from byte ``offset`` on. ``point`` is where printing starts, ``layer`` which layer that
+    is, ``gap`` and ``overlap`` what may be left out or printed twice, mm."""
+
+    steps: list[Step]
+    offset: int
+    point: Point
+    layer: int
+    gap: float
+    overlap: float
+    risks: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        return [step.line for step in self.steps]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "offset": self.offset, "point": [round(v, 3) for v in self.point], "layer": self.layer, "gap_mm": self.gap,
+            "overlap_mm": self.overlap, "risks": self.risks,
+            "steps": [vars(step) for step in self.steps],
+        }  # fmt: skip
+
+
+def make_plan(
+    window: Window, stop: Estimate, after: MachineState, facts: PrinterFacts, live: dict[str, Any] | None = None
+) -> Plan:
+    """The plan for resuming at ``stop.at``.
+
+    ``after`` is the machine's state at the end of the interrupted line. ``live`` is what was changed by hand and is not in the
+    file: ``nozzle_target``, ``bed_target``, ``feed_percent``, ``flow_percent``, ``fan`` (0..255).
+    :class:`RecoveryError` ``not_recoverable`` when the print cannot be gone on with.
+    """
+    live = live or {}
+    piece = window.piece_at(stop.at)
+    point = window.point_at(stop.at)
+    nozzle = float(live.get("nozzle_target") or after.nozzle.get(str(after.tool), 0.0))
+    bed = float(live.get("bed_target") or after.bed)
+    # Parts that are printed one after the other can be higher than where the nozzle stopped.
+    top = max(point[2], after.high[2] if after.high else 0.0)
+    lift = max(LIFT, top - stop.z + LIFT / 2)
+    _require(after, nozzle, stop.z + lift, facts)
+    writer = _Writer(stop.z)
+    _wake(writer, facts, nozzle, bed, point, lift)
+    _set_place(writer, after)
+    corner = _corner(after, facts)
+    _prime(writer, nozzle, corner)
+    _modes(writer, after, facts, live)
+    _approach(writer, point, corner, facts)
+    _go_on(writer, window, piece, stop, after, live)
+    return Plan(writer.steps, after.offset, point, after.layer, stop.gap, stop.overlap, _risks(stop, after, facts))
+
+
+class _Writer:
+    def __init__(self, z: float) -> None:
+        self.steps: list[Step] = []
+        self.z = z
+
+    def add(self, phase: str, line: str, reason: str, z_after: float | None = None) -> None:
+        before, self.z = self.z, self.z if z_after is None else z_after
+        self.steps.append(Step(line, reason, phase, round(before, 4), round(self.z, 4)))
+
+
+def _require(after: MachineState, nozzle: float, highest: float, facts: PrinterFacts) -> None:
+    if nozzle < SOFT:
+        raise RecoveryError("not_recoverable", "The file had not heated the nozzle yet.", "Start the print again.")
+    if not after.layer or after.low is None:
+        raise RecoveryError("not_recoverable", "Nothing had been printed yet.", "Clear the bed and start the print again.")
+    if not facts.z_homes_down:
+        raise RecoveryError("not_recoverable", "This printer's Z axis is not supported.", "Measure its height by hand.")
+    if highest > facts.height:
+        raise RecoveryError("not_recoverable", "There is no room left to lift the nozzle.", "Finish this print by hand.")
+
+
+def _wake(writer: _Writer, facts: PrinterFacts, nozzle: float, bed: float, point: Point, lift: float) -> None:
+    soft = min(SOFT, nozzle)
+    if facts.firmware != "klipper":  # where M84 S0 would let go of the motors
+        writer.add("heat", "M84 S0", "The motors must not go off while things heat up.")
+    if bed:
+        writer.add("heat", f"M140 S{bed:g}", "The bed first: the print lets go of a cold one.")
+    writer.add("heat", f"M104 S{soft:g}", "Warm enough to come off the print, too cold to ooze.")
+    if bed:
+        writer.add("heat", f"M190 S{bed:g}", "Wait for the bed.")
+    writer.add("heat", f"M109 S{soft:g}", "Nothing moves before the nozzle's plastic is soft.")
+    z = writer.z
+    if facts.firmware == "klipper":
+        x, y = point[0], point[1]
+        writer.add(
+            "lift", f"SET_KINEMATIC_POSITION X={x:.3f} Y={y:.3f} Z={z:.3f}", "Where the nozzle is; Klipper moves no lost axes."
+        )
+    writer.add("lift", "G21", "Millimetres.")
+    writer.add("lift", "G91", "Relative: the firmware does not know where it is.")
+    writer.add("lift", f"G1 Z{lift:.3f} F{Z_FEED:g}", "Off the print.", z + lift)
+    writer.add("lift", "G90", "Absolute again.")
+    if facts.firmware != "klipper":
+        writer.add("lift", "M400", "Wait until it is done.")
+        writer.add("lift", f"G92 Z{z + lift:.3f}", "The height comes from the journal; Z is never homed.")
+    # Marlin 1.1 ignores R; its own lift is not more than ours.
+    line = "G28 R0 X Y" if facts.firmware == "marlin2" else "G28 X Y"
+    writer.add("home", line, "Motors that wake up jump by up to 0.4 mm; homing takes that away.")
+
+
+def _set_place(writer: _Writer, after: MachineState) -> None:
+    words = "".join(f" {letter}{after.shift[axis]:.3f}" for axis, letter in enumerate("XY") if after.shift[axis])
+    if words:
+        writer.add("home", f"G92{words}", "The file had shifted its coordinates.")
+
+
+def _corner(after: MachineState, facts: PrinterFacts) -> tuple[float, float]:
+    """A place to prime: the bed's corner that is farthest from the print and clear of it, as the file counts."""
+    assert after.low is not None and after.high is not None
+    (left, right), (front, back) = (
+        (low + shift, high + shift) for low, high, shift in zip(facts.bed[:2], facts.bed[2:], after.shift[:2], strict=True)
+    )
+    corners = [(x, y) for x in (left + 2, right - 2) for y in (front + 2, back - 2)]
+
+    def clearance(corner: tuple[float, float]) -> float:
+        dx = max(after.low[0] - corner[0], corner[0] - after.high[0], 0.0)  # type: ignore[index]
+        dy = max(after.low[1] - corner[1], corner[1] - after.high[1], 0.0)  # type: ignore[index]
+        return float(max(dx, dy))
+
+    best = max(corners, key=clearance)
+    if clearance(best) < CLEARANCE:
+        raise RecoveryError("not_recoverable", "The print leaves no free corner to prime the nozzle.", "Prime it by hand.")
+    return best
+
+
+def _prime(writer: _Writer, nozzle: float, corner: tuple[float, float]) -> None:
+    writer.add("prime", f"G1 X{corner[0]:.3f} Y{corner[1]:.3f} F{TRAVEL_FEED:g}", "Away from the print, above its top.")
+    writer.add("prime", f"M109 S{nozzle:g}", "Printing temperature.")
+    writer.add("prime", "M83", "Relative extrusion for priming.")
+    writer.add("prime", f"G1 E{PRIME:g} F{PRIME_FEED:g}", "Fill the nozzle again.")
+    writer.add("prime", f"G1 E-{RETRACT:g} F{RETRACT_FEED:g}", "Pull back for the way.")
+
+
+def _modes(writer: _Writer, after: MachineState, facts: PrinterFacts, live: dict[str, Any]) -> None:
+    def say(line: str, reason: str) -> None:
+        writer.add("modes", line, reason)
+
+    if after.tool:
+        say(f"T{after.tool}", "The tool in use.")
+    if after.leveling is not None and facts.firmware != "klipper":
+        fade = f" Z{after.fade_height:g}" if after.fade_height is not None else ""
+        say(f"M420 S{int(after.leveling)}{fade}", "Bed levelling as it was.")
+    for name in ("M201", "M203", "M204", "M205"):
+        if words := after.limits.get(name):
+            say(name + "".join(f" {letter}{value:g}" for letter, value in words.items()), "Limits that the file had set.")
+    if after.linear_advance is not None:
+        say(f"M900 K{after.linear_advance:g}", "Pressure advance that the file had set.")
+    feed = float(live.get("feed_percent") or after.feed_percent)
+    if feed != 100:
+        say(f"M220 S{feed:g}", "Speed as it was.")
+    fans = dict(after.fans)
+    if live.get("fan") is not None:
+        fans["0"] = float(live["fan"])
+    for fan, speed in fans.items():
+        say(f"M106 S{speed:g}" + (f" P{fan}" if fan != "0" else ""), "Fan as it was.")
+
+
+def _approach(writer: _Writer, point: Point, corner: tuple[float, float], facts: PrinterFacts) -> None:
+    x, y, z = point
+    # First along the edge, then in: the longer part of the way leads past the print, all of it above its top.
+    writer.add("approach", f"G1 X{corner[0]:.3f} Y{y:.3f} F{TRAVEL_FEED:g}", "Beside the place, still outside.")
+    writer.add("approach", f"G1 X{x:.3f} Y{y:.3f} F{TRAVEL_FEED:g}", "Over the place.")
+    writer.add("approach", f"G1 Z{z:.3f} F{Z_FEED:g}", "Down to the layer.", z)
+    if facts.firmware != "klipper":
+        writer.add("approach", "M400", "Wait until it is there.")
+
+
+def _go_on(writer: _Writer, window: Window, piece: Piece, stop: Estimate, after: MachineState, live: dict[str, Any]) -> None:
+    share = share_of(piece, stop.at)
+    rest = [p for p in window.pieces if p.number == piece.number and p.at >= piece.at]
+    left = sum(p.filament for p in rest) - piece.filament * share
+    # What was pulled back when the nozzle stopped stays so; the file pushes it forward itself.
+    pulled = max(0.0, after.retracted + (0.0 if piece.prints else left))
+    if abs(RETRACT - pulled) > 1e-6:
+        writer.add("go", f"G1 E{RETRACT - pulled:.5f} F{RETRACT_FEED:g}", "Forward again, as far as the file had it.")
+    flow = dict(after.flow_percent)
+    if live.get("flow_percent"):
+        flow[str(after.tool)] = float(live["flow_percent"])
+    for tool, percent in flow.items():
+        if percent != 100:
+            writer.add("go", f"M221 S{percent:g}" + (f" T{tool}" if tool != "0" else ""), "Flow as it was.")
+    for part in rest:
+        pushed = part.filament * (1 - share if part is piece else 1.0)
+        words = [f"X{part.end[0]:.3f} Y{part.end[1]:.3f} Z{part.end[2]:.3f}"] if part.start != part.end else []
+        words += [f"E{pushed:.5f}"] if abs(pushed) > 1e-6 else []
+        if words and (part is not piece or share < 1):
+            line = f"G1 {' '.join(words)} F{part.move.feed:g}"
+            writer.add("go", line, "The rest of the interrupted line.", part.end[2])
+    if after.inches:
+        writer.add("go", "G20", "The file is in inches.")
+    unit = after.unit
+    writer.add("go", f"G1 F{after.feed / unit:g}", "The file's feed.")
+    writer.add("go", "G91" if after.relative else "G90", "The file's mode.")
+    writer.add("go", "M83" if after.e_relative else "M82", "The file's extruder mode: after G90 and G91, which change it.")
+    if after.firmware_retracted:
+        writer.add("go", "G10", "The firmware had pulled back the filament.")
+    writer.add("go", f"G92 E{after.e / unit:.5f}", "The extruder as the file counts it.")
+
+
+def _risks(stop: Estimate, after: MachineState, facts: PrinterFacts) -> list[dict[str, str]]:
+    found = []
+    if stop.z_spread > 0.001:
+        text = f"The nozzle may be up to {stop.z_spread:.2f} mm higher than assumed: measure its height."
+        found.append({"code": "z_uncertain", "message": text})
+    if after.leveling and facts.probe:
+        found.append({"code": "levelling", "message": "Bed levelling is switched on again: watch the first lines."})
+    found.append({"code": "adhesion", "message": "A bed that has cooled may have let go of the print: look, and touch."})
+    return found

@@ -1,0 +1,158 @@
+"""The stretch of a print around an outage: every piece of path with its length, its time and its place in the planner.
+
+Coordinates along it are seconds of undisturbed printing from the window's start, because what is known of an outage is
+mostly times. They are turned into places at the end.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from math import dist
+from pathlib import Path
+
+from .machine import Machine
+from .replay import GcodeIndex, state_at
+from .state import MachineState, Move, Point
+from .timing import PRINTING, TRAVEL, Motion, durations
+
+#: Bytes of G-code read around the place: many times what a planner holds, and some seconds of short moves.
+BEFORE, AFTER = 12_000, 24_000
+#: Marlin's MIN_STEPS_PER_SEGMENT: a shorter move joins the next. Steps per mm of the Ender 3.
+MIN_STEPS = 6
+STEPS_PER_MM = (80.0, 80.0, 400.0, 93.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A straight piece of a move: the ``number``-th move of the window, of whose filament ``filament`` falls on it. It
+    begins ``at`` seconds, after ``blocks`` planner blocks, and ``printed`` mm of path with plastic."""
+
+    move: Move
+    number: int
+    start: Point
+    end: Point
+    filament: float
+    prints: bool
+    seconds: float
+    at: float
+    blocks: int
+    is_block: bool
+    printed: float
+
+    @property
+    def length(self) -> float:
+        return dist(self.start, self.end)
+
+
+@dataclass
+class Window:
+    """Pieces in their order, and where lines that go to the planner without a motion stand (G92 E)."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    syncs: list[int] = field(default_factory=list)
+    start: MachineState = field(default_factory=MachineState)
+
+    @property
+    def seconds(self) -> float:
+        return self.pieces[-1].at + self.pieces[-1].seconds if self.pieces else 0.0
+
+    def piece_at(self, at: float) -> Piece:
+        """The piece under way after ``at`` seconds; the first or last beyond the ends."""
+        place = bisect_right(self.pieces, at, key=lambda piece: piece.at) - 1
+        return self.pieces[min(max(place, 0), len(self.pieces) - 1)]
+
+    def point_at(self, at: float) -> Point:
+        piece = self.piece_at(at)
+        share = share_of(piece, at)
+        x, y, z = (a + (b - a) * share for a, b in zip(piece.start, piece.end, strict=True))
+        return x, y, z
+
+    def printed_at(self, at: float) -> float:
+        piece = self.piece_at(at)
+        return piece.printed + (piece.length * share_of(piece, at) if piece.prints else 0.0)
+
+    def after_line(self, offset: int) -> float:
+        """When all moves of the lines up to byte ``offset`` are made."""
+        done = [piece for piece in self.pieces if piece.move.end_offset <= offset]
+        return done[-1].at + done[-1].seconds if done else 0.0
+
+    def blocks_before(self, offset: int) -> int:
+        """Planner blocks that the lines up to byte ``offset`` make."""
+        done = [piece for piece in self.pieces if piece.move.end_offset <= offset]
+        blocks = done[-1].blocks + done[-1].is_block if done else 0
+        last = done[-1].move.end_offset if done else 0
+        # The pieces' numbers count only the syncs before them.
+        return blocks + sum(last < sync <= offset for sync in self.syncs)
+
+    def block_start(self, number: int) -> float:
+        """When block ``number``, counted from 0, begins to run."""
+        for piece in self.pieces:
+            if piece.blocks >= number:
+                return piece.at
+        return self.seconds
+
+
+def share_of(piece: Piece, at: float) -> float:
+    """How much of a piece is made after ``at`` seconds of the window, 0..1."""
+    if piece.seconds <= 0:
+        return 1.0 if at >= piece.at else 0.0
+    return min(max((at - piece.at) / piece.seconds, 0.0), 1.0)
+
+
+def read_window(
+    gcode: Path,
+    offset: int,
+    index: GcodeIndex | None = None,
+    firmware: str = "marlin2",
+    feed_percent: float | None = None,
+    steps_per_mm: tuple[float, ...] = STEPS_PER_MM,
+) -> Window:
+    """The window around byte ``offset``."""
+    state = state_at(gcode, max(offset - BEFORE, 0), index, firmware)
+    window = Window(start=state.copy())
+    machine = Machine(firmware, state)
+    drafts: list[tuple[Move, int, Point, Point, float, int, bool]] = []
+    motions: list[Motion] = []
+    number, blocks, carried = 0, 0, [0.0, 0.0, 0.0, 0.0]
+    with gcode.open("rb") as file:
+        file.seek(state.offset)
+        while state.offset < offset + AFTER:
+            line = file.readline(1 << 18)
+            if not line:
+                break
+            e_before = state.e
+            move = machine.execute(line)
+            if move is None:
+                if line.startswith(b"G92") and state.e != e_before:
+                    blocks += 1
+                    window.syncs.append(state.offset)
+                continue
+            number += 1
+            before = move.start
+            filament = move.filament / len(move.points)
+            for point in move.points:
+                x, y, z = (b - a for a, b in zip(before, point, strict=True))
+                delta = (x, y, z, filament)
+                carried = [c + d for c, d in zip(carried, delta, strict=True)]
+                is_block = max(abs(c) * s for c, s in zip(carried, steps_per_mm, strict=True)) >= MIN_STEPS
+                drafts.append((move, number, before, point, filament, blocks, is_block))
+                percent = feed_percent if feed_percent is not None else state.feed_percent
+                motions.append(Motion(delta, move.feed / 60 * percent / 100, _acceleration(state, filament)))
+                if is_block:
+                    carried = [0.0, 0.0, 0.0, 0.0]
+                blocks, before = blocks + is_block, point
+    at = printed = 0.0
+    for (move, number, start, end, filament, blocks, is_block), seconds in zip(drafts, durations(motions), strict=True):
+        piece = Piece(move, number, start, end, filament, move.prints, seconds, at, blocks, is_block, printed)
+        window.pieces.append(piece)
+        at += seconds
+        printed += piece.length if piece.prints else 0.0
+    return window
+
+
+def _acceleration(state: MachineState, filament: float) -> float:
+    limits = state.limits.get("M204", {})
+    if filament > 0:
+        return limits.get("P", limits.get("S", PRINTING))
+    return limits.get("T", limits.get("S", TRAVEL))
