@@ -7,4 +7,5 @@ cd "$ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
-exec "$PYTHON" -m pytest "$@"
+# Two at a time, each file as a whole: a file's tests share one server, and most wait for it or for a printer.
+exec "$PYTHON" -m pytest -n 2 --dist loadfile "$@"

@@ -57,6 +57,7 @@ def save(
             tensors[name] = array
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, metadata)
+    path.chmod(0o644)  # safetensors lets only its owner read
 
 
 @lru_cache(maxsize=1)
