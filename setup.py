@@ -37,6 +37,7 @@ setup(
     extras_require={
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3",
             "babel>=2.12",
             "hypothesis>=6",
             "playwright>=1.40",
@@ -50,5 +51,10 @@ setup(
         ],
         "training": ["numba>=0.60"],
     },
-    entry_points={"octoprint.plugin": ["facesculpt = octoprint_facesculpt"]},
+    entry_points={
+        "octoprint.plugin": [
+            "facesculpt = octoprint_facesculpt",
+            "facesculpt_curaengine = octoprint_facesculpt.slicing.cura_plugin",
+        ]
+    },
 )

@@ -130,7 +130,7 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
         }
         cut = part(body, "slicing", {"engine", "profile", "overrides"})
         slicing = {
-            "engine": choice(cut, "engine", ("prusaslicer",)),
+            "engine": choice(cut, "engine", tuple(slicer["key"] for slicer in self.slicers())),
             "profile": choice({"profile": self.default_profile(), **cut}, "profile", tuple(PROFILES)),
             "overrides": overrides(cut),
         }

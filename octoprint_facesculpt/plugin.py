@@ -16,9 +16,9 @@ from .errors import FaceSculptError
 from .host import Host, analysis_of
 from .jobs.pipeline import Pipeline, Workshop
 from .printing.queue import PrintQueue
+from .slicing import ENGINES
 from .slicing.plugin import FaceSculptSlicer
 from .slicing.profiles import PROFILES
-from .slicing.prusaslicer import PrusaSlicer
 from .store import Photo, Sculpture, Store
 from .views import photo_json, queue_json, sculpture_json
 
@@ -53,7 +53,7 @@ class FaceSculptPlugin(
         self.workshop = Workshop(data, self._hold, self.publish, self._add_gcode, self._options)
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
         self._fetching = threading.Lock()
-        self._slicer_status: dict[str, Any] | None = None
+        self._slicers: list[dict[str, Any]] = []
 
     # -- start, end, events
 
@@ -82,7 +82,7 @@ class FaceSculptPlugin(
         return settings.RESTRICTED
 
     def on_settings_save(self, data):
-        self._configured = self._slicer_status = None
+        self._slicers = []
         return octoprint.plugin.SettingsPlugin.on_settings_save(self, data)
 
     def is_template_autoescaped(self) -> bool:
@@ -132,16 +132,11 @@ class FaceSculptPlugin(
 
     def status(self) -> dict[str, Any]:
         """What the dashboard must know before anything is tried."""
-        if self._slicer_status is None:
-            try:
-                found = PrusaSlicer(self._settings.get(["slicer_path"])).detect()
-                self._slicer_status = {"found": True, "version": found.version, "message": ""}
-            except FaceSculptError as error:
-                self._slicer_status = {"found": False, "version": None, "message": f"{error.message} {error.hint}"}
         return {
             "version": self._plugin_version,
             "assets": assets.status(self.workshop.data / "assets"),
-            "slicer": self._slicer_status,
+            "slicer": self.slicers()[0],
+            "slicers": self.slicers(),
             "printer": {
                 "operational": self.host.operational(),
                 "ready": self.host.ready(),
@@ -151,6 +146,20 @@ class FaceSculptPlugin(
             "defaults": {"height_mm": self.default_height(), "profile": self.default_profile()},
             "jobs_wait_for_print": not self._settings.get_boolean(["jobs_while_printing"]),
         }
+
+    def slicers(self) -> list[dict[str, Any]]:
+        """All engines, those that can be used first."""
+        if not self._slicers:
+            self._slicers = sorted(map(self._look_for, ENGINES), key=lambda slicer: not slicer["found"])
+        return self._slicers
+
+    def _look_for(self, name: str) -> dict[str, Any]:
+        about = {"key": name, "name": ENGINES[name].title}
+        try:
+            found = ENGINES[name](self._settings.get([settings.PATHS[name]])).detect()
+            return {**about, "found": True, "version": found.version, "message": ""}
+        except FaceSculptError as error:
+            return {**about, "found": False, "version": None, "message": f"{error.message} {error.hint}"}
 
     def fetch_assets(self) -> None:
         """Fetch missing model files in the background; one fetch at a time."""
@@ -206,7 +215,7 @@ class FaceSculptPlugin(
         return {
             "threads": settings.number(self._settings, "threads"),
             "time_limit_seconds": 60.0 * settings.number(self._settings, "time_limit_minutes"),
-            "slicer_path": self._settings.get(["slicer_path"]),
+            "slicer_paths": {name: self._settings.get([path]) for name, path in settings.PATHS.items()},
             "bed": self.host.bed(),
         }
 

@@ -11,12 +11,15 @@ DEFAULTS: dict[str, Any] = {
     "threads": 2,
     "time_limit_minutes": 120,
     "slicer_path": "",
+    "curaengine_path": "",
     "height_mm": 160,
     "profile": "bust_016",
 }
 #: Bounds of the numbers.
 RANGES = {"photo_megabytes": (1, 60), "threads": (1, 16), "time_limit_minutes": (5, 1440), "height_mm": (20, 400)}
-RESTRICTED = {"admin": [["slicer_path"]]}
+#: The setting that names an engine's program.
+PATHS = {"prusaslicer": "slicer_path", "curaengine": "curaengine_path"}
+RESTRICTED = {"admin": [[name] for name in PATHS.values()]}
 
 
 def number(settings: Any, name: str) -> int:

@@ -35,7 +35,7 @@ class Workshop:
 
     ``data`` is the plugin's folder; ``hold`` says whether work must wait (a print is running); ``publish(type, object)``
     tells the dashboards; ``add_gcode(sculpture, file, result)`` stores finished G-code and returns its path; ``options()``
-    gives ``threads``, ``time_limit_seconds``, ``slicer_path``, ``bed``.
+    gives ``threads``, ``time_limit_seconds``, ``slicer_paths`` by engine, ``bed``.
     """
 
     data: Path
@@ -257,8 +257,8 @@ class Pipeline:
             "--profile", slicing["profile"], "--bed", options["bed"], "--thumbnail", str(folder / "front.png"),
             "--report", str(folder / "slice.json"),
         ]  # fmt: skip
-        if options.get("slicer_path"):
-            arguments += ["--slicer-path", options["slicer_path"]]
+        if path := options["slicer_paths"].get(slicing["engine"]):
+            arguments += ["--slicer-path", path]
         for key, value in slicing.get("overrides", {}).items():
             arguments += ["--set", f"{key}={value}"]
         return arguments

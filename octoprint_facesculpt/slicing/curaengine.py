@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..progress import Progress
+from .cura_definitions import Library
 from .cura_stack import Choice, Resolved, resolve
 from .engine import Bed, EngineInfo, Profile, SliceRequest, SlicingError
 from .gcode_check import GcodeFacts
@@ -112,8 +113,17 @@ class CuraEngine(CommandLineEngine):
     version_pattern = r"Cura_SteamEngine version (\d+\.\d+(?:\.\d+)?)"
     versions = ((4, 13), (6, 0))
 
+    def detect(self) -> EngineInfo:
+        info = super().detect()
+        Library().require()
+        return info
+
     def profiles(self) -> dict[str, Profile]:
         return PROFILES
+
+    def configuration(self, profile: str) -> dict[str, str]:
+        preset = _preset(profile)
+        return {"quality": preset.print_preset, "support_enable": "True", **preset.overrides}
 
     def resolve(self, request: SliceRequest) -> Resolved:
         choice, overrides = configure(request)
@@ -167,17 +177,19 @@ def configure(request: SliceRequest) -> tuple[Choice, dict[str, str]]:
         chosen = {key: value for key, value in request.config.items() if key in CHOICES}
         choice = replace(Choice(), **chosen)
         overrides = supports | {key: value for key, value in request.config.items() if key not in CHOICES}
-    elif request.profile in PROFILES:
-        profile = PROFILES[request.profile]
-        choice, overrides = Choice(quality=profile.print_preset), {**profile.overrides, **supports}
     else:
-        raise SlicingError(
-            "profile_unknown", f"There is no profile '{request.profile}'.", f"Choose one of {', '.join(PROFILES)}."
-        )
+        preset = _preset(request.profile)
+        choice, overrides = Choice(quality=preset.print_preset), {**preset.overrides, **supports}
     overrides |= _placement(request.bed, request.centre) | request.overrides
     if not request.supports:
         overrides["support_enable"] = "False"
     return choice, overrides
+
+
+def _preset(key: str) -> Profile:
+    if key not in PROFILES:
+        raise SlicingError("profile_unknown", f"There is no profile '{key}'.", f"Choose one of {', '.join(PROFILES)}.")
+    return PROFILES[key]
 
 
 def write_definition(settings: Resolved, folder: Path) -> Path:

@@ -118,6 +118,10 @@ class Engine(Protocol):
         """The presets by key."""
         ...
 
+    def configuration(self, profile: str) -> dict[str, str]:
+        """A preset written out, as ``SliceRequest.config`` and a profile file take it; :class:`SlicingError`."""
+        ...
+
     def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
         """Slice a mesh file and check the result; on any error ``gcode`` is as it was before."""
         ...

@@ -1,47 +1,52 @@
-"""PrusaSlicer in OctoPrint's own slicing dialog. The work is done by the same child process as everywhere else."""
+"""Our slicers in OctoPrint's own slicing dialog. The work is done by the same child process as everywhere else."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import octoprint.plugin
 from octoprint.slicing import SlicingCancelled, SlicingProfile
 from octoprint.util import atomic_write
 
+from .. import settings
 from ..errors import Cancelled, FaceSculptError
-from ..host import analysis_of
+from ..host import Host, analysis_of
 from ..jobs.runner import run
-from .engine import SliceRequest, SlicingError
-from .profiles import DEFAULT, PROFILES, resolve
-from .prusaslicer import PrusaSlicer
+from . import ENGINES
+from .engine import Profile, SlicingError
+from .profiles import DEFAULT
+from .program import CommandLineEngine
 from .vendor_bundle import format_config, read_config
-
-SLICER = "facesculpt_prusaslicer"
 
 
 class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
-    """One slicer type, PrusaSlicer, with the bust profiles."""
+    """One slicer type with the bust profiles: OctoPrint allows a plugin one, so each engine has a plugin."""
+
+    engine_name = "prusaslicer"
 
     def __init__(self) -> None:
         super().__init__()
         self._slicing: dict[str, threading.Event] = {}
-        self._configured: bool | None = None
+        #: The path and program that were found to work.
+        self._working: tuple[str, ...] = ()
 
     def is_slicer_configured(self) -> bool:
-        if self._configured is None:
+        path = self._of_facesculpt(settings.PATHS[self.engine_name])
+        if self._working != (path,):
             try:
-                PrusaSlicer(self._settings.get(["slicer_path"])).detect()
-                self._configured = True
+                self._engine().detect()
+                self._working = (path,)
             except SlicingError:
-                self._configured = False
-        return self._configured
+                return False
+        return True
 
     def get_slicer_properties(self) -> dict:
         return {
-            "type": SLICER,
-            "name": "PrusaSlicer (FaceSculpt)",
+            "type": slicer_type(self.engine_name),
+            "name": f"{ENGINES[self.engine_name].title} (FaceSculpt)",
             "same_device": True,
             "progress_report": True,
             "source_file_types": ["model"],
@@ -53,7 +58,7 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
 
     def get_slicer_profiles(self, profile_path: str) -> dict[str, SlicingProfile]:
         folder = Path(profile_path)
-        for key in PROFILES:
+        for key in self._profiles():
             # OctoPrint silently slices with the default when a profile that was chosen is not a file.
             file, preset = folder / f"{key}.profile", self._preset(key)
             if preset.data and not file.exists():
@@ -72,10 +77,10 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
         with file.open(encoding="utf-8", errors="replace") as lines:
             first = lines.readline(200)
         title = first[2:].strip() if first.startswith("# ") else file.stem
-        preset = PROFILES.get(file.stem)
+        preset = self._profiles().get(file.stem)
         return SlicingProfile(
-            SLICER, file.stem, config, display_name=title, description=preset.description if preset else None,
-            default=file.stem == DEFAULT,
+            slicer_type(self.engine_name), file.stem, config, display_name=title,
+            description=preset.description if preset else None, default=file.stem == DEFAULT,
         )  # fmt: skip
 
     def save_slicer_profile(self, path: str, profile: SlicingProfile, allow_overwrite=True, overrides=None) -> None:
@@ -112,13 +117,14 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
         target = machinecode or str(Path(model).with_suffix(".gcode"))
         cancelled = self._slicing.setdefault(target, threading.Event())
         command = [sys.executable, "-m", "octoprint_facesculpt", "slice", model, "-o", target, "--json"]
-        command += ["--bed", self.host.bed()]
+        host = Host(self._printer, self._file_manager, self._printer_profile_manager)
+        command += ["--bed", host.bed(), "--engine", self.engine_name]
         if profile:
             command += ["--profile-file", profile]
         if position:
             command += ["--center", f"{float(position['x']):g},{float(position['y']):g}"]
-        if self._settings.get(["slicer_path"]):
-            command += ["--slicer-path", self._settings.get(["slicer_path"])]
+        if path := self._of_facesculpt(settings.PATHS[self.engine_name]):
+            command += ["--slicer-path", path]
 
         def progress(fraction: float, _message: str) -> None:
             if on_progress is not None:
@@ -130,18 +136,35 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
                 log=Path(self.get_plugin_data_folder(), "slicing.log"),
                 on_progress=progress,
                 cancelled=cancelled,
-                time_limit_seconds=60.0 * self._settings.get_int(["time_limit_minutes"]),
+                time_limit_seconds=60.0 * float(self._of_facesculpt("time_limit_minutes")),
             )
         finally:
             self._slicing.pop(target, None)
         return analysis_of(result)
 
     def _preset(self, key: str) -> SlicingProfile:
-        profile = PROFILES[key]
+        profile = self._profiles()[key]
         try:
-            data = resolve(SliceRequest(profile=key))
+            data = self._engine().configuration(key)
         except SlicingError:
             data = {}
         return SlicingProfile(
-            SLICER, key, data, display_name=profile.name, description=profile.description, default=key == DEFAULT
-        )
+            slicer_type(self.engine_name), key, data, display_name=profile.name, description=profile.description,
+            default=key == DEFAULT,
+        )  # fmt: skip
+
+    def _engine(self) -> CommandLineEngine:
+        return ENGINES[self.engine_name](self._of_facesculpt(settings.PATHS[self.engine_name]))
+
+    def _profiles(self) -> dict[str, Profile]:
+        return self._engine().profiles()
+
+    def _of_facesculpt(self, name: str) -> Any:
+        """A setting of the main plugin, whichever plugin asks."""
+        value = self._settings.global_get(["plugins", "facesculpt", name])
+        return settings.DEFAULTS[name] if value is None else value
+
+
+def slicer_type(engine: str) -> str:
+    """OctoPrint's name of an engine."""
+    return f"facesculpt_{engine}"

@@ -127,6 +127,10 @@ class CommandLineEngine(ABC):
         """The presets by key."""
 
     @abstractmethod
+    def configuration(self, profile: str) -> dict[str, str]:
+        """A preset written out, as ``SliceRequest.config`` and a profile file take it."""
+
+    @abstractmethod
     def resolve(self, request: SliceRequest) -> Any:
         """The settings of a request; :class:`SlicingError` ``profile_unknown`` or ``profile_invalid``."""
 

@@ -44,6 +44,9 @@ class PrusaSlicer(CommandLineEngine):
     def profiles(self) -> dict[str, Profile]:
         return PROFILES
 
+    def configuration(self, profile: str) -> dict[str, str]:
+        return resolve(SliceRequest(profile=profile))
+
     def resolve(self, request: SliceRequest) -> dict[str, str]:
         return resolve(request)
 

@@ -110,7 +110,7 @@ def parse_config(text: str) -> dict[str, str]:
             key, _, value = line.partition("=")
             config[key.strip()] = value.strip()
     if not config or any(not re.fullmatch(r"[a-z][a-z0-9_]*", key) for key in config):
-        raise SlicingError("profile_invalid", "This is not a PrusaSlicer configuration.", "Export one from PrusaSlicer.")
+        raise SlicingError("profile_invalid", "This is not a slicing profile.", "Choose another profile.")
     return config
 
 

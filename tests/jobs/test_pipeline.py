@@ -36,7 +36,7 @@ class Shop:
         self.held = False
         self.react: Callable[[str, Any], None] = lambda *_: None
         self.store = Store(data / "facesculpt.db")
-        options = {"threads": 2, "time_limit_seconds": 600.0, "slicer_path": "", "bed": "235x235x250@0,0"}
+        options = {"threads": 2, "time_limit_seconds": 600.0, "slicer_paths": {}, "bed": "235x235x250@0,0"}
         self.workshop = Workshop(data, lambda: self.held, self._publish, self.add, lambda: options)
         self.pipeline = Pipeline(self.store, self.workshop, logging.getLogger("test"))
 

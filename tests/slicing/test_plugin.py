@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from octoprint_facesculpt.slicing.gcode_check import read
-from octoprint_facesculpt.slicing.plugin import SLICER
+from octoprint_facesculpt.slicing.plugin import slicer_type
+
+SLICER, CURA = slicer_type("prusaslicer"), slicer_type("curaengine")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -31,23 +33,24 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     settings = octoprint.settings.settings(init=True, basedir=str(base))
     plugins = octoprint.init_pluginsystem(settings)
     plugins.reload_plugins()
-    info = plugins.get_plugin_info("facesculpt")
     profiles = PrinterProfileManager()
 
-    def own(_name: str, implementation: Any) -> dict[str, Any]:
-        folder = base / "data" / "facesculpt"
+    def own(name: str, implementation: Any) -> dict[str, Any]:
+        folder = base / "data" / name
         folder.mkdir(parents=True, exist_ok=True)
-        own_settings = octoprint.plugin.plugin_settings("facesculpt", defaults=implementation.get_settings_defaults())
+        defaults = implementation.get_settings_defaults() if name == "facesculpt" else {}
+        own_settings = octoprint.plugin.plugin_settings(name, defaults=defaults)
         return {"data_folder": str(folder), "settings": own_settings}
 
     injects = {"printer_profile_manager": profiles, "printer": None, "file_manager": None, "event_bus": None}
-    plugins.initialize_implementation_of_plugin(
-        "facesculpt", info, additional_injects=injects, additional_inject_factories=[own]
-    )
+    for name in ("facesculpt", "facesculpt_curaengine"):
+        plugins.initialize_implementation_of_plugin(
+            name, plugins.get_plugin_info(name), additional_injects=injects, additional_inject_factories=[own]
+        )
     slicing = SlicingManager(str(base / "slicingProfiles"), profiles)
     slicing.initialize()
     yield slicing
-    info.implementation.store.close()
+    plugins.get_plugin_info("facesculpt").implementation.store.close()
 
 
 @pytest.fixture(autouse=True)
@@ -58,10 +61,11 @@ def real_slicer(manager: Any) -> None:
 def use(manager: Any, path: str) -> None:
     plugin = manager.get_slicer(SLICER, require_configured=False)
     plugin._settings.set(["slicer_path"], path)
-    plugin._configured = None
 
 
-def slice_and_wait(manager: Any, model: Path, gcode: Path, profile: str | None, **more: Any) -> dict[str, Any]:
+def slice_and_wait(
+    manager: Any, model: Path, gcode: Path, profile: str | None, slicer: str = SLICER, **more: Any
+) -> dict[str, Any]:
     """What the manager's callback was told in the end."""
     done, told = threading.Event(), {}
 
@@ -69,7 +73,7 @@ def slice_and_wait(manager: Any, model: Path, gcode: Path, profile: str | None, 
         told.update(outcome)
         done.set()
 
-    manager.slice(SLICER, str(model), str(gcode), profile, callback, callback_args=(), callback_kwargs={}, **more)
+    manager.slice(slicer, str(model), str(gcode), profile, callback, callback_args=(), callback_kwargs={}, **more)
     assert done.wait(120), "the slicing manager never called back"
     return told
 
@@ -178,3 +182,40 @@ def test_a_folder_of_profiles_that_is_gone_comes_back(manager: Any) -> None:
     shutil.rmtree(manager.get_slicer_profile_path(SLICER))
     assert "bust_020" in manager.all_profiles(SLICER)
     assert Path(manager.get_slicer_profile_path(SLICER), "bust_020.profile").is_file()
+
+
+# -- the second slicer
+
+
+def test_both_slicers_are_offered_side_by_side(manager: Any) -> None:
+    assert {SLICER, CURA} <= set(manager.registered_slicers) & set(manager.configured_slicers)
+    assert manager.get_slicer(CURA).get_slicer_properties()["name"] == "CuraEngine (FaceSculpt)"
+    profiles = manager.all_profiles(CURA)
+    assert [name for name, profile in profiles.items() if profile.default] == ["bust_016"]
+    assert profiles["bust_012"].data["quality"] == "super" and profiles["bust_012"].data["support_enable"] == "True"
+
+
+def test_curaengine_uses_the_chosen_profile_and_overrides(manager: Any, mushroom: Path, tmp_path: Path) -> None:
+    told = slice_and_wait(
+        manager, mushroom, tmp_path / "out.gco", "bust_028", CURA, overrides={"support_enable": "False"},
+        position={"x": 100, "y": 90},
+    )  # fmt: skip
+    facts = read(tmp_path / "out.gco")
+    assert ";Layer height: 0.28\n" in (tmp_path / "out.gco").read_text() and facts.support_share == 0
+    assert facts.low[0] + facts.high[0] == pytest.approx(200, abs=1)
+    assert "_error" not in told and told["_analysis"]["estimatedPrintTime"] == facts.stated_seconds
+
+
+def test_the_path_of_curaengine_is_the_main_plugins_setting(manager: Any) -> None:
+    main = manager.get_slicer(SLICER)
+    main._settings.set(["curaengine_path"], "/nowhere/CuraEngine")
+    assert CURA not in manager.configured_slicers and SLICER in manager.configured_slicers
+    main._settings.set(["curaengine_path"], "")
+    assert CURA in manager.configured_slicers
+
+
+def test_a_wrong_setting_in_a_profile_is_named(manager: Any, mushroom: Path, tmp_path: Path) -> None:
+    manager.save_profile(CURA, "odd", {"quality": "standard", "no_such_setting": "1"})
+    told = slice_and_wait(manager, mushroom, tmp_path / "out.gco", "odd", CURA)
+    assert "no setting 'no_such_setting'" in told["_error"] and not (tmp_path / "out.gco").exists()
+    manager.delete_profile(CURA, "odd")

@@ -15,6 +15,11 @@ $(function () {
         self.style = ko.observable("bust");
         self.profile = ko.observable();
         self.profiles = ko.observableArray([]);
+        /** The slicers that can be used; the choice is only shown when there is one. */
+        self.engines = ko.pureComputed(() =>
+            ((shared.status() || {}).slicers || []).filter((slicer) => slicer.found)
+        );
+        self.engine = ko.observable();
         self.sending = ko.observable(false);
         self.error = ko.observable();
 
@@ -52,14 +57,16 @@ $(function () {
             if (!self.canCreate()) return;
             self.sending(true);
             self.error(undefined);
-            const profile = self.profile();
+            const slicing = {};
+            if (self.profile()) slicing.profile = self.profile().key;
+            if (self.engine()) slicing.engine = self.engine();
             OctoPrint.plugins.facesculpt
                 .createSculpture({
                     photo: self.photo().id,
                     face: self.photos.face(),
                     name: self.name().trim(),
                     settings: {height_mm: Number(self.height()), style: self.style()},
-                    slicing: profile ? {profile: profile.key} : {}
+                    slicing: slicing
                 })
                 .done((sculpture) => {
                     self.sculptures.put(sculpture);

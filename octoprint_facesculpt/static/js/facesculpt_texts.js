@@ -77,12 +77,12 @@ $(function () {
                 gettext("Try another photo.")
             ],
             engine_missing: [
-                gettext("PrusaSlicer is not installed."),
+                gettext("The slicer is not installed."),
                 gettext("Install it as described at the top of this page, then try again.")
             ],
             engine_version: [
-                gettext("This version of PrusaSlicer is not supported."),
-                gettext("Install a version from 2.4 to 2.9.")
+                gettext("This version of the slicer is not supported."),
+                gettext("Install PrusaSlicer 2.4 to 2.9, or CuraEngine 4.13 to 5.")
             ],
             definitions_missing: [
                 gettext("The printer definitions of Cura are not installed."),
@@ -108,7 +108,7 @@ $(function () {
             model_empty: [gettext("The sculpture is empty."), gettext("Try another photo.")],
             model_open: [gettext("The sculpture does not form a closed body."), gettext("Try another photo.")],
             settings_changed: [
-                gettext("PrusaSlicer did not accept the print profile."),
+                gettext("The slicer did not accept the print profile."),
                 gettext("Try another print profile.")
             ],
             face_choice: [gettext("This face is not in the photo."), gettext("Choose the face that is meant.")],
