@@ -54,7 +54,7 @@ def run_recover(
 ) -> None:
     """Say what happened to an interrupted print and how to go on with it; moves nothing."""
     from .outage import Seen
-    from .plan import PrinterFacts
+    from .printer import PrinterFacts
     from .recover import recover, resume_gcode
 
     reading = read(folder)

@@ -7,4 +7,4 @@ from ..errors import FaceSculptError
 
 class RecoveryError(FaceSculptError):
     """Codes: ``gcode_missing``, ``gcode_changed``, ``journal_empty``, ``nothing_to_recover``, ``not_recoverable``,
-    ``output_is_gcode``, ``bed_invalid``, ``position_invalid``."""
+    ``not_confirmed``, ``not_ready``, ``output_is_gcode``, ``bed_invalid``, ``position_invalid``."""

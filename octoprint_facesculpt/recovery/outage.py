@@ -14,12 +14,11 @@ from typing import Any
 
 from .errors import RecoveryError
 from .journal import INTERVAL, Reading
+from .printer import COOLED
 from .window import Piece, Window, share_of
 
 #: Blocks that wait or run in a full planner (BLOCK_BUFFER_SIZE 16 of the Ender 3 keeps one free).
 PLANNER_BLOCKS = 15
-#: A powered board keeps its heaters on: a nozzle this much below its target, degrees, had no power.
-COOLED = 12.0
 #: Seconds by which a record may come later than it should: a slow disk.
 LATE = 0.3
 #: Seconds between records that survive the end of the server, though not of the machine.
@@ -27,7 +26,9 @@ UNSYNCED = 0.25
 #: Share of the time between acknowledgements that printing explains, below which the host was too slow to fill the planner.
 FED = 0.6
 
-KINDS = ("host", "printer", "both", "supply", "restart", "cancelled", "none")
+KINDS = ("host", "printer", "both", "supply", "cable", "restart", "cancelled", "none")
+#: Those after which the board made all the lines it was given, and the journal knows which.
+_FINISHED = ("cable", "restart")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Seen:
 @dataclass(frozen=True)
 class Outage:
     """``kind``: ``host`` only, ``printer`` only, ``both``, motor ``supply`` only (the board ran on from USB), ``restart`` in
-    good order, ``cancelled`` by the user, ``none``. ``seconds`` it lasted, when a clock knows that. ``reasons`` explain."""
+    good order, ``cable`` pulled, ``cancelled`` by the user, ``none``. ``seconds`` it lasted, when a clock knows that;
+    ``reasons`` explain."""
 
     kind: str
     seconds: float | None
@@ -86,6 +88,9 @@ def classify(reading: Reading | None, seen: Seen) -> Outage:
     if record.get("phase") == "interrupted" or record.get("session") == seen.session:
         if cause == "shutdown":
             return Outage("restart", seconds, ("OctoPrint was shut down in good order.",))
+        hot = seen.nozzle is not None and seen.nozzle >= float(record.get("nozzle_target") or 1e9) - COOLED
+        if hot and cause != "printer_reset":
+            return Outage("cable", seconds, ("The connection was lost; the nozzle is still hot, so the printer had power.",))
         return Outage("printer", seconds, (f"OctoPrint went on running; the printer did not ({cause or 'connection lost'}).",))
     reasons = ["OctoPrint ended without warning." if same_boot else "The computer of OctoPrint was restarted."]
     target = float(record.get("nozzle_target") or 0.0)
@@ -108,7 +113,7 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
         raise RecoveryError("not_recoverable", "The print had not begun to move.", "Start it again.")
     earliest, latest = _bounds(window, record, outage, seen, interval)
     earliest, latest = max(earliest, 0.0), min(latest, window.seconds)
-    line_end = outage.kind in ("host", "restart") or record.get("phase") == "paused"
+    line_end = outage.kind in ("host", *_FINISHED) or record.get("phase") == "paused"
     at = _middle(window, earliest, latest)
     exact = False
     if seen.position is not None:
@@ -136,12 +141,16 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
     sent, age = int(tail[-1][0]), float(tail[-1][1])
     acknowledged = int(tail[-2][0]) if len(tail) > 1 else sent
     all_done = window.after_line(sent)
-    if record.get("phase") == "paused" or outage.kind == "restart":
+    if record.get("phase") == "paused" or outage.kind in _FINISHED:
         return all_done, all_done
     blocks = window.blocks_before(acknowledged)
     running = window.block_start(blocks - PLANNER_BLOCKS)
     over = window.block_start(blocks - PLANNER_BLOCKS + 1)
     now = min(running + age, over)
+    if running + age > over + LATE:
+        # The line in the board's hands waits for more than a free place (M400, M84, the file's end): the planner runs dry.
+        now = min(running + age, all_done)
+        running, over = max(running, now - LATE - age / 10), min(now + LATE, all_done)
     fed = _fed(window, tail)
     if outage.kind == "host":
         # The board made all it was given: a line for every block that ran out after the last record, too.

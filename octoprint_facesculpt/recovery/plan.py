@@ -7,11 +7,12 @@ the bust), nozzle primed away from the print, approach high and from the edge, e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import RecoveryError
 from .outage import Estimate
+from .printer import PrinterFacts
 from .state import MachineState, Point
 from .window import Piece, Window, share_of
 
@@ -23,28 +24,6 @@ PRIME, RETRACT = 25.0, 3.0
 PRIME_FEED, RETRACT_FEED, TRAVEL_FEED, Z_FEED = 180.0, 1800.0, 6000.0, 300.0
 #: Clearance from the print at which the nozzle is primed, mm.
 CLEARANCE = 15.0
-
-
-@dataclass(frozen=True)
-class PrinterFacts:
-    """What must be known of a printer. ``firmware``: marlin2 (2.0 and later), marlin1 (1.1), klipper. ``bed``: left, front,
-    right, back in mm. ``height`` it can reach. ``z_homes_down`` is true where Z homing would meet the print."""
-
-    firmware: str = "marlin2"
-    bed: tuple[float, float, float, float] = (0.0, 0.0, 235.0, 235.0)
-    height: float = 250.0
-    z_homes_down: bool = True
-    #: Whether mesh levelling exists (BLTouch and its kin).
-    probe: bool = False
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> PrinterFacts:
-        """Facts as a journal holds them; what another version knew besides is left out."""
-        known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {key: value for key, value in data.items() if key in known}
-        if "bed" in values:
-            values["bed"] = tuple(values["bed"])
-        return cls(**values)
 
 
 @dataclass(frozen=True)

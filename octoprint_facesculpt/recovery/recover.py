@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RecoveryError
+from .identity import identity_of
 from .journal import Reading
 from .outage import Estimate, Outage, Seen, classify, estimate
-from .plan import Plan, PrinterFacts, make_plan
-from .replay import GcodeIndex, build_index, identity_of, state_at
+from .plan import Plan, make_plan
+from .printer import PrinterFacts
+from .replay import GcodeIndex, build_index, state_at
 from .window import read_window
 
 
@@ -37,6 +39,7 @@ class Recovery:
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": 1, "outage": asdict(self.outage), "stop": asdict(self.stop), "plan": self.plan.to_json(),
+            "window_offset": self.window_offset,
             "layer": self.layer, "layers": self.layers, "percent": round(self.percent, 2),
         }  # fmt: skip
 

@@ -14,13 +14,12 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from .errors import RecoveryError
+from .identity import identity_of
 from .machine import LAYER_COMMENT, LAYER_RISE, Machine
 from .state import Layer, MachineState, Move
 
@@ -95,21 +94,6 @@ class GcodeIndex:
             return cls(data["identity"], firmware, layers, [MachineState.from_json(row) for row in data["checkpoints"]])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-
-
-def identity_of(gcode: Path) -> str:
-    """A name for the file's content that takes no reading of the whole: size and what stands at both ends and between."""
-    digest = blake2b(digest_size=16)
-    try:
-        with gcode.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest.update(str(size).encode())
-            for place in range(16):
-                file.seek(size * place // 16)
-                digest.update(file.read(4096))
-    except OSError as error:
-        raise RecoveryError("gcode_missing", f"The G-code file {gcode.name} cannot be read.", "Upload it again.") from error
-    return digest.hexdigest()
 
 
 def build_index(gcode: Path, firmware: str = "marlin2") -> GcodeIndex:

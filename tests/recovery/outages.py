@@ -10,11 +10,12 @@ from math import dist
 from pathlib import Path
 from typing import Any
 
+from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import TAIL, Reading
 from octoprint_facesculpt.recovery.outage import Seen
-from octoprint_facesculpt.recovery.plan import PrinterFacts, Step
+from octoprint_facesculpt.recovery.plan import Step
+from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import Recovery, recover
-from octoprint_facesculpt.recovery.replay import identity_of
 from octoprint_facesculpt.recovery.window import Window, read_window
 
 from ..printer.bench import Bench
@@ -113,7 +114,9 @@ class Outcome:
     bench: Bench
 
 
-def interrupt(printed: Print, cut: Cut, kind: str, gcode: Path, rng: random.Random, measure: bool = False) -> Outcome:
+def interrupt(
+    printed: Print, cut: Cut, kind: str, gcode: Path, rng: random.Random, measure: bool = False, index: Path | None = None
+) -> Outcome:
     """Take the power away at ``cut`` and resume; ``measure`` finds X and Y at the endstops first."""
     late = {"both": 1.0, "host": 1.0, "server": 0.1}.get(kind, 0.0)
     more: dict[str, Any] = {"phase": "interrupted", "reason": "shutdown"} if kind == "restart" else {}
@@ -133,7 +136,7 @@ def interrupt(printed: Print, cut: Cut, kind: str, gcode: Path, rng: random.Rand
         off = tuple(rng.uniform(-WAKE[axis], WAKE[axis]) for axis in range(2))
         seen = Seen(**{**vars(seen), "measured": (place[0] + off[0], place[1] + off[1])})
     reading = Reading({"job": "1", "identity": identity_of(gcode)}, record, 1)
-    recovery = recover(reading, seen, gcode, FACTS)
+    recovery = recover(reading, seen, gcode, FACTS, index)
     own = read_window(gcode, recovery.window_offset)
     resumed = own.printed_at(recovery.stop.at) + _printed_before(own, window)
     layer_start = _layer_start(window, true)

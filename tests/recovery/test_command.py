@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from octoprint_facesculpt.cli import commands
+from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Journal
-from octoprint_facesculpt.recovery.replay import identity_of
 
 from .programs import print_file
 

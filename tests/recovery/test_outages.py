@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from octoprint_facesculpt.recovery.errors import RecoveryError
+from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Reading
 from octoprint_facesculpt.recovery.outage import Seen, classify
-from octoprint_facesculpt.recovery.plan import PrinterFacts
+from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import recover, resume_gcode
-from octoprint_facesculpt.recovery.replay import identity_of, state_at
+from octoprint_facesculpt.recovery.replay import state_at
 from octoprint_facesculpt.recovery.window import read_window
 
 from .outages import AFTERWARDS, FACTS, Print, carry_out, interrupt
@@ -159,6 +160,8 @@ def test_what_was_tuned_by_hand_is_restored(printed: Print, gcode: Path):
         ({}, Seen("before", "before"), "printer"),
         ({"phase": "interrupted", "reason": "printer_reset"}, Seen("after", "after"), "printer"),
         ({"phase": "interrupted", "reason": "shutdown"}, Seen("before", "after"), "restart"),
+        ({"phase": "interrupted", "reason": "error"}, Seen("before", "before", nozzle=203), "cable"),
+        ({"phase": "interrupted", "reason": "error"}, Seen("before", "before", nozzle=90), "printer"),
         ({"reason": "supply"}, Seen("before", "before"), "supply"),
         ({"phase": "cancelled"}, Seen("before", "before"), "cancelled"),
         ({"phase": "done"}, Seen("after", "after"), "none"),
