@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import octoprint.plugin
+import octoprint.settings
 from octoprint.slicing import SlicingCancelled, SlicingProfile
 from octoprint.util import atomic_write
 
@@ -161,7 +162,7 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
 
     def _of_facesculpt(self, name: str) -> Any:
         """A setting of the main plugin, whichever plugin asks."""
-        value = self._settings.global_get(["plugins", "facesculpt", name])
+        value = octoprint.settings.settings().get(["plugins", "facesculpt", name])
         return settings.DEFAULTS[name] if value is None else value
 
 

@@ -38,8 +38,10 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     def own(name: str, implementation: Any) -> dict[str, Any]:
         folder = base / "data" / name
         folder.mkdir(parents=True, exist_ok=True)
-        defaults = implementation.get_settings_defaults() if name == "facesculpt" else {}
-        own_settings = octoprint.plugin.plugin_settings(name, defaults=defaults)
+        if name != "facesculpt":
+            # As in the server: only a SettingsPlugin is given settings.
+            return {"data_folder": str(folder)}
+        own_settings = octoprint.plugin.plugin_settings(name, defaults=implementation.get_settings_defaults())
         return {"data_folder": str(folder), "settings": own_settings}
 
     injects = {"printer_profile_manager": profiles, "printer": None, "file_manager": None, "event_bus": None}
