@@ -24,5 +24,12 @@ def __plugin_load__():
         "octoprint.access.permissions": lambda *args, **kwargs: permissions(),
         "octoprint.cli.commands": octoprint_commands,
         "octoprint.plugin.backup.additional_excludes": backup_excludes,
+        # Before other plugins: what may not reach the printer must not be expanded or answered by them either.
+        "octoprint.comm.protocol.gcode.queuing": (__plugin_implementation__.on_gcode_queuing, 1),
+        "octoprint.comm.protocol.gcode.sending": __plugin_implementation__.on_gcode_sending,
+        "octoprint.comm.protocol.gcode.received": __plugin_implementation__.on_gcode_received,
+        "octoprint.comm.protocol.scripts": __plugin_implementation__.on_script,
+        "octoprint.comm.protocol.temperatures.received": __plugin_implementation__.on_temperatures,
+        "octoprint.comm.protocol.firmware.info": __plugin_implementation__.on_firmware,
         "octoprint.server.http.bodysize": body_size,
     }

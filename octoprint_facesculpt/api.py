@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, overrides, part, text
 from .errors import FaceSculptError
 from .printing.queue import ACTIVE, QueueError
+from .recovery.errors import RecoveryError
 from .slicing.profiles import PROFILES
 from .store import Photo, QueueItem, Sculpture
 from .views import FILES, photo_json, queue_json, sculpture_json
@@ -37,7 +38,7 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
 
     @octoprint.plugin.BlueprintPlugin.errorhandler(FaceSculptError)
     def on_refusal(self, error: FaceSculptError):
-        status = getattr(error, "status", 409 if isinstance(error, QueueError) else 400)
+        status = getattr(error, "status", 409 if isinstance(error, (QueueError, RecoveryError)) else 400)
         return _refusal(status, error.code, error.message, error.hint)
 
     @octoprint.plugin.BlueprintPlugin.errorhandler(HTTPException)
@@ -233,6 +234,28 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     def api_dequeue(self, identifier: int):
         self.queue.remove(_find(QueueItem, identifier))
         return flask.make_response("", 204)
+
+    # -- recovery
+
+    @route("/recovery", methods=["GET"])
+    @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
+    def api_recovery(self):
+        return flask.jsonify(recovery=self.recovery.status())
+
+    @route("/recovery", methods=["POST"])
+    @Permissions.PLUGIN_FACESCULPT_RECOVER.require(403)
+    def api_recover(self):
+        body = json_body({"command", "confirmed"})
+        confirmed = flag(body, "confirmed")
+        command = choice(body, "command", ("plan", "resume", "dismiss"))
+        if command == "resume":
+            self.recovery.resume(confirmed, _user())
+            self.queue.resumed(self.recovery.status()["path"])
+        elif command == "dismiss":
+            self.recovery.dismiss(confirmed)
+        else:
+            self.recovery.plan_again()
+        return flask.make_response(flask.jsonify(recovery=self.recovery.status()), 202)
 
     # -- the rest
 

@@ -55,6 +55,26 @@ class Host:
         """Select a file of the uploads and print it, as the dashboard's own button would."""
         self._printer.select_file(path, False, printAfterSelect=True, user=user)
 
+    def resume(self, path: str, offset: int, user: str | None) -> None:
+        """Print a file of the uploads from a byte on; what must come first is for the script hook to send."""
+        self._printer.select_file(path, False, printAfterSelect=True, user=user, pos=offset)
+
+    def cancel(self) -> None:
+        self._printer.cancel_print()
+
+    def gcode_on_disk(self, path: str) -> Path:
+        return Path(self._files.path_on_disk(FileDestinations.LOCAL, path))
+
+    def bed_corners(self) -> tuple[float, float, float, float]:
+        """Left, front, right and back of the bed, mm."""
+        size, _, corner = self.bed().partition("@")
+        width, depth, _height = map(float, size.split("x"))
+        left, front = map(float, corner.split(","))
+        return left, front, left + width, front + depth
+
+    def height(self) -> float:
+        return float(self._profiles.get_current_or_default()["volume"]["height"])
+
     def progress(self) -> dict[str, float | None]:
         """Fraction, seconds so far and seconds left of the running print."""
         progress = self._printer.get_current_data().get("progress") or {}

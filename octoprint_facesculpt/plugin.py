@@ -16,6 +16,7 @@ from .errors import FaceSculptError
 from .host import Host, analysis_of
 from .jobs.pipeline import Pipeline, Workshop
 from .printing.queue import PrintQueue
+from .recovery_plugin import RecoveryDesk
 from .slicing import ENGINES
 from .slicing.plugin import FaceSculptSlicer
 from .slicing.profiles import PROFILES
@@ -44,6 +45,7 @@ class FaceSculptPlugin(
     queue: PrintQueue
     workshop: Workshop
     pipeline: Pipeline
+    recovery: RecoveryDesk
 
     def initialize(self) -> None:
         data = Path(self.get_plugin_data_folder())
@@ -52,6 +54,7 @@ class FaceSculptPlugin(
         self.queue = PrintQueue(self.store, self.host, self.publish)
         self.workshop = Workshop(data, self._hold, self.publish, self._add_gcode, self._options)
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
+        self.recovery = RecoveryDesk(data / "recovery", self.host, self.publish)
         self._fetching = threading.Lock()
         self._slicers: list[dict[str, Any]] = []
 
@@ -60,15 +63,40 @@ class FaceSculptPlugin(
     def on_after_startup(self) -> None:
         self.queue.recover()
         self.pipeline.start()
+        self.recovery.open()
 
     def on_shutdown(self) -> None:
+        self.recovery.close()
         self.pipeline.close()
         self.store.close()
 
     def on_event(self, event: str, payload: dict | None) -> None:
+        self.recovery.on_event(event, payload or {})
         if event in FOLLOWED:
             self.queue.on_event(event, payload or {})
             self.pipeline.wake()
+
+    # -- hooks of the printer's connection; they run on its threads and only remember
+
+    def on_gcode_queuing(self, _comm, _phase, cmd, _cmd_type, _gcode, _subcode=None, tags=None, *_args, **_kwargs):
+        return self.recovery.on_queuing(cmd, tags)
+
+    def on_gcode_sending(self, _comm, _phase, cmd, _cmd_type, gcode, _subcode=None, tags=None, *_args, **_kwargs):
+        self.recovery.on_sending(cmd, gcode, tags)
+
+    def on_gcode_received(self, _comm, line, *_args, **_kwargs):
+        self.recovery.watch.on_received(line)
+        return line
+
+    def on_script(self, _comm, kind, name, *_args, **_kwargs):
+        return self.recovery.on_script(kind, name)
+
+    def on_temperatures(self, _comm, parsed, *_args, **_kwargs):
+        self.recovery.on_temperatures(parsed)
+        return parsed
+
+    def on_firmware(self, _comm, name, *_args, **_kwargs):
+        self.recovery.on_firmware(name)
 
     # -- settings, templates, assets, wizard
 
@@ -231,5 +259,5 @@ def body_size(_current: list, *_args: Any, **_kwargs: Any) -> list[tuple[str, st
 
 
 def backup_excludes(_excludes: list, *_args: Any, **_kwargs: Any) -> list[str]:
-    """Portraits do not travel in backups, nor do files that can be fetched or made again."""
-    return ["photos", "sculptures", "assets"]
+    """Portraits do not travel in backups, nor do files that can be fetched or made again, nor what is on the bed now."""
+    return ["photos", "sculptures", "assets", "recovery"]

@@ -69,6 +69,15 @@ class PrintQueue:
         self._store.renumber()
         self._publish("queue", None)
 
+    def resumed(self, path: str) -> None:
+        """An interrupted print of a file goes on: its item is being printed again."""
+        ended = QueueItem.select().where(QueueItem.state.in_(("failed", "cancelled"))).order_by(QueueItem.id.desc())
+        item = next((item for item in ended if item.sculpture.gcode_path == path), None)
+        if item is not None and self.active() is None:
+            item.state, item.ended, item.reason = "printing", None, ""
+            item.save()
+            self._publish("queue", None)
+
     def move(self, item: QueueItem, position: int) -> None:
         """Move a waiting item to a position, counted from 0; :class:`QueueError` ``busy`` when it does not wait."""
         if item.state != "queued":

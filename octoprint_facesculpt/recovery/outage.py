@@ -111,10 +111,10 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
     """Where the nozzle stopped. :class:`RecoveryError` ``not_recoverable`` when nothing of the file had been printed."""
     if not window.pieces:
         raise RecoveryError("not_recoverable", "The print had not begun to move.", "Start it again.")
-    earliest, latest = _bounds(window, record, outage, seen, interval)
+    earliest, latest, likely = _bounds(window, record, outage, seen, interval)
     earliest, latest = max(earliest, 0.0), min(latest, window.seconds)
     line_end = outage.kind in ("host", *_FINISHED) or record.get("phase") == "paused"
-    at = _middle(window, earliest, latest)
+    at = _middle(window, earliest, latest) if likely is None else min(max(likely, earliest), latest)
     exact = False
     if seen.position is not None:
         found = _nearest_line_end(window, earliest, latest, seen.position)
@@ -125,7 +125,8 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
         at, earliest, latest, exact = _located(window, earliest, latest, seen.measured, at)
     if line_end and not exact:
         piece = window.piece_at(at)
-        at = min(piece.at + piece.seconds, latest)
+        # At the end of the line that it is nearest to.
+        at = min(piece.at + piece.seconds, latest) if share_of(piece, at) >= 0.5 else max(piece.at, earliest)
     heights = [window.point_at(earliest)[2], window.point_at(latest)[2]]
     heights += [p.end[2] for p in window.pieces if earliest < p.at + p.seconds < latest]
     return Estimate(
@@ -136,13 +137,16 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
     )  # fmt: skip
 
 
-def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, interval: float) -> tuple[float, float]:
+def _bounds(
+    window: Window, record: dict[str, Any], outage: Outage, seen: Seen, interval: float
+) -> tuple[float, float, float | None]:
+    """The earliest and the latest moment at which it can have stopped, and the likeliest, if that is not in their middle."""
     tail = record.get("tail") or [[record["sent"], 0.0]]
     sent, age = int(tail[-1][0]), float(tail[-1][1])
     acknowledged = int(tail[-2][0]) if len(tail) > 1 else sent
     all_done = window.after_line(sent)
     if record.get("phase") == "paused" or outage.kind in _FINISHED:
-        return all_done, all_done
+        return all_done, all_done, None
     blocks = window.blocks_before(acknowledged)
     running = window.block_start(blocks - PLANNER_BLOCKS)
     over = window.block_start(blocks - PLANNER_BLOCKS + 1)
@@ -155,17 +159,22 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
     if outage.kind == "host":
         # The board made all it was given: a line for every block that ran out after the last record, too.
         since = UNSYNCED if record.get("boot") == seen.boot else interval + LATE
-        given = window.block_start(window.piece_at(now + since).blocks + PLANNER_BLOCKS + 2)
-        return window.after_line(acknowledged), max(given if fed else 0.0, all_done + since)
+
+        def given(after: float) -> float:
+            return window.block_start(window.piece_at(now + after).blocks + PLANNER_BLOCKS + 1)
+
+        last = window.block_start(window.piece_at(now + since).blocks + PLANNER_BLOCKS + 2)
+        usual = given(since / 2 - LATE / 2) if fed else None
+        return window.after_line(acknowledged), max(last if fed else 0.0, all_done + since), usual
     if not fed:
         # The planner held less than it could: anything up to the last acknowledged move may be under way.
         over = window.after_line(acknowledged)
     if outage.kind == "supply":
         cold = float(record.get("cold_seconds", 30.0))
-        return now - cold - 10.0, now - cold
+        return now - cold - 10.0, now - cold, None
     if outage.kind == "printer":
-        return running, over
-    return now, (now if fed else max(now, over)) + interval + LATE
+        return running, over, None
+    return now, (now if fed else max(now, over)) + interval + LATE, None
 
 
 def _fed(window: Window, tail: list[list[float]]) -> bool:

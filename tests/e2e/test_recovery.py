@@ -1,0 +1,150 @@
+"""The server is killed and the printer loses its power in the middle of a print; the print goes on, and nothing touches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import pi, sin
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.printer.fixture import SimulatedPrinter
+from tests.recovery.programs import print_file
+
+from .server import OctoPrintServer, wait_for
+
+NAME = "vase.gcode"
+LAYERS = 12
+
+
+def _printing(move: dict[str, Any], above: float = 0.1) -> bool:
+    """Whether a move put plastic on the model above a height."""
+    along = move["e"] > 0 and move["from"][:2] != move["to"][:2]
+    return along and move["from"][0] > 50 and move["at"][2] > above
+
+
+def _recovery(server: OctoPrintServer) -> dict[str, Any]:
+    return server.get("/plugin/facesculpt/recovery").json()["recovery"]
+
+
+@pytest.fixture(scope="module")
+def printer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedPrinter]:
+    with SimulatedPrinter(tmp_path_factory.mktemp("ender3"), speed=1000) as simulated:
+        yield simulated
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base folder with a user's script that would drive the nozzle into an unfinished print."""
+    folder = tmp_path_factory.mktemp("octoprint")
+    script = folder / "scripts" / "gcode" / "beforePrintStarted"
+    script.parent.mkdir(parents=True)
+    script.write_text("G28\nG29\n")
+    return folder
+
+
+def _operational(server: OctoPrintServer) -> None:
+    wait_for(lambda: server.get("/plugin/facesculpt/status").json()["printer"]["operational"], 60, "the printer")
+
+
+@pytest.fixture(scope="module")
+def story(printer: SimulatedPrinter, base: Path) -> Iterator[dict[str, Any]]:
+    """The whole story: print, cut, restart, refusals, resume, end. What was seen on the way."""
+    told: dict[str, Any] = {}
+    first = OctoPrintServer(base, str(printer.link), offline=True)
+    with first:
+        _operational(first)
+        told["idle"] = _recovery(first)
+        file = print_file(layers=LAYERS)
+        first.post("/api/files/local", files={"file": (NAME, file)}, data={"print": "true"}).raise_for_status()
+        wait_for(lambda: any(_printing(move, 0.55) for move in printer.moves()), 120, "the third layer", pause=0.1)
+        printer.order(do="speed", factor=1)
+        wait_for(lambda: _recovery(first)["recording"], 10, "the journal")
+        before = printer.order(do="status")
+        wait_for(lambda: printer.order(do="status")["time"] > before["time"] + 2, 30, "two seconds of print")
+        told["cut"] = printer.order(do="power", on=False)
+        first.kill()
+    told["log_before"] = first.log()
+    printer.order(do="speed", factor=100)
+    wait_for(lambda: printer.order(do="status")["nozzle"] < 150, 60, "a cold nozzle")
+    printer.order(do="power", on=True)
+    printer.order(do="speed", factor=1000)
+    told["moves_before"] = len(printer.moves())
+    with OctoPrintServer(base, str(printer.link), port=first.port, offline=True) as second:
+        _operational(second)
+
+        def planned() -> dict[str, Any] | None:
+            found = _recovery(second)
+            known = found["plan"] and found["plan"]["outage"]["kind"] == "both"
+            return found if found["state"] == "ready" and known else None
+
+        told["ready"] = wait_for(planned, 90, "a plan")
+        second.post("/api/printer/command", json={"commands": ["G28", "G29"]}).raise_for_status()
+        told["held"] = wait_for(lambda: (r := _recovery(second))["held_back"] and r, 20, "the interlock")
+        told["unconfirmed"] = second.post("/plugin/facesculpt/recovery", json={"command": "resume"})
+        second.post(f"/api/files/local/{NAME}", json={"command": "select", "print": True})
+        wait_for(lambda: "a print" in _recovery(second)["held_back"], 30, "the refusal of another print")
+        wait_for(lambda: second.get("/plugin/facesculpt/status").json()["printer"]["ready"], 60, "the end of the refused print")
+        told["moves_idle"] = len(printer.moves())
+        told["resumed"] = second.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True})
+        wait_for(lambda: _recovery(second)["state"] == "idle", 180, "the end of the print")
+        told["moves"] = printer.moves()
+        told["log"] = second.log()
+        told["complaints"] = second.complaints()
+        yield told
+
+
+def test_nothing_waits_before_anything_was_interrupted(story: dict[str, Any]) -> None:
+    assert story["idle"]["state"] == "idle"
+
+
+def test_dashboard_is_told_what_happened(story: dict[str, Any]) -> None:
+    plan = story["ready"]["plan"]
+    assert story["ready"]["path"] == NAME
+    assert plan["layers"] == LAYERS
+    assert 3 <= plan["layer"] <= LAYERS
+    # The true place lies within what the plan allows for.
+    assert plan["stop"]["z"] == pytest.approx(story["cut"]["position"][2], abs=0.21)
+
+
+def test_homing_z_is_held_back_and_so_is_another_print(story: dict[str, Any]) -> None:
+    assert story["held"]["held_back"][:2] == ["G28", "G29"]
+    assert story["moves_idle"] == story["moves_before"]
+
+
+def test_nothing_moves_without_confirmation(story: dict[str, Any]) -> None:
+    assert story["unconfirmed"].status_code == 409
+    assert story["unconfirmed"].json()["error"]["code"] == "not_confirmed"
+
+
+def test_print_is_finished_and_the_nozzle_never_touched_it(story: dict[str, Any]) -> None:
+    assert story["resumed"].status_code == 202
+    after = story["moves"][story["moves_before"] :]
+    z_cut = story["cut"]["position"][2]
+    inside = [m for m in after if 100 < m["at"][0] < 135 and 100 < m["at"][1] < 135]
+    assert min(m["at"][2] for m in inside) >= z_cut - 0.21
+    heights = sorted({round(m["at"][2], 1) for m in after if _printing(m)})
+    assert heights[-1] == pytest.approx(0.2 * LAYERS)
+    # Homed in X and Y, and only there.
+    assert [m["line"] for m in after if m["line"].startswith("G28")] == ["G28 R0 X Y"] * 2
+
+
+def test_path_left_out_or_doubled_is_as_small_as_promised(story: dict[str, Any]) -> None:
+    def length(moves: list[dict[str, Any]]) -> float:
+        total = 0.0
+        for move in moves:
+            if _printing(move):
+                total += sum((a - b) ** 2 for a, b in zip(move["from"], move["to"], strict=True)) ** 0.5
+        return total
+
+    ring = 40 * 2 * 10 * sin(pi / 40)
+    wanted = LAYERS * (ring + 6 * 10)
+    plan = story["ready"]["plan"]["plan"]
+    # Two seconds at 30 mm/s: the journal is a second old at most, and a loaded machine adds its own delays.
+    assert length(story["moves"]) == pytest.approx(wanted, abs=plan["gap_mm"] + plan["overlap_mm"] + 60)
+
+
+def test_log_has_no_complaint_but_ours(story: dict[str, Any]) -> None:
+    bad = [c for c in story["complaints"] if "Traceback" in c or "facesculpt" in c.lower()]
+    assert all("held back" in c or "started over an interrupted" in c for c in bad), bad
