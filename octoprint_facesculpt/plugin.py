@@ -133,6 +133,7 @@ class FaceSculptPlugin(
                 "js/facesculpt.js",
                 "js/facesculpt_photos.js",
                 "js/facesculpt_queue.js",
+                "js/facesculpt_recovery.js",
                 "js/facesculpt_sculptures.js",
                 "js/facesculpt_new.js",
             ],

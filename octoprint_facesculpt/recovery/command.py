@@ -62,7 +62,7 @@ def run_recover(
         raise RecoveryError("journal_empty", f"There is no journal of a print in {folder}.", "Is it the right folder?")
     file = gcode or Path(str(reading.job.get("file") or ""))
     if not file.is_file():
-        raise RecoveryError("gcode_missing", f"The file that was being printed, {file.name}, is not there.", "Use --gcode.")
+        raise RecoveryError("file_missing", f"The file that was being printed, {file.name}, is not there.", "Use --gcode.")
     facts = PrinterFacts.from_json(reading.job.get("printer") or {})
     if firmware:
         facts = replace(facts, firmware=firmware)

@@ -6,5 +6,5 @@ from ..errors import FaceSculptError
 
 
 class RecoveryError(FaceSculptError):
-    """Codes: ``gcode_missing``, ``gcode_changed``, ``journal_empty``, ``nothing_to_recover``, ``not_recoverable``,
+    """Codes: ``file_missing``, ``file_changed``, ``journal_empty``, ``nothing_to_recover``, ``not_recoverable``,
     ``not_confirmed``, ``not_ready``, ``output_is_gcode``, ``bed_invalid``, ``position_invalid``."""

@@ -20,5 +20,5 @@ def identity_of(gcode: Path) -> str:
                 file.seek(size * place // 16)
                 digest.update(file.read(4096))
     except OSError as error:
-        raise RecoveryError("gcode_missing", f"The G-code file {gcode.name} cannot be read.", "Upload it again.") from error
+        raise RecoveryError("file_missing", f"The G-code file {gcode.name} cannot be read.", "Upload it again.") from error
     return digest.hexdigest()

@@ -47,7 +47,7 @@ class Recovery:
 def recover(reading: Reading | None, seen: Seen, gcode: Path, facts: PrinterFacts, index_file: Path | None = None) -> Recovery:
     """What happened to the print of ``gcode``, where it stands, and how it goes on.
 
-    :class:`RecoveryError`: ``journal_empty``, ``nothing_to_recover``, ``gcode_missing``, ``gcode_changed``,
+    :class:`RecoveryError`: ``journal_empty``, ``nothing_to_recover``, ``file_missing``, ``file_changed``,
     ``not_recoverable``.
     """
     if reading is None:
@@ -58,7 +58,7 @@ def recover(reading: Reading | None, seen: Seen, gcode: Path, facts: PrinterFact
     if outage.kind in ("none", "cancelled"):
         raise RecoveryError("nothing_to_recover", outage.reasons[0], "Start a print as usual.")
     if reading.job.get("identity") != identity_of(gcode):
-        raise RecoveryError("gcode_changed", f"{gcode.name} is not the file that was being printed.", "Give the same file.")
+        raise RecoveryError("file_changed", f"{gcode.name} is not the file that was being printed.", "Give the same file.")
     index = GcodeIndex.load(index_file, gcode, facts.firmware) if index_file else None
     if index is None:
         index = build_index(gcode, facts.firmware)

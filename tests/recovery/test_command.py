@@ -70,8 +70,8 @@ def test_json_lines(interrupted: tuple[Path, Path]):
     ("arguments", "code"),
     [
         (["--journal", "nowhere"], "journal_empty"),
-        (["--journal", "JOURNAL", "--gcode", "gone.gcode"], "gcode_missing"),
-        (["--journal", "JOURNAL", "--gcode", "other.gcode"], "gcode_changed"),
+        (["--journal", "JOURNAL", "--gcode", "gone.gcode"], "file_missing"),
+        (["--journal", "JOURNAL", "--gcode", "other.gcode"], "file_changed"),
         (["--journal", "JOURNAL", "--bed", "1,2,3"], "bed_invalid"),
         (["--journal", "JOURNAL", "--position", "1,2,nan"], "position_invalid"),
         (["--journal", "JOURNAL", "-o", "vase.gcode"], "output_is_gcode"),

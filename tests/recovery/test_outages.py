@@ -201,7 +201,7 @@ def test_other_file_is_refused(printed: Print, gcode: Path, tmp_path: Path):
     reading = Reading({"job": "1", "identity": identity_of(gcode)}, printed.record_at(printed.cuts[3].seconds), 1)
     with pytest.raises(RecoveryError) as refusal:
         recover(reading, AFTERWARDS["both"], other, FACTS)
-    assert refusal.value.code == "gcode_changed"
+    assert refusal.value.code == "file_changed"
 
 
 def test_print_that_fills_the_bed_cannot_prime(printed: Print, gcode: Path):

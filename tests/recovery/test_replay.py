@@ -108,7 +108,7 @@ def test_moves_lie_between_the_offsets_of_their_lines(print_gcode: Path):
 def test_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(RecoveryError) as refusal:
         build_index(tmp_path / "gone.gcode")
-    assert refusal.value.code == "gcode_missing"
+    assert refusal.value.code == "file_missing"
 
 
 def test_files_without_layer_comments_have_layers_by_height(tmp_path: Path):

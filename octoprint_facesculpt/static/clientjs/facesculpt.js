@@ -115,6 +115,16 @@
         return this.remove("queue", item);
     };
 
+    /** The interrupted print, if there is one. */
+    FaceSculptClient.prototype.recovery = function () {
+        return this.get("recovery").then(only("recovery"));
+    };
+
+    /** "plan" again, "resume" or "dismiss"; the last two only when the user has confirmed. */
+    FaceSculptClient.prototype.recover = function (command, confirmed) {
+        return this.post(["recovery"], {command: command, confirmed: confirmed}).then(only("recovery"));
+    };
+
     OctoPrintClient.registerPluginComponent("facesculpt", FaceSculptClient);
     return FaceSculptClient;
 });

@@ -150,6 +150,11 @@ $(function () {
                 gettext("The printer is not connected or not ready."),
                 gettext("Connect the printer first.")
             ],
+            not_confirmed: [gettext("Nobody has confirmed this."), gettext("Look at the printer, then confirm.")],
+            file_changed: [
+                gettext("The print's file has changed since the print was interrupted."),
+                gettext("Put the old file back, or give the print up.")
+            ],
             busy: [gettext("This is being printed."), gettext("Wait until the print has ended, or cancel it.")],
             file_missing: [
                 gettext("The print file was deleted."),
