@@ -89,7 +89,7 @@ def measure(path: Path, weights: Path | None, yaw: tuple[float, float], seed: in
     head = reconstruct(portrait, weights=weights)
     model = learned.head
     truth = materials.head.vertices(drawn.coefficients)[_template(materials)]
-    fitted, first = head.details["guess_vertices"], head.details["first_vertices"]
+    first, fitted, final = (head.details[f"{stage}_vertices"] for stage in ("first", "fitted", "final"))
     inner = model.face
     # Ears and skull count, neck and shoulders do not.
     skull = (model.mean[:, 1] > model.mean[inner, 1].min()) | inner
@@ -98,11 +98,11 @@ def measure(path: Path, weights: Path | None, yaw: tuple[float, float], seed: in
         "average_vertex": vertex_error(average[inner], truth[inner]),
         "first_vertex": vertex_error(first[inner], truth[inner]),
         "fitted_vertex": vertex_error(fitted[inner], truth[inner]),
+        "final_vertex": vertex_error(final[inner], truth[inner]),
         "average_head": vertex_error(average[skull], truth[skull]),
-        "fitted_head": vertex_error(fitted[skull], truth[skull]),
+        "final_head": vertex_error(final[skull], truth[skull]),
         "average_surface": surface_error(average, model.triangles, average[inner], truth[inner]),
-        "fitted_surface": surface_error(fitted, model.triangles, fitted[inner], truth[inner]),
-        "published_surface": surface_error(head.vertices, head.triangles, fitted[inner], truth[inner]),
+        "final_surface": surface_error(head.vertices, head.triangles, final[inner], truth[inner]),
     }
 
 
@@ -124,7 +124,7 @@ def main() -> None:
             for key in found[0] if found else ():
                 values = np.array([r[key] for r in found])
                 print(f"  {key:18} mean {values.mean():.3f}  median {np.median(values):.3f}  worst {values.max():.3f}")
-            better = np.mean([r["fitted_vertex"] < r["average_vertex"] for r in found])
+            better = np.mean([r["final_vertex"] < r["average_vertex"] for r in found])
             print(f"  better than the average head on {100 * better:.0f} %", flush=True)
 
 

@@ -22,11 +22,13 @@ from .guides import guide_channels, picture_channels
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .surface import iso_surface
-from .volume import GRID, TRUNCATION, enlarge, signed_distance, surface_samples, to_grid, vertex_normals
+from .volume import GRID, TRUNCATION, from_grid, signed_distance, surface_samples, to_grid, vertex_normals
 from .weights import PACKAGED, Weights, load
 
 #: Voxels a side of the volume whose iso-surface becomes the head (VRN: 192 x 192 x 200).
 FINE = 192
+#: Voxels around the surface in which that volume is a distance and not only a sign.
+FINE_REACH = 3.0
 #: Inverse distances a photo can have, 1/mm (0.3 m to infinity).
 K_RANGE = (0.0, 0.0033)
 #: How often the network's correspondences improve the guess before its volume is read.
@@ -69,11 +71,13 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
         guess = improve(learned, prior, guess, read(learned, crop, guess, picture))
     reading = read(learned, crop, guess, picture)
     done("network", 0.55, "Building the volume")
-    volume = fine_volume(model, guess, reading)
+    # The network's volume is coarse; its zero surface is drawn again at full resolution.
+    points = corrected(in_volume(model, guess, GRID), reading.coarse, reading.correction)
+    volume = volume_of(model, points * (FINE / GRID), FINE, FINE_REACH)
     done("volume", 0.8, "Finding the surface")
     vertices, triangles = iso_surface(volume, guess.camera)
-    guess_vertices = guess.vertices(model)
-    landmarks = _snap(model.landmarks(guess_vertices), vertices)
+    found = from_grid(points, guess.camera, GRID)
+    landmarks = _snap(model.landmarks(found), vertices)
     origin = landmarks[list(OUTER_EYE_CORNERS)].mean(0)
     projection = _to_picture(guess.camera, crop, origin)
     done("surface", 1.0, "Head reconstructed")
@@ -88,8 +92,9 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
             "camera_distance_mm": float(1 / guess.camera.k) if guess.camera.k > 0 else None,
             "pixels_per_mm": float(guess.camera.scale / np.hypot(*crop.matrix[0, :2])),
             "volume": [FINE] * 3,
-            "guess_vertices": (guess_vertices - origin).astype(np.float32),
             "first_vertices": (prior.guess.vertices(model) - origin).astype(np.float32),
+            "fitted_vertices": (guess.vertices(model) - origin).astype(np.float32),
+            "final_vertices": (found - origin).astype(np.float32),
         },
     )
 
@@ -129,7 +134,7 @@ def read(learned: Weights, crop: HeadCrop, guess: Guess, picture: np.ndarray) ->
     model = learned.head
     vertices = guess.vertices(model)
     raster = rasterise(guess.camera.project(vertices), model.triangles, CROP, CROP)
-    coarse = guess_volume(model, guess, GRID, TRUNCATION)
+    coarse = volume_of(model, in_volume(model, guess, GRID), GRID, TRUNCATION)
     surface = seen_surface(model, vertices, guess.camera, raster)
     inputs = picture_channels(picture), guide_channels(surface, crop.landmarks[:, :2]), coarse
     with torch.inference_mode():
@@ -157,26 +162,33 @@ def seen_surface(model: HeadModel, vertices: np.ndarray, camera: Camera, raster:
     )
 
 
-def guess_volume(model: HeadModel, guess: Guess, grid: int, reach: float) -> np.ndarray:
-    """Signed distance of the guess in its camera's volume, (grid, grid, grid) in voxels of that grid."""
-    points = to_grid(guess.camera.project(guess.vertices(model)), guess.camera.scale, grid)
+def in_volume(model: HeadModel, guess: Guess, grid: int) -> np.ndarray:
+    """The guess's vertices in its camera's volume, (V, 3) voxels of a ``grid``."""
+    return to_grid(guess.camera.project(guess.vertices(model)), guess.camera.scale, grid)
+
+
+def volume_of(model: HeadModel, points: np.ndarray, grid: int, reach: float) -> np.ndarray:
+    """Signed distance (grid, grid, grid) of the template with vertices ``points`` ((V, 3), voxels of that grid)."""
     # The picture's y axis points down, which turns every triangle over.
     normals = -vertex_normals(points, model.triangles)
     samples = surface_samples(model.mean, model.triangles)
     return signed_distance(samples.of(points), samples.of(normals), grid, reach)
 
 
-def fine_volume(model: HeadModel, guess: Guess, reading: Reading) -> np.ndarray:
-    """The head's signed distance at FINE voxels a side: the guess drawn finely, plus the network's correction.
+def corrected(points: np.ndarray, coarse: np.ndarray, correction: np.ndarray) -> np.ndarray:
+    """The guess's vertices ((V, 3), voxels of GRID) on the zero surface of ``coarse + correction`` (GRID, GRID, GRID).
 
-    Near the guess's surface its distance is computed at full resolution, farther away the coarse volume is enlarged.
+    A distance that is ``c`` larger means a surface ``c`` further in, along the distance's gradient. Between the two sides of
+    what is thinner than a voxel (lids, ears) the gradient vanishes, and such folds keep the shape they have in the guess.
     """
-    factor = FINE // GRID
-    reach = 3.0
-    fine = guess_volume(model, guess, FINE, reach)
-    wide = factor * enlarge(reading.coarse, FINE, order=1)
-    fine = np.where(np.abs(fine) < reach, fine, np.sign(fine) * np.maximum(np.abs(wide), reach))
-    return (fine + factor * enlarge(reading.correction, FINE, order=3)).astype(np.float32)
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    smooth = gaussian_filter(coarse, 1.0)
+    at = points[:, ::-1].T - 0.5
+    sample = {"order": 1, "mode": "nearest"}
+    distance = map_coordinates(correction, at, **sample)
+    gradient = np.stack([map_coordinates(g, at, **sample) for g in np.gradient(smooth)[::-1]], 1)
+    return points - distance[:, None] * gradient
 
 
 def _plausible(coefficients: np.ndarray, identity: int) -> np.ndarray:

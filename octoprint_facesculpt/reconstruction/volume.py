@@ -88,18 +88,6 @@ def from_grid(voxels: np.ndarray, camera: Camera, grid: int) -> np.ndarray:
     return camera.unproject(np.c_[voxels[:, :2] * pitch, depth])
 
 
-def enlarge(volume: np.ndarray, size: int, order: int) -> np.ndarray:
-    """``volume`` (n, n, n) resampled to (size, size, size) by splines of ``order``, one axis after the other."""
-    from scipy.ndimage import zoom
-
-    # Splines are linear: what they do to unit columns is a matrix, and matrices multiply fast.
-    columns = np.eye(len(volume))
-    matrix = zoom(columns, (size / len(volume), 1), order=order, mode="nearest", grid_mode=True).astype(np.float32)
-    for axis in range(3):
-        volume = np.moveaxis(np.tensordot(matrix, volume, (1, axis)), 0, axis)
-    return volume
-
-
 def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: float) -> np.ndarray:
     """Signed distance of a surface given by ``points`` and outward ``normals`` ((S, 3), voxel coordinates).
 

@@ -56,7 +56,7 @@ def test_the_picture_decides_the_head(portrait, head) -> None:
 def test_the_guided_network_changes_the_guess(head) -> None:
     """The published surface is the network's volume, not the head model's guess."""
     mesh = trimesh.Trimesh(head.vertices, head.triangles, process=False)
-    face = head.details["guess_vertices"][:9000:40]
+    face = head.details["fitted_vertices"][:9000:40]
     _, distance, _ = trimesh.proximity.closest_point(mesh, face)
     assert np.median(distance) > 0.1
 

@@ -8,6 +8,7 @@ import trimesh
 
 from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.predictor import corrected
 from octoprint_facesculpt.reconstruction.surface import iso_surface
 from octoprint_facesculpt.reconstruction.volume import (
     from_grid,
@@ -85,12 +86,23 @@ def test_an_empty_volume_is_an_error() -> None:
         iso_surface(np.ones((16, 16, 16), np.float32), camera)
 
 
-@pytest.mark.parametrize("order", [1, 3])
-def test_enlarging_equals_the_library_s_spline(order: int) -> None:
-    from scipy.ndimage import zoom
+def test_a_correction_moves_the_surface_by_its_distance() -> None:
+    mesh = ball(14, (32, 32, 32))
+    coarse = volume_of(mesh, 64, 2.0)
+    correction = np.full_like(coarse, 0.8)
+    correction[:, :, 32:] = -0.5
+    moved = corrected(np.asarray(mesh.vertices), coarse, correction)
+    radius = np.linalg.norm(moved - 32, axis=1)
+    left, right = mesh.vertices[:, 0] < 30, mesh.vertices[:, 0] > 34
+    assert radius[left] == pytest.approx(np.full(left.sum(), 13.2), abs=0.15)
+    assert radius[right] == pytest.approx(np.full(right.sum(), 14.5), abs=0.15)
 
-    from octoprint_facesculpt.reconstruction.volume import enlarge
 
-    volume = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
-    expected = zoom(volume, 3, order=order, mode="nearest", grid_mode=True)
-    np.testing.assert_allclose(enlarge(volume, 24, order), expected, atol=1e-4)
+def test_a_correction_does_not_tear_a_sheet_thinner_than_a_voxel() -> None:
+    mesh = trimesh.creation.box((30, 30, 0.4)).subdivide_to_size(1.0)
+    mesh.apply_translation((32, 32, 32))
+    coarse = volume_of(mesh, 64, 2.0)
+    moved = corrected(np.asarray(mesh.vertices), coarse, np.full_like(coarse, 1.0))
+    inner = (np.abs(mesh.vertices[:, :2] - 32) < 10).all(1)
+    front, back = inner & (mesh.vertices[:, 2] > 32), inner & (mesh.vertices[:, 2] < 32)
+    assert moved[front, 2].mean() > moved[back, 2].mean()
