@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import BadZipFile
@@ -226,7 +227,7 @@ def reconstruct_command(
     from .reconstruction.reporting import report
     from .sculpture.export import export_mesh, suffix_of
     from .sculpture.preview import save_view
-    from .sculpture.sculpt import UPRIGHT
+    from .sculpture.shaping import UPRIGHT
 
     suffix_of(output, also=("npz",))
     portrait, head, seconds = _reconstruct(reporter, photo, face, weights, 0.8)
@@ -255,7 +256,9 @@ def reconstruct_command(
 @click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
 @click.option("--profile", default="bust_016", show_default=True)
-@click.option("--orientation", default="auto", show_default=True, help="auto or upright.")
+@click.option(
+    "--orientation", default="auto", show_default=True, help="auto, upright, or degrees by which the head leans back."
+)
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Also write all files and pictures here.")
 def sculpt_command(
@@ -277,13 +280,14 @@ def sculpt_command(
     from .reconstruction.reporting import report
     from .sculpture import SculptureError, SculptureSettings, save, sculpt
     from .sculpture.export import export_mesh, suffix_of
+    from .sculpture.orientation import candidates, parse_orientation
+    from .sculpture.preview import save_view
 
     if len(photos) + (head_file is not None) != 1:
         raise SculptureError("one_photo_only", "A sculpture is made from one photo.", "Give one photo.")
-    if orientation not in ("auto", "upright"):
-        raise SculptureError("orientation_unknown", f"There is no orientation '{orientation}'.", "Use upright.")
     suffix_of(output, also=("gcode",))
-    settings = SculptureSettings(height_mm=height_mm, style=style)
+    tilt = parse_orientation(orientation)
+    settings = SculptureSettings(height_mm=height_mm, style=style, tilt_deg=tilt or 0.0)
     seconds: dict[str, float] = {}
     portrait = None
     if head_file is not None:
@@ -294,12 +298,18 @@ def sculpt_command(
     else:
         portrait, head, seconds = _reconstruct(reporter, photos[0], face, None, 0.3)
     start = time.perf_counter()
-    sculpture = sculpt(head, settings, reporter.part(0.3, 0.4))
+    leans = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if tilt is None else []
+    if leans:
+        settings = replace(settings, tilt_deg=leans[0].tilt_deg)
+    sculpture = sculpt(head, settings, reporter.part(0.36, 0.4))
     seconds["sculpt"] = time.perf_counter() - start
     data = report(portrait, head, seconds) if portrait else {"schema": 1, "seconds": seconds}
-    data["sculpture"] = sculpture.checks
+    data["sculpture"] = {**sculpture.checks, "tilt_deg": settings.tilt_deg}
+    data["orientations"] = [lean.to_json() for lean in leans]
     if folder is not None:
-        save(sculpture, folder, reporter.part(0.4, 0.5))
+        save(sculpture, folder, reporter.part(0.4, 0.48))
+        for lean in leans:
+            save_view(lean.sculpture.vertices, lean.sculpture.triangles, folder / f"lean_{lean.tilt_deg:02.0f}.png", -90, 320)
     if output.suffix.lower() == ".gcode":
         data["slicing"] = _slice_sculpture(reporter.part(0.5, 1.0), sculpture, output, engine, profile)
     else:

@@ -187,6 +187,27 @@ def test_sculpt_to_g_code_slices_too(head_file: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bust.gcode"]
 
 
+def test_sculpt_chooses_how_far_the_head_leans_back(head_file: Path, tmp_path: Path) -> None:
+    """All leans are compared, and shown with their figures."""
+    out, folder = tmp_path / "a.stl", tmp_path / "a"
+    run = call("sculpt", "--head", head_file, "-o", out, "--height-mm", 35, "--folder", folder, "--json")
+    data = run.event("result")["data"]
+    costs = [row["cost"] for row in data["orientations"]]
+    assert costs == sorted(costs) and len(costs) == 5
+    assert data["sculpture"]["tilt_deg"] == data["orientations"][0]["tilt_deg"]
+    assert len(list(folder.glob("lean_*.png"))) == 5
+
+
+def test_sculpt_to_g_code_with_another_engine_and_lean(head_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bust.gcode"
+    options = ("--height-mm", 25, "--profile", "bust_028", "--engine", "curaengine", "--orientation", "12.5")
+    run = call("sculpt", "--head", head_file, "-o", out, *options, "--json")
+    assert run.code == 0, run.err
+    data = run.event("result")["data"]
+    assert data["slicing"]["engine"] == "curaengine" and ";Generated with Cura_SteamEngine" in out.read_text()
+    assert data["sculpture"]["tilt_deg"] == 12.5 and data["orientations"] == []
+
+
 @pytest.mark.parametrize("through_octoprint", [False, True])
 def test_slice_reports_what_it_made(through_octoprint: bool, cube: Path, tmp_path: Path) -> None:
     out, report = tmp_path / "cube.gcode", tmp_path / "report.json"

@@ -10,14 +10,14 @@ from .settings import SculptureError, SculptureSettings
 
 if TYPE_CHECKING:
     from ..reconstruction.head import Head
-    from .sculpt import Sculpture
+    from .shaping import Sculpture
 
 __all__ = ["SculptureError", "SculptureSettings", "save", "sculpt"]
 
 
 def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Progress = silent) -> Sculpture:
-    """See :func:`octoprint_facesculpt.sculpture.sculpt.sculpt`."""
-    from .sculpt import sculpt as run
+    """See :func:`octoprint_facesculpt.sculpture.shaping.sculpt`."""
+    from .shaping import sculpt as run
 
     return run(head, settings, progress)
 

@@ -8,11 +8,12 @@ from ..errors import FaceSculptError
 
 STYLES = ("bust", "head")
 MIN_HEIGHT, MAX_HEIGHT = 20.0, 400.0
+MAX_TILT = 25.0
 
 
 class SculptureError(FaceSculptError):
-    """Codes: ``height_out_of_range``, ``style_unavailable``, ``triangles_out_of_range``, ``empty_head``,
-    ``not_manifold``."""
+    """Codes: ``height_out_of_range``, ``orientation_unknown``, ``style_unavailable``, ``triangles_out_of_range``,
+    ``empty_head``, ``not_manifold``."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,15 @@ class SculptureSettings:
         From the bed to the crown, 20..400.
     style : str
         ``bust``: head, neck and chest on a round plinth. ``head``: cut at the neck, standing on it.
+    tilt_deg : float
+        How far the head leans back on its upright foot, 0..25: it lifts chin, nose and brows off their supports.
     max_triangles : int
         The mesh is thinned to this, 2,000..1,000,000; more than 200,000 only slow the printer's serial line.
     """
 
     height_mm: float = 160.0
     style: str = "bust"
+    tilt_deg: float = 0.0
     max_triangles: int = 200_000
 
     def __post_init__(self) -> None:
@@ -43,6 +47,10 @@ class SculptureSettings:
         if self.style not in STYLES:
             raise SculptureError(
                 "style_unavailable", f"There is no style '{self.style}'.", f"Choose one of {', '.join(STYLES)}."
+            )
+        if not 0 <= self.tilt_deg <= MAX_TILT:
+            raise SculptureError(
+                "orientation_unknown", f"A tilt of {self.tilt_deg:g} degrees is not possible.", f"Choose 0 to {MAX_TILT:g}."
             )
         if not 2_000 <= self.max_triangles <= 1_000_000:
             raise SculptureError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .export import write
-from .sculpt import mesh_of, solid_of, thinned
+from .shaping import mesh_of, solid_of, thinned
 
 #: Enough to turn it in the hand on a tablet.
 TRIANGLES = 50_000

@@ -40,11 +40,13 @@ class Sculpture:
     """A closed mesh that stands on the bed.
 
     ``vertices`` (V, 3) float64 mm, z up, lowest at 0, face towards -y, centred in x and y; ``triangles`` (T, 3) int32;
-    ``checks``: ``watertight``, ``manifold``, ``volume_mm3``, ``bounds``, ``triangles``, ``base_area_mm2``.
+    ``landmarks`` (478, 3) float64, the face's points in the same frame; ``checks``: ``watertight``, ``manifold``,
+    ``volume_mm3``, ``bounds``, ``triangles``, ``base_area_mm2``.
     """
 
     vertices: np.ndarray
     triangles: np.ndarray
+    landmarks: np.ndarray
     settings: SculptureSettings
     checks: dict[str, Any] = field(default_factory=dict)
 
@@ -63,13 +65,17 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     if solid.is_empty() or solid.volume() < MIN_VOLUME:
         raise SculptureError("empty_head", "There is no head to make a sculpture of.", "Try another photo.")
     reach = max(-float(head.landmarks[CHIN, 1]), 60.0)
+    landmarks = head.landmarks.astype(np.float64) @ UPRIGHT.T
+    if settings.tilt_deg:
+        solid, landmarks = _leaning_back(solid, landmarks, reach, settings.tilt_deg)
     progress(0.3, "Cutting the bust")
     shaped = _bust(solid, reach) if settings.style == "bust" else _head(solid, reach)
     progress(0.6, "Scaling")
     shaped = _largest(shaped)
     low_x, low_y, low_z, high_x, high_y, high_z = shaped.bounding_box()
     scale = settings.height_mm / (high_z - low_z)
-    shaped = shaped.translate((-(low_x + high_x) / 2, -(low_y + high_y) / 2, -low_z)).scale((scale,) * 3)
+    to_bed = np.array([-(low_x + high_x) / 2, -(low_y + high_y) / 2, -low_z])
+    shaped = shaped.translate(tuple(to_bed)).scale((scale,) * 3)
     progress(0.7, "Thinning the mesh")
     shaped = thinned(shaped, settings.max_triangles)
     vertices, triangles = mesh_of(shaped)
@@ -77,7 +83,7 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     progress(0.9, "Checking the solid")
     checks = check(vertices, triangles)
     progress(1.0, "Sculpture ready")
-    return Sculpture(vertices, triangles, settings, checks)
+    return Sculpture(vertices, triangles, (landmarks + to_bed) * scale, settings, checks)
 
 
 def solid_of(vertices: np.ndarray, triangles: np.ndarray) -> Manifold:
@@ -126,6 +132,16 @@ def check(vertices: np.ndarray, triangles: np.ndarray) -> dict[str, Any]:
     if not checks["watertight"] or checks["volume_mm3"] <= 0:
         raise SculptureError("not_manifold", "The sculpture is not a closed solid.", "Try another photo.")
     return checks
+
+
+def _leaning_back(solid: Manifold, landmarks: np.ndarray, reach: float, tilt_deg: float) -> tuple[Manifold, np.ndarray]:
+    """The head and its landmarks turned back about the base of the neck, before anything is cut level."""
+    (_, depth), _ = _section(solid, -1.2 * reach)
+    pivot = np.array([0.0, depth, -1.2 * reach])
+    turned = solid.translate(tuple(-pivot)).rotate((-tilt_deg, 0.0, 0.0)).translate(tuple(pivot))
+    c, s = np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))
+    rotation = np.array([[1.0, 0.0, 0.0], [0.0, c, s], [0.0, -s, c]])
+    return turned, (landmarks - pivot) @ rotation.T + pivot
 
 
 def _bust(solid: Manifold, reach: float) -> Manifold:
