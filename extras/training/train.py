@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from octoprint_facesculpt.reconstruction.guides import CHANNELS, picture_channels
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet, Reading
 from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION
+from octoprint_facesculpt.reconstruction.weights import load
 
 BATCH = 12
 PEAK_RATE = 1.5e-3
@@ -120,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "samples", "test", "guess", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="a state of the network to begin with")
+    parser.add_argument("--start", type=Path, help="weights of an earlier training to begin with")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="each keeps its own examples")
@@ -149,7 +150,7 @@ def main() -> None:
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=0.01)
     seen_samples, spent = 0, 0.0
     if arguments.start:
-        net.load_state_dict(torch.load(arguments.start))
+        net.load_state_dict(load(arguments.start).volume.state_dict())
     if arguments.out.exists():
         state = torch.load(arguments.out)
         net.load_state_dict(state["net"])
