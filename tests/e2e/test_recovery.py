@@ -51,7 +51,7 @@ def _operational(server: OctoPrintServer) -> None:
 
 
 @pytest.fixture(scope="module")
-def story(printer: SimulatedPrinter, base: Path) -> Iterator[dict[str, Any]]:
+def story(printer: SimulatedPrinter, base: Path) -> dict[str, Any]:
     """The whole story: print, cut, restart, refusals, resume, end. What was seen on the way."""
     told: dict[str, Any] = {}
     first = OctoPrintServer(base, str(printer.link), offline=True)
@@ -101,7 +101,7 @@ def story(printer: SimulatedPrinter, base: Path) -> Iterator[dict[str, Any]]:
         told["moves"] = printer.moves()
         told["log"] = second.log()
         told["complaints"] = second.complaints()
-        yield told
+    return told
 
 
 def test_nothing_waits_before_anything_was_interrupted(story: dict[str, Any]) -> None:
@@ -136,8 +136,10 @@ def test_print_is_finished_and_the_nozzle_never_touched_it(story: dict[str, Any]
     z_cut = story["cut"]["position"][2]
     inside = [m for m in after if 100 < m["at"][0] < 135 and 100 < m["at"][1] < 135]
     assert min(m["at"][2] for m in inside) >= z_cut - 0.21
-    heights = sorted({round(m["at"][2], 1) for m in after if _printing(m)})
-    assert heights[-1] == pytest.approx(0.2 * LAYERS)
+    heights = sorted(m["at"][2] for m in after if _printing(m))
+    # Where a layer change falls into the journal's last second the height is uncertain; the plan says by how much.
+    spread = story["ready"]["plan"]["stop"]["z_spread"]
+    assert 0.2 * LAYERS - 0.05 <= heights[-1] <= 0.2 * LAYERS + spread + 0.05
     # Homed in X and Y, and only there.
     assert [m["line"] for m in after if m["line"].startswith("G28")] == ["G28 R0 X Y"] * 2
 
@@ -160,3 +162,32 @@ def test_path_left_out_or_doubled_is_as_small_as_promised(story: dict[str, Any])
 def test_log_has_no_complaint_but_ours(story: dict[str, Any]) -> None:
     bad = [c for c in story["complaints"] if "Traceback" in c or "facesculpt" in c.lower()]
     assert all("held back" in c or "started over an interrupted" in c for c in bad), bad
+
+
+def test_a_board_that_starts_anew_is_recovered_without_a_restart(
+    printer: SimulatedPrinter, tmp_path: Path, story: dict[str, Any]
+) -> None:
+    """OctoPrint takes it for a cancelled print and sends M84; the print goes on all the same."""
+    before = len(printer.moves())
+    with OctoPrintServer(tmp_path, str(printer.link), offline=True) as server:
+        _operational(server)
+        file = print_file(layers=LAYERS)
+        server.post("/api/files/local", files={"file": (NAME, file)}, data={"print": "true"}).raise_for_status()
+        wait_for(lambda: any(_printing(m, 0.55) for m in printer.moves()[before:]), 120, "the third layer", pause=0.1)
+        printer.order(do="speed", factor=1)
+        wait_for(lambda: _recovery(server)["recording"], 10, "the journal")
+        printer.order(do="reset")
+        cut = printer.order(do="status")
+        printer.order(do="speed", factor=1000)
+        ready = wait_for(lambda: (r := _recovery(server))["state"] == "ready" and r, 60, "a plan")
+        assert ready["plan"]["outage"]["kind"] == "printer"
+        assert ready["plan"]["stop"]["z"] == pytest.approx(cut["position"][2], abs=0.21)
+        wait_for(lambda: server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 60, "the printer")
+        interrupted = len(printer.moves())
+        server.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True}).raise_for_status()
+        wait_for(lambda: _recovery(server)["state"] == "idle", 180, "the end of the print")
+        after = printer.moves()[interrupted:]
+    top = max(m["at"][2] for m in after if _printing(m))
+    assert 0.2 * LAYERS - 0.01 <= top <= 0.2 * LAYERS + ready["plan"]["stop"]["z_spread"] + 0.01
+    inside = [m for m in after if 100 < m["at"][0] < 135 and 100 < m["at"][1] < 135]
+    assert min(m["at"][2] for m in inside) >= cut["position"][2] - 0.21
