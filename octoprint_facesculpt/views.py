@@ -42,9 +42,7 @@ def sculpture_json(sculpture: Sculpture, folder: Path) -> dict[str, Any]:
             {key: getattr(stage, key) for key in ("stage", "state", "progress", "message", "seconds")} for stage in stages
         ],
         "files": {
-            kind: f"{BASE}/sculptures/{sculpture.id}/files/{name}"
-            for kind, name in FILES.items()
-            if (folder / name).is_file()
+            kind: f"{BASE}/sculptures/{sculpture.id}/files/{name}" for kind, name in FILES.items() if (folder / name).is_file()
         },
         "gcode": {"origin": "local", "path": sculpture.gcode_path} if sculpture.gcode_path else None,
     }

@@ -168,9 +168,7 @@ class Pipeline:
     @staticmethod
     def _next() -> tuple[Sculpture | None, Stage | None]:
         """The oldest sculpture with work, and its first unfinished stage, if any is left."""
-        sculpture = (
-            Sculpture.select().where(Sculpture.state.in_(("waiting", "working"))).order_by(Sculpture.created).first()
-        )
+        sculpture = Sculpture.select().where(Sculpture.state.in_(("waiting", "working"))).order_by(Sculpture.created).first()
         if sculpture is None:
             return None, None
         unfinished = Stage.state.in_(("waiting", "running"))

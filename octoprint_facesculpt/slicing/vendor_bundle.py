@@ -40,9 +40,7 @@ class Bundle:
                 return candidate
         raise SlicingError("profile_unknown", f"There is no {group} preset '{name}'.", "Choose another profile.")
 
-    def _resolve(
-        self, group: str, name: str, children: tuple[str, ...], resolved: dict[str, dict[str, str]]
-    ) -> dict[str, str]:
+    def _resolve(self, group: str, name: str, children: tuple[str, ...], resolved: dict[str, dict[str, str]]) -> dict[str, str]:
         """Keys of a preset; ``resolved`` remembers parents, which a bundle may name more often than could be walked."""
         if name in resolved:
             return resolved[name]

@@ -84,9 +84,7 @@ class Print:
 
 
 @pytest.fixture(scope="module")
-def printed(
-    server: OctoPrintServer, printer: SimulatedPrinter, sculpture: dict[str, Any], pushes: Pushes
-) -> Print:
+def printed(server: OctoPrintServer, printer: SimulatedPrinter, sculpture: dict[str, Any], pushes: Pushes) -> Print:
     """The sculpture queued and printed to its end."""
     already, before = len(printer.moves()), printer.order(do="status")
     answer = server.post("/plugin/facesculpt/queue", json={"sculpture": sculpture["id"], "print": False})
@@ -176,9 +174,7 @@ def test_the_printer_has_used_the_filament_of_the_file(printed: Print, gcode: st
     assert printed.after["filament"] - printed.before["filament"] == pytest.approx(planned(gcode)[-1].filament, abs=0.1)
 
 
-def test_the_end_code_leaves_the_printer_cold_and_the_bust_free(
-    server: OctoPrintServer, printed: Print, gcode: str
-) -> None:
+def test_the_end_code_leaves_the_printer_cold_and_the_bust_free(server: OctoPrintServer, printed: Print, gcode: str) -> None:
     assert printed.after["position"] == pytest.approx(planned(gcode)[-1].place, abs=1e-3)
     assert printed.after["position"][2] > 60
 

@@ -287,9 +287,7 @@ def main() -> None:
     parser.add_argument("--control", type=Path, help="path of the control socket")
     parser.add_argument("--homing-raise", type=float, default=5.0, help="lift before homing, mm (0 as on Marlin 1.1)")
     arguments = parser.parse_args()
-    simulator = Simulator(
-        arguments.link, arguments.speed, arguments.log, arguments.control, arguments.homing_raise
-    )
+    simulator = Simulator(arguments.link, arguments.speed, arguments.log, arguments.control, arguments.homing_raise)
     print("ready", flush=True)
     try:
         simulator.run()

@@ -22,9 +22,7 @@ E_STEPS_PER_MM = 93.0
 #: Marlin's MIN_STEPS_PER_SEGMENT: a shorter move waits for the next.
 MIN_STEPS = 6 - 1e-6
 #: Accepted without an answer or an effect that matters here.
-SILENT = frozenset(
-    ("M73", "M85", "M110", "M117", "M118", "M205", "M211", "M220", "M221", "M300", "M413", "M420", "M900", "T0")
-)
+SILENT = frozenset(("M73", "M85", "M110", "M117", "M118", "M205", "M211", "M220", "M221", "M300", "M413", "M420", "M900", "T0"))
 
 
 class Firmware:

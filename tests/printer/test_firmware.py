@@ -154,9 +154,7 @@ def test_a_quarter_circle_clockwise(bench: Bench, line: str) -> None:
     assert bench.machine.position == pytest.approx([110.0, 90.0, 10.0])
     length = sum(block.length for block in bench.done)
     assert length == pytest.approx(10 * math.pi / 2, rel=1e-3)
-    assert all(
-        math.hypot(block.start[0] - 100, block.start[1] - 90) == pytest.approx(10, abs=1e-6) for block in bench.done
-    )
+    assert all(math.hypot(block.start[0] - 100, block.start[1] - 90) == pytest.approx(10, abs=1e-6) for block in bench.done)
     assert bench.machine.filament == pytest.approx(1.0)
 
 

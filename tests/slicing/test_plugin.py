@@ -160,9 +160,7 @@ def test_bad_input_and_bad_engines_end_in_a_sentence(
     assert not (tmp_path / "out.gco").exists()
 
 
-def test_cancel_ends_the_slicer_and_says_so(
-    manager: Any, script: Callable[[str], str], mushroom: Path, tmp_path: Path
-) -> None:
+def test_cancel_ends_the_slicer_and_says_so(manager: Any, script: Callable[[str], str], mushroom: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     use(manager, script("echo '10 => Processing triangulated mesh'; exec sleep 1000"))
@@ -172,9 +170,7 @@ def test_cancel_ends_the_slicer_and_says_so(
         seen.extend(p for p in psutil.Process().children(recursive=True) if "sleep" in p.name())
         manager.cancel_slicing(SLICER, str(mushroom), str(gcode))
 
-    told = slice_and_wait(
-        manager, mushroom, gcode, "bust_028", on_progress=cancel, on_progress_args=(), on_progress_kwargs={}
-    )
+    told = slice_and_wait(manager, mushroom, gcode, "bust_028", on_progress=cancel, on_progress_args=(), on_progress_kwargs={})
     assert told == {"_cancelled": True}
     _, alive = psutil.wait_procs(seen, timeout=30)
     assert alive == [] and list(folder.iterdir()) == []

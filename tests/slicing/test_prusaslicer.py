@@ -340,9 +340,7 @@ def test_warnings_of_the_slicer_are_handed_on(
     sliced: Sliced, script: Callable[[str], str], mushroom: Path, tmp_path: Path
 ) -> None:
     warning = "Empty layer between 3 and 4."
-    engine = script(
-        f'{EXPORT}cp "{sliced.result.gcode}" "$2"; echo "print warning: {warning}"; echo "Slicing result exported"'
-    )
+    engine = script(f'{EXPORT}cp "{sliced.result.gcode}" "$2"; echo "print warning: {warning}"; echo "Slicing result exported"')
     assert slice_model(mushroom, tmp_path / "out.gcode", COARSE, silent, engine).warnings == (warning,)
 
 
@@ -356,9 +354,7 @@ def test_a_folder_that_cannot_be_written_is_refused(mushroom: Path, tmp_path: Pa
         assert refusal.value.code == "output_unwritable" and refusal.value.bad_input
 
 
-def test_too_little_room_is_refused_before_slicing(
-    mushroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_room_is_refused_before_slicing(mushroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "FREE_BYTES", 1 << 60)
     assert refused(mushroom, tmp_path).code == "disk_full"
 

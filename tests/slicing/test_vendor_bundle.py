@@ -128,7 +128,7 @@ def test_a_missing_bundle_or_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_flat_configuration_survives_writing_and_reading() -> None:
-    config = {"start_gcode": "G28\\nG1 X{a} ; = \\\"", "empty": "", "fill_density": "15%"}
+    config = {"start_gcode": 'G28\\nG1 X{a} ; = \\"', "empty": "", "fill_density": "15%"}
     assert parse_config(format_config(config)) == config
 
 
