@@ -257,7 +257,10 @@ def reconstruct_command(
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
 @click.option("--profile", default="bust_016", show_default=True)
 @click.option(
-    "--orientation", default="auto", show_default=True, help="auto, upright, or degrees by which the head leans back."
+    "--orientation",
+    default="upright",
+    show_default=True,
+    help="upright, auto (prints best), or degrees by which the head leans back.",
 )
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Also write all files and pictures here.")

@@ -190,7 +190,9 @@ def test_sculpt_to_g_code_slices_too(head_file: Path, tmp_path: Path) -> None:
 def test_sculpt_chooses_how_far_the_head_leans_back(head_file: Path, tmp_path: Path) -> None:
     """All leans are compared, and shown with their figures."""
     out, folder = tmp_path / "a.stl", tmp_path / "a"
-    run = call("sculpt", "--head", head_file, "-o", out, "--height-mm", 35, "--folder", folder, "--json")
+    run = call(
+        "sculpt", "--head", head_file, "-o", out, "--height-mm", 35, "--folder", folder, "--orientation", "auto", "--json"
+    )
     data = run.event("result")["data"]
     costs = [row["cost"] for row in data["orientations"]]
     assert costs == sorted(costs) and len(costs) == 5

@@ -44,6 +44,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
     parser.add_argument("--guess-pictures", type=int, required=True, help="how many the first guess was learned from")
+    parser.add_argument("--note", default="", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
     arguments = parser.parse_args()
     materials = pickle.loads(arguments.materials.read_bytes())
@@ -74,6 +75,7 @@ def main() -> None:
         coefficients=stored["outputs"] - 1,
         parameters=f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f}",
         expressions=len(model.expression),
+        note=arguments.note,
         guess_pictures=f"{arguments.guess_pictures:,}",
         training_pictures=f"{trained['pictures']:,}",
         seen_pictures=f"{trained['samples']:,}",

@@ -98,7 +98,7 @@ def _render(rng, points, triangles, colour, camera, skin_count) -> np.ndarray:
         if lamp == 0 and rng.random() < 0.6:
             lit = lit * _shadow(rotated, triangles, place, covered, direction)
         power = rng.uniform(0.3, 1.0) if lamp == 0 else rng.uniform(0.05, 0.4)
-        half = [*direction, 0, 0, 1]
+        half = direction + np.array([0, 0, 1])
         half /= np.linalg.norm(half)
         gloss = rng.uniform(0, 0.25) * np.clip(normal @ half, 0, 1) ** rng.uniform(8, 40)
         tint = rng.uniform(0.88, 1.12, 3)
@@ -147,7 +147,7 @@ def _glasses(rng, image, head, vertices, camera) -> np.ndarray:
     rims = []
     for sign in (-1, 1):
         eye = vertices[eyes & (np.sign(head.mean[:, 0]) == sign)]
-        middle = [*eye.mean(0), 0, -2, 0]
+        middle = eye.mean(0) + np.array([0, -2, 0])
         middle[2] = eye[:, 2].max() + 10
         c, s = np.cos(turn), np.sin(turn)
         ring = np.stack([np.sign(c) * np.abs(c) ** square * width, np.sign(s) * np.abs(s) ** square * height], 1)
@@ -166,7 +166,7 @@ def _glasses(rng, image, head, vertices, camera) -> np.ndarray:
         hinge = rim[20 if sign < 0 else 0]
         outward = (camera.rotation @ [sign, 0, 0])[2]
         if outward > -0.25:
-            temples.append(camera.project(np.stack([hinge, [*hinge, sign * 14, 3, -85]]))[:, :2])
+            temples.append(camera.project(np.stack([hinge, hinge + np.array([sign * 14, 3, -85])]))[:, :2])
     for line in temples:
         cv2.polylines(image, [np.round(line * 8).astype(np.int32)], False, colour.tolist(), thickness, cv2.LINE_AA, 3)
     return image

@@ -15,7 +15,7 @@ from .camera import Camera
 from .head_model import HeadModel
 
 #: How much of an independent measurement one pixel is: neighbours share their errors.
-INDEPENDENCE = 0.04
+INDEPENDENCE = 0.003
 STEPS = 4
 
 

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 CHIN = 152
 #: Head frame (x to the subject's left, y up, z forward) to print frame (x alike, face towards -y, z up).
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-#: Where the bust ends below the eyes, and the head style's neck, in distances from eyes to chin.
+#: Where the bust ends below the eyes (at the lowest), and the head style's neck, in distances from eyes to chin.
 CHEST, THROAT = 1.55, 1.3
+#: Down to here, in the same measure, nothing of the head is cut.
+BELOW_CHIN = 1.2
 #: Life-size outline of the bust from its lower end upwards: height above the end, half width, half depth, in mm. The
 #: chest is carved out of it; it widens by about 45 degrees, so that it prints without supports. Above it nothing is cut.
 BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
 #: Life-size outline of the plinth: radius and height in mm.
-PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (47, 58), (0, 58))
+PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (0, 43))
 #: How far the plinth reaches into the bust.
-OVERLAP = 16.0
+OVERLAP = 1.0
 #: A part is a sculpture only above this volume, in mm^3 of the life-size head.
 MIN_VOLUME = 50_000.0
 
@@ -148,22 +150,36 @@ def _bust(solid: Manifold, reach: float) -> Manifold:
     """Head and chest within the bowl, on the plinth; ``reach`` is the distance from eyes to chin."""
     from manifold3d import CrossSection, Manifold
 
-    end = -CHEST * reach
+    end = _lower_end(solid, reach)
     middle, _ = _section(solid, -1.2 * reach)
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
+    # A short bust has a shallow bowl: it must end below the chin.
+    rise = min(1.0, (-BELOW_CHIN * reach - end) / BOWL[-1][0])
     rings = [
-        np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + height)]
+        np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + rise * height)]
         for height, width, depth in BOWL
     ]
-    above = Manifold.cube((1000, 1000, 1000)).translate((-500, -500, end + BOWL[-1][0] - 1))
+    above = Manifold.cube((1000, 1000, 1000)).translate((-500, -500, end + rise * BOWL[-1][0] - 1))
     bowl = Manifold.hull_points(np.concatenate(rings)) + above
     bust = solid ^ bowl
-    foot, half = _section(bust, end + 0.75 * OVERLAP)
+    foot, half = _section(bust, end + OVERLAP)
     # The stem disappears inside the chest, however slender the neck is.
     stem = min(max(0.85 * half, 26.0), 47.0) / 47.0
     profile = np.array([(radius * (stem if height > 17 else 1.0), height) for radius, height in PLINTH], float)
     plinth = Manifold.revolve(CrossSection([profile]), 128)
     return bust + plinth.translate((*foot, end + OVERLAP - profile[:, 1].max()))
+
+
+def _lower_end(solid: Manifold, reach: float) -> float:
+    """The height at which the bust is cut: above the rim where the head's own underside, rough and slanted, begins."""
+    vertices, triangles = mesh_of(solid)
+    corners = vertices[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    heights = corners[:, :, 2].mean(1)
+    underside = heights[(normals[:, 2] < -0.7) & (heights < -1.2 * reach)]
+    rim = np.quantile(underside, 0.97) + 2.0 if len(underside) else -np.inf
+    return float(np.clip(rim, -CHEST * reach, -THROAT * reach))
 
 
 def _head(solid: Manifold, reach: float) -> Manifold:

@@ -122,3 +122,25 @@ def test_previews_show_front_and_profile(bust) -> None:
     # From the side the head is deeper than it is wide, and it is symmetric from the front only.
     assert width[1] > width[0]
     assert (solid[0] ^ solid[0][:, ::-1]).mean() < (solid[1] ^ solid[1][:, ::-1]).mean()
+
+
+def test_the_bust_ends_above_the_rough_underside_of_the_head(head) -> None:
+    """Between bust and plinth there is one level cut, as wide as the neck all around."""
+    sculpture = sculpt(head, SculptureSettings(height_mm=100))
+    mesh = trimesh.Trimesh(sculpture.vertices, sculpture.triangles, process=False)
+    down = mesh.face_normals[:, 2] < -0.9
+    heights = mesh.triangles_center[down, 2]
+    areas = mesh.area_faces[down]
+    chin = sculpture.landmarks[152, 2]
+    underside = (heights > 2) & (heights < chin - 6)
+    level = np.average(heights[underside], weights=areas[underside])
+    spread = np.sqrt(np.average((heights[underside] - level) ** 2, weights=areas[underside]))
+    assert spread < 1.0
+
+
+def test_the_chin_is_whole(head) -> None:
+    """The bowl that carves the chest must not reach the face."""
+    sculpture = sculpt(head, SculptureSettings(height_mm=100))
+    mesh = trimesh.Trimesh(sculpture.vertices, sculpture.triangles, process=False)
+    _, distance, _ = trimesh.proximity.closest_point(mesh, sculpture.landmarks[::10])
+    assert distance.max() < 0.6
