@@ -44,6 +44,8 @@ setup(
             "gcode-thumbnail-tool>=0.1",
             "pyyaml>=6",
             "build>=1",
+            # trimesh measures distances to a surface with it.
+            "rtree>=1",
             "numba>=0.60",
             # Two releases of a formatter or type checker seldom agree.
             "ruff==0.17.*",

@@ -27,6 +27,8 @@ IDLE_SECONDS = 2.0
 WAITING_FOR_PRINT = "Waits until the print is finished"
 #: Share of the machine's memory that a stage may use before it is ended; the server needs the rest.
 MEMORY_SHARE = 0.8
+#: What each stage hands to the next.
+OUTPUTS = {"reconstruct": "head.npz", "sculpt": "bust.stl", "slice": "bust.gcode"}
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,8 @@ class Pipeline:
             data = self._child(self._arguments(sculpture, stage), folder / f"{stage.stage}.log", progress)
             self._finish(sculpture, stage, data)
         except Cancelled:
+            # The child may have finished in the moment it was asked to end.
+            (folder / OUTPUTS[stage.stage]).unlink(missing_ok=True)
             return
         except Exception as error:
             stage.state, sculpture.state, sculpture.error = "failed", "failed", self._explain(error)
@@ -240,18 +244,18 @@ class Pipeline:
         if stage.stage == "reconstruct":
             photo = str(self._shop.photo_file(sculpture.photo))
             return [
-                "reconstruct", photo, "-o", str(folder / "head.npz"), "--face", str(sculpture.face),
+                "reconstruct", photo, "-o", str(folder / OUTPUTS["reconstruct"]), "--face", str(sculpture.face),
                 "--report", str(folder / "report.json"),
             ]  # fmt: skip
         if stage.stage == "sculpt":
             settings = sculpture.settings
             return [
-                "sculpt", "--head", str(folder / "head.npz"), "-o", str(folder / "bust.stl"), "--folder", str(folder),
+                "sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(folder / OUTPUTS["sculpt"]), "--folder", str(folder),
                 "--height-mm", str(settings["height_mm"]), "--style", settings["style"],
             ]  # fmt: skip
         slicing = sculpture.slicing
         arguments = [
-            "slice", str(folder / "bust.stl"), "-o", str(folder / "bust.gcode"), "--engine", slicing["engine"],
+            "slice", str(folder / OUTPUTS["sculpt"]), "-o", str(folder / OUTPUTS["slice"]), "--engine", slicing["engine"],
             "--profile", slicing["profile"], "--bed", options["bed"], "--thumbnail", str(folder / "front.png"),
             "--report", str(folder / "slice.json"),
         ]  # fmt: skip
@@ -267,7 +271,7 @@ class Pipeline:
         elif stage.stage == "slice":
             keys = ("filament_mm", "filament_g", "layers", "height_mm")
             sculpture.estimates = {"seconds": data["estimated_seconds"], **{key: data[key] for key in keys}}
-            sculpture.gcode_path = self._shop.add_gcode(sculpture, self._shop.folder(sculpture) / "bust.gcode", data)
+            sculpture.gcode_path = self._shop.add_gcode(sculpture, self._shop.folder(sculpture) / OUTPUTS["slice"], data)
         stage.state, stage.progress, stage.message = "done", 1.0, ""
 
     def _child(self, arguments: list[str], log: Path, progress) -> dict[str, Any]:

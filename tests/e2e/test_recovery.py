@@ -58,11 +58,12 @@ def story(printer: SimulatedPrinter, base: Path) -> dict[str, Any]:
     with first:
         _operational(first)
         told["idle"] = _recovery(first)
+        printer.order(do="speed", factor=100)  # so that the third layer is not the last before it is seen
         file = print_file(layers=LAYERS)
         first.post("/api/files/local", files={"file": (NAME, file)}, data={"print": "true"}).raise_for_status()
         wait_for(lambda: any(_printing(move, 0.55) for move in printer.moves()), 120, "the third layer", pause=0.1)
         printer.order(do="speed", factor=1)
-        wait_for(lambda: _recovery(first)["recording"], 10, "the journal")
+        wait_for(lambda: _recovery(first)["recording"], 30, "the journal")
         before = printer.order(do="status")
         wait_for(lambda: printer.order(do="status")["time"] > before["time"] + 2, 30, "two seconds of print")
         told["cut"] = printer.order(do="power", on=False)
@@ -168,14 +169,15 @@ def test_a_board_that_starts_anew_is_recovered_without_a_restart(
     printer: SimulatedPrinter, tmp_path: Path, story: dict[str, Any]
 ) -> None:
     """OctoPrint takes it for a cancelled print and sends M84; the print goes on all the same."""
-    before = len(printer.moves())
     with OctoPrintServer(tmp_path, str(printer.link), offline=True) as server:
         _operational(server)
+        before = len(printer.moves())
+        printer.order(do="speed", factor=100)
         file = print_file(layers=LAYERS)
         server.post("/api/files/local", files={"file": (NAME, file)}, data={"print": "true"}).raise_for_status()
         wait_for(lambda: any(_printing(m, 0.55) for m in printer.moves()[before:]), 120, "the third layer", pause=0.1)
         printer.order(do="speed", factor=1)
-        wait_for(lambda: _recovery(server)["recording"], 10, "the journal")
+        wait_for(lambda: _recovery(server)["recording"], 30, "the journal")
         printer.order(do="reset")
         cut = printer.order(do="status")
         printer.order(do="speed", factor=1000)

@@ -17,13 +17,12 @@ import pytest
 import trimesh
 from PIL import Image
 
-from octoprint_facesculpt.jobs.pipeline import WAITING_FOR_PRINT, Pipeline, Workshop
+from octoprint_facesculpt.jobs.pipeline import OUTPUTS, WAITING_FOR_PRINT, Pipeline, Workshop
 from octoprint_facesculpt.store import STAGES, Photo, Sculpture, Stage, Store
 
 SETTINGS = {"height_mm": 30, "style": "bust"}
 SLICING = {"engine": "prusaslicer", "profile": "bust_028", "overrides": {"fill_density": "5%"}}
 #: A file that each stage makes.
-MADE = {"reconstruct": "head.npz", "sculpt": "bust.stl", "slice": "bust.gcode"}
 TIMEOUT = 300
 
 
@@ -67,7 +66,7 @@ class Shop:
             folder = self.workshop.folder(sculpture)
             folder.mkdir(parents=True)
             for stage in STAGES[: STAGES.index(before)]:
-                shutil.copy(made / MADE[stage], folder)
+                shutil.copy(made / OUTPUTS[stage], folder)
                 Stage.update(state="done").where(Stage.sculpture == sculpture, Stage.stage == stage).execute()
             if before == "slice":
                 # The real picture, but a model that slices in a second.
@@ -156,9 +155,9 @@ def test_the_stages_run_in_order_and_leave_their_files(made) -> None:
         ["running", "waiting", "waiting"], ["done", "waiting", "waiting"], ["done", "running", "waiting"],
         ["done", "done", "waiting"], ["done", "done", "running"], ["done", "done", "done"],
     ]  # fmt: skip
-    for name in (*MADE.values(), "bust.3mf", "front.png", "viewer.html", "report.json"):
+    for name in (*OUTPUTS.values(), "bust.3mf", "front.png", "viewer.html", "report.json"):
         assert (made["folder"] / name).stat().st_size > 0, name
-    ages = [(made["folder"] / name).stat().st_mtime_ns for name in MADE.values()]
+    ages = [(made["folder"] / name).stat().st_mtime_ns for name in OUTPUTS.values()]
     assert ages == sorted(ages) and all(seconds > 0 for seconds in made["seconds"])
     assert no_leftovers(made["folder"])
 
@@ -182,7 +181,7 @@ def test_cancel_stops_each_stage_and_a_retry_finishes_it(stage: str, shop: Shop,
     assert shop.states(sculpture) == ["done"] * done + ["cancelled"] * (3 - done)
     folder = shop.workshop.folder(sculpture)
     shop.wait(lambda: shop.pipeline._current is None)
-    assert no_leftovers(folder) and not (folder / MADE[stage]).exists() and shop.added == []
+    assert no_leftovers(folder) and not (folder / OUTPUTS[stage]).exists() and shop.added == []
     if stage == "slice":
         shop.pipeline.retry(Sculpture.get_by_id(sculpture.id))
         assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
@@ -233,7 +232,7 @@ def test_a_killed_server_loses_nothing(stage: str, shop: Shop, made, astronaut: 
     _, alive = psutil.wait_procs(family, timeout=60)
     assert family and [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
     assert shop.states(sculpture)[STAGES.index(stage)] == "running"
-    done = {name: (shop.workshop.folder(sculpture) / name).stat().st_mtime_ns for name in MADE.values()
+    done = {name: (shop.workshop.folder(sculpture) / name).stat().st_mtime_ns for name in OUTPUTS.values()
             if (shop.workshop.folder(sculpture) / name).exists()}  # fmt: skip
     again: list[bool] = []
     shop.on_progress(stage, lambda: again.append(True))
