@@ -250,7 +250,8 @@ class Pipeline:
         if stage.stage == "sculpt":
             settings = sculpture.settings
             return [
-                "sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(folder / OUTPUTS["sculpt"]), "--folder", str(folder),
+                "sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(folder / OUTPUTS["sculpt"]),
+                "--folder", str(folder),
                 "--height-mm", str(settings["height_mm"]), "--style", settings["style"],
             ]  # fmt: skip
         slicing = sculpture.slicing
