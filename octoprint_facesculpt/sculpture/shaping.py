@@ -26,6 +26,8 @@ UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 CHEST, THROAT = 1.55, 1.3
 #: Down to here, in the same measure, nothing of the head is cut.
 BELOW_CHIN = 1.2
+#: More half depth in mm than any head has.
+FREE = 300.0
 #: Life-size outline of the bust from its lower end upwards: height above the end, half width, half depth, in mm. The
 #: chest is carved out of it; it widens by about 45 degrees, so that it prints without supports. Above it nothing is cut.
 BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
@@ -153,13 +155,15 @@ def _bust(solid: Manifold, reach: float) -> Manifold:
     end = _lower_end(solid, reach)
     middle, _ = _section(solid, -1.2 * reach)
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
-    # A short bust has a shallow bowl: it must end below the chin.
-    rise = min(1.0, (-BELOW_CHIN * reach - end) / BOWL[-1][0])
+    # From below the chin on only the shoulders are carved, so that a short bust keeps its chin.
+    room = -BELOW_CHIN * reach - end
+    shape = [(height, width, depth if height < room else FREE) for height, width, depth in BOWL]
+    shape.append((room, float(np.interp(room, *np.transpose(BOWL)[:2])), FREE))
     rings = [
-        np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + rise * height)]
-        for height, width, depth in BOWL
+        np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + height)]
+        for height, width, depth in shape
     ]
-    above = Manifold.cube((1000, 1000, 1000)).translate((-500, -500, end + rise * BOWL[-1][0] - 1))
+    above = Manifold.cube((1000, 1000, 1000)).translate((-500, -500, end + BOWL[-1][0] - 1))
     bowl = Manifold.hull_points(np.concatenate(rings)) + above
     bust = solid ^ bowl
     foot, half = _section(bust, end + OVERLAP)
