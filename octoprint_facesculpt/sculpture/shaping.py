@@ -157,7 +157,9 @@ def _bust(solid: Manifold, reach: float) -> Manifold:
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     # From below the chin on only the shoulders are carved, so that a short bust keeps its chin.
     room = -BELOW_CHIN * reach - end
-    shape = [(height, width, depth if height < room else FREE) for height, width, depth in BOWL]
+    shape: list[tuple[float, float, float]] = [
+        (height, width, depth if height < room else FREE) for height, width, depth in BOWL
+    ]
     shape.append((room, float(np.interp(room, *np.transpose(BOWL)[:2])), FREE))
     rings = [
         np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + height)]
