@@ -26,7 +26,7 @@ from .recovery.command import recover_options, run_recover
 
 _File = click.Path(path_type=Path, dir_okay=False)
 #: Arguments that name files to be written.
-OUTPUTS = ("output", "report_file", "preview")
+OUTPUTS = ("output", "report_file", "preview", "index")
 
 
 class Reporter:
@@ -336,6 +336,7 @@ def sculpt_command(
 @click.option("--bed", default=None, metavar="WxDxH[@X,Y]", help="Printable space and its front left corner, mm.")
 @click.option("--center", default=None, metavar="X,Y", help="Where the model's middle goes, mm.")
 @click.option("--thumbnail", type=_File, help="PNG to put into the G-code.")
+@click.option("--index", type=_File, help="Write the index of the layers as JSON.")
 @click.option("--report", "report_file", type=_File, help="Write the result as JSON.")
 def slice_command(
     reporter: Reporter,
@@ -350,6 +351,7 @@ def slice_command(
     bed: str | None,
     center: str | None,
     thumbnail: Path | None,
+    index: Path | None,
     report_file: Path | None,
 ) -> None:
     """Slice a mesh file into checked G-code."""
@@ -369,6 +371,7 @@ def slice_command(
         overrides=parse_settings(settings),
         supports=not no_supports,
         thumbnail=thumbnail,
+        index=index,
         bed=parse_bed(bed) if bed else Bed(),
         centre=parse_point(center) if center else None,
     )

@@ -29,6 +29,8 @@ WAITING_FOR_PRINT = "Waits until the print is finished"
 MEMORY_SHARE = 0.8
 #: What each stage hands to the next.
 OUTPUTS = {"reconstruct": "head.npz", "sculpt": "bust.stl", "slice": "bust.gcode"}
+#: Where each layer of the G-code lies (:mod:`octoprint_facesculpt.slicing.gcode_index`).
+INDEX = "bust.index.json"
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ class Pipeline:
         arguments = [
             "slice", str(folder / OUTPUTS["sculpt"]), "-o", str(folder / OUTPUTS["slice"]), "--engine", slicing["engine"],
             "--profile", slicing["profile"], "--bed", options["bed"], "--thumbnail", str(folder / "front.png"),
-            "--report", str(folder / "slice.json"),
+            "--report", str(folder / "slice.json"), "--index", str(folder / INDEX),
         ]  # fmt: skip
         if path := options["slicer_paths"].get(slicing["engine"]):
             arguments += ["--slicer-path", path]

@@ -12,13 +12,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..progress import Progress
 from .cura_definitions import Library
 from .cura_stack import Choice, Resolved, resolve
 from .engine import Bed, EngineInfo, Profile, SliceRequest, SlicingError
-from .gcode_check import GcodeFacts
 from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
+
+if TYPE_CHECKING:
+    from .gcode_facts import GcodeFacts
 
 STAGES = {
     "slice": "Cutting the model",

@@ -13,7 +13,7 @@ from ..progress import Progress
 class SlicingError(FaceSculptError):
     """Codes of bad input: those of :data:`BAD_INPUT`. Codes of the machine: ``engine_missing``, ``engine_version``,
     ``slicer_failed``, ``settings_changed``, ``timed_out``, ``disk_full``, ``definitions_missing``,
-    ``definitions_mismatch``, and ``gcode_...`` of :mod:`.gcode_check`."""
+    ``definitions_mismatch``, ``index_invalid``, and ``gcode_...`` of :mod:`.gcode_check`."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(code, message, hint)
@@ -47,7 +47,8 @@ class SliceRequest:
     """One slicing job.
 
     ``profile`` names a preset; ``config`` is a flat configuration instead of it; ``overrides`` replace single settings
-    of either. ``supports`` False switches supports off, whatever those say. ``thumbnail`` is a PNG to put into the G-code.
+    of either. ``supports`` False switches supports off, whatever those say. ``thumbnail`` is a PNG to put into the G-code;
+    ``index`` is where the index of its layers (:mod:`.gcode_index`) is to be written.
     """
 
     engine: str = "prusaslicer"
@@ -58,6 +59,7 @@ class SliceRequest:
     bed: Bed = field(default_factory=Bed)
     centre: tuple[float, float] | None = None
     thumbnail: Path | None = None
+    index: Path | None = None
     time_limit_seconds: float = 3600.0
 
 
@@ -85,13 +87,15 @@ class Profile:
 class SliceResult:
     """Checked G-code and what the plan says.
 
-    ``bounds`` is ((x, y, z), (x, y, z)) of the extruding moves; ``warnings`` are sentences for people.
+    ``estimated_seconds`` is how long the printer's planner takes for the moves, without heating; ``slicer_seconds`` what the
+    slicer says of it. ``bounds`` is ((x, y, z), (x, y, z)) of the extruding moves; ``warnings`` are sentences for people.
     """
 
     gcode: Path
     engine: str
     version: str
     estimated_seconds: float
+    slicer_seconds: float
     filament_mm: float
     filament_g: float
     layers: int

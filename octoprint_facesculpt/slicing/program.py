@@ -19,12 +19,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from ..children import Guard, with_parent
 from ..progress import Progress
 from .engine import EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
-from .gcode_check import GcodeFacts, check
+from .gcode_index import write_index
+
+if TYPE_CHECKING:
+    from .gcode_facts import GcodeFacts
 
 DETECT_SECONDS, HELP_LIMIT = 60, 4096
 FREE_BYTES = 300 * 1024 * 1024
@@ -85,6 +88,7 @@ class CommandLineEngine(ABC):
 
     def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
         # Late: numpy has no place in the server, which imports this module for its profiles.
+        from .gcode_check import check
         from .model_check import check_fits, model_size
 
         # The program runs in a folder of its own, where relative paths would mean something else.
@@ -104,6 +108,8 @@ class CommandLineEngine(ABC):
                 _replace_head(made, picture)
                 facts = check(made.gcode, request.bed, model_height=float(extents[2]))
                 self.require_as_asked(settings, facts)
+                if request.index is not None:
+                    write_index(facts.index, request.index)
                 os.replace(made.gcode, gcode)
         except OSError as error:
             raise _storage_error(error, gcode.parent) from error
@@ -112,7 +118,8 @@ class CommandLineEngine(ABC):
             gcode=gcode,
             engine=self.name,
             version=info.version,
-            estimated_seconds=facts.stated_seconds or 0.0,
+            estimated_seconds=round(facts.seconds, 1),
+            slicer_seconds=facts.stated_seconds or 0.0,
             filament_mm=round(facts.filament_mm, 1),
             filament_g=round(made.filament_g or facts.stated_filament_g or 0.0, 2),
             layers=facts.layers,

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..progress import Progress
 from .engine import EngineInfo, Profile, SliceRequest, SlicingError
-from .gcode_check import GcodeFacts
 from .profiles import PROFILES, resolve
 from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
 from .vendor_bundle import format_config
+
+if TYPE_CHECKING:
+    from .gcode_facts import GcodeFacts
 
 #: The slicer's own percentages are not monotonic (70 comes before 30); these shares are, by what it says it does.
 STAGES = {

@@ -24,7 +24,7 @@ from octoprint_facesculpt.progress import silent
 from octoprint_facesculpt.slicing import Bed, SliceRequest, SlicingError, engine, program, slice_model
 from octoprint_facesculpt.slicing.cura_stack import resolve
 from octoprint_facesculpt.slicing.curaengine import PROFILES, CuraEngine, configure, write_definition
-from octoprint_facesculpt.slicing.gcode_check import read
+from octoprint_facesculpt.slicing.gcode_facts import read
 
 from .conftest import Sliced
 from .test_prusaslicer import BAD_MODELS, descendants, refused
@@ -212,9 +212,9 @@ def test_progress_of_an_engine_that_names_only_its_stages(
 def test_estimates_agree_with_the_g_code(cura: Sliced) -> None:
     result, text, facts = cura.result, cura.text, read(cura.result.gcode)
     assert f";LAYER_COUNT:{result.layers}\n" in text and result.layers == facts.layers
-    assert f";TIME:{result.estimated_seconds:.0f}\n" in text and ";TIME:6666" not in text
+    assert f";TIME:{result.slicer_seconds:.0f}\n" in text and ";TIME:6666" not in text
     elapsed = float(re.findall(r";TIME_ELAPSED:([\d.]+)", text)[-1])
-    assert result.estimated_seconds == pytest.approx(elapsed, abs=1)
+    assert result.slicer_seconds == pytest.approx(elapsed, abs=1)
     assert result.height_mm == pytest.approx(15, abs=0.28)
     assert result.filament_g == pytest.approx(facts.model_filament_mm * FILAMENT_AREA * 1.24e-3, rel=0.02)
     assert result.engine == "curaengine" and result.version.startswith(("4.", "5.")) and result.warnings == ()

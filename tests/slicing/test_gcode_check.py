@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from octoprint_facesculpt.slicing import Bed, SlicingError
-from octoprint_facesculpt.slicing.gcode_check import check, read
+from octoprint_facesculpt.slicing.gcode_check import check
+from octoprint_facesculpt.slicing.gcode_facts import read
 
 from .conftest import Sliced
 

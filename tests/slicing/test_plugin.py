@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from octoprint_facesculpt.slicing.gcode_check import read
+from octoprint_facesculpt.slicing.gcode_facts import read
 from octoprint_facesculpt.slicing.plugin import slicer_type
 
 SLICER, CURA = slicer_type("prusaslicer"), slicer_type("curaengine")

@@ -18,7 +18,7 @@ import trimesh
 from octoprint_facesculpt.errors import Cancelled
 from octoprint_facesculpt.progress import silent
 from octoprint_facesculpt.slicing import Bed, SliceRequest, SlicingError, program, prusaslicer, slice_model
-from octoprint_facesculpt.slicing.gcode_check import read
+from octoprint_facesculpt.slicing.gcode_facts import read
 from octoprint_facesculpt.slicing.profiles import PROFILES, resolve
 
 from .conftest import Sliced
@@ -62,7 +62,7 @@ def test_estimates_agree_with_the_g_code(sliced: Sliced) -> None:
     assert result.filament_mm == pytest.approx(facts.filament_mm, abs=0.1)
     assert f"; total filament used [g] = {result.filament_g:.2f}\n" in text
     assert result.filament_g == pytest.approx(facts.model_filament_mm * np.pi / 4 * 1.75**2 * 1.24e-3, rel=0.02)
-    hours, minutes, seconds = (int(result.estimated_seconds // unit) % 60 for unit in (3600, 60, 1))
+    hours, minutes, seconds = (int(result.slicer_seconds // unit) % 60 for unit in (3600, 60, 1))
     stated = f"{hours}h {minutes}m {seconds}s" if hours else f"{minutes}m {seconds}s"
     assert f"; estimated printing time (normal mode) = {stated}\n" in text
     assert result.engine == "prusaslicer" and result.version[:2] == "2." and result.warnings == ()

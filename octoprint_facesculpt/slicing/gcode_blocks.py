@@ -1,0 +1,275 @@
+"""G-code text -> arrays, a block of lines at a time, at some hundred megabytes a second.
+
+Nearly all lines of sliced G-code are ``G0`` or ``G1`` and words of at most eight characters, which numpy reads by the
+thousand: eight characters are one 64-bit number, whose bytes are validated and weighted with a few multiplications (Lemire,
+*Number parsing at a gigabyte per second*, 2021). Whatever looks different is read line by line with a regular expression.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .engine import SlicingError
+
+BLOCK_BYTES = 256 * 1024
+LINE_LIMIT = 100_000
+#: What a row is: a straight move, an arc, or a new value for the position (G92).
+MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
+LETTERS = b"XYZEF"
+_KINDS = {b"G0": MOVE, b"G1": MOVE, b"G2": CLOCKWISE, b"G3": COUNTERCLOCKWISE, b"G92": SET}
+_WORD = re.compile(rb"([A-Z])([-+]?(?:\d+\.?\d*|\.\d+))")
+_NOT_A_NUMBER = re.compile(rb"\b[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\de[-+\d])", re.IGNORECASE)
+#: Comments that mean something begin with one of these.
+_TELLING = (b";TYP", b";TIM", b";Fil", b";End", b"; es", b"; fi", b"; to", b"; pr")
+_CONFIG_BEGIN, _CONFIG_END = b"; prusaslicer_config = begin", b"; prusaslicer_config = end"
+
+_MARGIN = 8
+_ROW_OF = np.full(256, -1, np.int8)
+_ROW_OF[list(LETTERS)] = range(len(LETTERS))
+_POWER = 10.0 ** np.arange(16)
+
+
+def _u(value: int) -> np.uint64:
+    return np.uint64(value & 0xFFFFFFFFFFFFFFFF)
+
+
+_ZEROS, _OVER_NINE, _HIGH = _u(0x3030303030303030), _u(0x7676767676767676), _u(0x8080808080808080)
+_DIGITS_BEHIND = _u(0x7060504030201000)
+_DOT = _u(ord(".") ^ ord("0"))
+_ONE, _BYTE, _8, _16, _32 = _u(1), _u(255), _u(8), _u(16), _u(32)
+_PAIRS, _FOURS, _EIGHT = _u(0x00FF00FF00FF00FF), _u(0x0000FFFF0000FFFF), _u(0xFFFFFFFF)
+_10, _100, _10000 = _u(2561), _u(6553601), _u(42949672960001)
+
+
+@dataclass
+class Block:
+    """Some whole lines. ``rows`` are those that move or set the position, in their order.
+
+    ``words`` (5, R) float64: X, Y, Z, E, F as written, NaN where absent; ``kinds`` (R,) of :data:`MOVE` ..; ``starts`` and
+    ``ends`` (R,) int64: bytes of the file where each row's line begins and where the next does; ``arcs``: row -> words
+    I, J, R of an arc; ``events``: all other commands and telling comments, each with the number of rows before it;
+    ``commands``: how many lines are commands.
+    """
+
+    words: np.ndarray
+    kinds: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    arcs: dict[int, dict[bytes, float]] = field(default_factory=dict)
+    events: list[tuple[int, bytes]] = field(default_factory=list)
+    commands: int = 0
+
+
+def refusal(kind: str, reason: str) -> SlicingError:
+    """The error for unsafe G-code; its code is ``gcode_`` and ``kind``."""
+    return SlicingError(f"gcode_{kind}", f"The sliced G-code is not safe to print: {reason}.", "Try another profile.")
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """The whole file in bounded memory; :class:`SlicingError` ``gcode_not_text``, ``gcode_placeholder`` or
+    ``gcode_bad_number`` for lines that no printer should be given."""
+    buffer = bytearray(BLOCK_BYTES + LINE_LIMIT + 3 * _MARGIN)
+    kept = offset = 0
+    in_config = False
+    with path.open("rb") as file:
+        while True:
+            read = file.readinto(memoryview(buffer)[_MARGIN + kept : _MARGIN + kept + BLOCK_BYTES])
+            filled = _MARGIN + kept + read
+            if not read and kept:
+                # The last line may lack its end.
+                buffer[filled : filled + 1] = b"\n"
+                filled += 1
+            end = buffer.rfind(b"\n", _MARGIN, filled) + 1
+            if end > _MARGIN:
+                block, in_config = _read(buffer, end, offset, in_config)
+                yield block
+            else:
+                end = _MARGIN
+            kept = filled - end
+            if kept > LINE_LIMIT:
+                raise refusal("not_text", f"It contains a line of more than {LINE_LIMIT} characters")
+            offset += end - _MARGIN
+            buffer[_MARGIN : _MARGIN + kept] = buffer[end:filled]
+            if not read:
+                return
+
+
+def words_of(code: bytes) -> dict[bytes, float]:
+    """A command's words, letter -> number."""
+    return {letter: float(value) for letter, value in _WORD.findall(code.upper())}
+
+
+def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Block, bool]:
+    """The lines in ``buffer[_MARGIN:end]``, which lie at ``offset`` of the file."""
+    text = np.frombuffer(buffer, np.uint8)[: end + _MARGIN]
+    # Spaces and line ends part the words; so does any other control character, which is then looked at in the slow way.
+    cuts = np.flatnonzero(text[_MARGIN:end] <= 32) + _MARGIN
+    at_cut = text[cuts]
+    is_end = at_cut == 10
+    ends = cuts[is_end]
+    starts = np.empty_like(ends)
+    starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
+    _require_text(buffer, end, starts, ends)
+
+    first = text[starts].astype(np.uint32) | text[starts + 1].astype(np.uint32) << 8 | text[starts + 2].astype(np.uint32) << 16
+    fast = (first & 0xFFFEFF) == int.from_bytes(b"G0 ", "little")
+    values, letters, lines = _words(text, cuts, is_end, fast)
+    rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(buffer, starts, ends, first, fast, in_config)
+
+    is_row = fast
+    is_row[rows] = True
+    number = is_row.cumsum() - 1
+    total = int(number[-1]) + 1 if len(number) else 0
+    words = np.full((len(LETTERS), total), np.nan)
+    words[letters, number[lines]] = values
+    kind = np.zeros(total, np.uint8)
+    for line, what, given in zip(rows, kinds, slow_words, strict=True):
+        row = int(number[line])
+        kind[row] = what
+        for index, letter in enumerate(LETTERS):
+            if bytes((letter,)) in given:
+                words[index, row] = given[bytes((letter,))]
+    shift = offset - _MARGIN
+    block = Block(
+        words, kind, starts[is_row] + shift, ends[is_row] + 1 + shift,
+        {int(number[line]): given for line, given in arcs.items()},
+        [(int(number[line]) + 1, what) for line, what in events],
+        commands + int(total),
+    )  # fmt: skip
+    return block, in_config
+
+
+def _require_text(buffer: bytearray, end: int, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Comments may hold the model's name, which the printer never sees; everything else is ASCII."""
+    block = bytes(memoryview(buffer)[_MARGIN:end])
+    if b"\0" in block:
+        raise refusal("not_text", "It contains other than ASCII characters")
+    if block.isascii():
+        return
+    for line in block.split(b"\n"):
+        if not line.partition(b";")[0].isascii():
+            raise refusal("not_text", "It contains other than ASCII characters")
+
+
+def _words(
+    text: np.ndarray, cuts: np.ndarray, is_end: np.ndarray, fast: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, rows of :data:`LETTERS` and lines of the words of all ``fast`` lines. A line that is not as expected is taken
+    out of ``fast``."""
+    line = is_end.cumsum() - is_end
+    begin = cuts[:-1][~is_end[:-1]]
+    behind = cuts[1:][~is_end[:-1]]
+    line = line[:-1][~is_end[:-1]]
+    if not fast.all():
+        meant = fast[line]
+        begin, behind, line = begin[meant], behind[meant], line[meant]
+    letters = _ROW_OF[text[begin + 1]]
+    negative = text[begin + 2] == ord("-")
+    length = behind - begin - 2 - negative
+    values, bad = _numbers(text, behind, length)
+    np.negative(values, where=negative, out=values)
+    bad |= letters < 0
+    if bad.any():
+        fast[line[bad]] = False
+        good = fast[line]
+        values, letters, line = values[good], letters[good], line[good]
+    return values, letters, line
+
+
+def _numbers(text: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The unsigned numbers of ``length`` characters that end before ``behind``, and which of them are none."""
+    eights = np.ndarray((len(text) - 7,), "<u8", buffer=text.data, strides=(1,))
+    # Only the last eight characters, with zeros in the place of what stands before the number.
+    before = np.clip(8 - length, 0, 8).astype(np.uint64) * _8
+    full = before == np.uint64(64)
+    before[full] = 0
+    lower = (_ONE << before) - _ONE
+    digits = ((eights.take(behind - 8) & ~lower) | (_ZEROS & lower)) ^ _ZEROS
+    other = (digits + _OVER_NINE) & _HIGH
+    place = other >> np.uint64(7)
+    # At most one character is no digit, and that is the point.
+    bad = (other & (other - _ONE)) != 0
+    bad |= (digits & (place * _BYTE)) != place * _DOT
+    bad |= full | (length < 1)
+    joined = (digits & ~((place << _8) - _ONE)) | ((digits & (place - _ONE)) << _8)
+    digits = np.where(other == 0, digits, joined)
+    digits = (digits * _10) >> _8
+    digits = ((digits & _PAIRS) * _100) >> _16
+    digits = ((digits & _FOURS) * _10000) >> _32
+    values = (digits & _EIGHT).astype(np.float64)
+    values /= _POWER[((place * _DIGITS_BEHIND) >> np.uint64(60)).astype(np.intp)]
+    longer = np.flatnonzero(length > 8)
+    if len(longer):
+        values[longer], bad[longer] = _long_numbers(text, behind[longer], length[longer])
+    # A point without a digit.
+    bad |= (length == 1) & (other != 0)
+    return values, bad
+
+
+def _long_numbers(text: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`_numbers` for 9 to 16 characters, as absolute extrusion has them."""
+    bad = length > 16
+    value, decimals, points = np.zeros(len(behind)), np.full(len(behind), -1), np.zeros(len(behind), int)
+    begin, length = behind - length, np.where(bad, 0, length)
+    for place in range(int(length.max(initial=0))):
+        inside = place < length
+        character = text[np.where(inside, begin + place, 0)].astype(np.int16) - ord("0")
+        point = inside & (character == ord(".") - ord("0"))
+        digit = inside & (character >= 0) & (character <= 9)
+        bad |= inside & ~point & ~digit
+        value = np.where(digit, value * 10 + character, value)
+        decimals = np.where(point, 0, np.where(digit & (decimals >= 0), decimals + 1, decimals))
+        points += point
+    return value / _POWER[np.clip(decimals, 0, 15)], bad | (points > 1)
+
+
+def _slow_lines(
+    buffer: bytearray, starts: np.ndarray, ends: np.ndarray, first: np.ndarray, fast: np.ndarray, in_config: bool
+) -> tuple[list[int], list[int], list[dict[bytes, float]], dict[int, dict[bytes, float]], list[tuple[int, bytes]], int, bool]:
+    """Everything but the fast lines, one by one; rows, their kinds and words, arcs, events, commands, and whether the
+    slicer's settings have begun."""
+    rows, kinds, given, arcs, events, commands = [], [], [], {}, [], 0
+    silent = (first & 0xFF) == ord(";")
+    telling = np.zeros(len(first), bool)
+    # The settings are comments, and all of them tell.
+    if in_config or buffer.find(_CONFIG_BEGIN, _MARGIN, int(ends[-1])) >= 0:
+        telling[:] = True
+    else:
+        third = first & 0xFFFFFF
+        for start in {start[:3] for start in _TELLING}:
+            telling |= third == int.from_bytes(start, "little")
+    empty = starts == ends
+    for line in np.flatnonzero(~fast & ~empty & (telling | ~silent)).tolist():
+        raw = bytes(buffer[starts[line] : ends[line]])
+        code, _, comment = raw.partition(b";")
+        code = code.strip()
+        if not code:
+            comment = comment.strip()
+            if raw.startswith(_CONFIG_BEGIN):
+                in_config = True
+            if in_config or raw.startswith(_TELLING):
+                events.append((line, b";" + comment))
+            if raw.startswith(_CONFIG_END):
+                in_config = False
+            continue
+        if b"{" in code:
+            raise refusal("placeholder", f"It contains the line '{code.decode()[:80]}'")
+        if _NOT_A_NUMBER.search(code):
+            raise refusal("bad_number", f"It contains the line '{code.decode()[:80]}'")
+        kind = _KINDS.get(code.split(None, 1)[0].upper())
+        if kind is None:
+            commands += 1
+            events.append((line, code))
+            continue
+        words = words_of(code)
+        rows.append(line)
+        kinds.append(kind)
+        given.append(words)
+        if kind in (CLOCKWISE, COUNTERCLOCKWISE):
+            arcs[line] = {letter: words.get(letter, 0.0) for letter in (b"I", b"J", b"R")}
+    return rows, kinds, given, arcs, events, commands, in_config

@@ -1,0 +1,300 @@
+"""What a G-code file does, found by following the printer's state through it: limits, filament, layers and time."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .gcode_blocks import SET, Block, blocks, refusal, words_of
+from .gcode_index import GcodeIndex
+from .gcode_layers import NOT_MODEL, Layers, is_support
+from .gcode_moves import Moves, expand_arcs, filled
+from .motion import Clock, Limits, joined
+
+#: Nozzle temperatures between which a printer extrudes (Marlin's EXTRUDE_MINTEMP and more than any hot end stands).
+NOZZLE_RANGE = (170.0, 320.0)
+#: Settings that are kept.
+_MAX_CONFIG = 5000
+#: Features that are told apart, and the longest pause that is believed, s.
+_MAX_FEATURES, _LONGEST_PAUSE = 100, 3600.0
+_TIME = re.compile(r"estimated printing time \(normal mode\) = (?:(\d+)d )?(?:(\d+)h )?(?:(\d+)m )?(?:(\d+)s)?")
+_CURA_TIME = re.compile(r"TIME:(\d+(?:\.\d+)?)$")
+_CURA_FILAMENT = re.compile(r"Filament used: (\d+(?:\.\d+)?)m")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def _nowhere(sign: float) -> list[float]:
+    return [sign * math.inf] * 3
+
+
+@dataclass
+class GcodeFacts:
+    """What a G-code file does. Lengths in mm; ``low`` and ``high`` bound the model's extrusions, ``reach_low`` and
+    ``reach_high`` all moves; ``filament`` by feature as the slicer names it; ``seconds`` is the time of all moves as the
+    printer's planner makes them, without heating; ``stated_*`` is the slicer's own word."""
+
+    low: list[float] = field(default_factory=lambda: _nowhere(1))
+    high: list[float] = field(default_factory=lambda: _nowhere(-1))
+    reach_low: list[float] = field(default_factory=lambda: _nowhere(1))
+    reach_high: list[float] = field(default_factory=lambda: _nowhere(-1))
+    filament: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    nozzle_max: float = 0.0
+    bed_max: float = 0.0
+    commands: int = 0
+    extruding_moves: int = 0
+    ends_cold: bool = False
+    complete: bool = False
+    stated_seconds: float | None = None
+    stated_filament_mm: float | None = None
+    stated_filament_g: float | None = None
+    config: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    index: GcodeIndex = field(default_factory=lambda: GcodeIndex(0, 0, 0.0, 0.0, ()))
+
+    @property
+    def layers(self) -> int:
+        return len(self.index.layers)
+
+    @property
+    def filament_mm(self) -> float:
+        return sum(self.filament.values())
+
+    @property
+    def model_filament_mm(self) -> float:
+        return sum(length for name, length in self.filament.items() if name not in NOT_MODEL)
+
+    @property
+    def support_share(self) -> float:
+        """Share of the filament that goes into supports, 0..1."""
+        support = sum(length for name, length in self.filament.items() if is_support(name))
+        return support / max(self.filament_mm, 1e-9)
+
+
+def read(path: Path, limits: Limits | None = None) -> GcodeFacts:
+    """Read a G-code file as a printer of these ``limits`` prints it; :class:`SlicingError` ``gcode_not_text``,
+    ``gcode_placeholder``, ``gcode_bad_number``, ``gcode_below_bed`` or ``gcode_cold`` for lines that no printer should be
+    given."""
+    follower = _Follower(Clock(limits))
+    for block in blocks(path):
+        follower.follow(block)
+    return follower.finish(path.stat().st_size)
+
+
+class _Follower:
+    """The printer's state, carried from block to block. Between two commands that change how words are meant, all moves are
+    followed at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.facts = GcodeFacts()
+        self._clock, self._layers = clock, Layers(clock)
+        self._nozzle = self._bed = 0.0
+        self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
+        self._relative, self._relative_e, self._unit, self._hurry = False, False, 1.0, 1.0
+        self._features: dict[str, int] = {"": 0}
+        #: (row, feature) and (row, limits): from which row of the block on they hold.
+        self._feature_rows: list[tuple[int, int]] = [(0, 0)]
+        self._limit_rows: list[tuple[int, Limits]] = [(0, clock.limits)]
+        self._in_config = False
+
+    def follow(self, block: Block) -> None:
+        """Go through a block's lines."""
+        self.facts.commands += block.commands
+        begin = 0
+        for row, line in block.events:
+            if line.startswith(b";"):
+                self._comment(row, line[1:].strip().decode("utf-8", errors="replace"))
+                continue
+            name = line.split(None, 1)[0].upper()
+            if name in _LIMITS:
+                self._limit_rows.append((row, self._limit_rows[-1][1].told(name.decode(), words_of(line))))
+            elif name in _COMMANDS:
+                self._moves(block, begin, row)
+                begin = row
+                _COMMANDS[name](self, name, words_of(line))
+        self._moves(block, begin, len(block.kinds))
+        self._feature_rows, self._limit_rows = [(0, self._feature_rows[-1][1])], [(0, self._limit_rows[-1][1])]
+
+    def finish(self, size: int) -> GcodeFacts:
+        """The file has ended."""
+        facts = self.facts
+        facts.ends_cold = self._nozzle == 0 and self._bed == 0
+        facts.index = self._layers.finish(size)
+        facts.seconds = self._clock.seconds
+        facts.filament.update({name: length for name, length in self._layers.filament(list(self._features)).items() if length})
+        facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves
+        return facts
+
+    def _comment(self, row: int, text: str) -> None:
+        """PrusaSlicer tells time, filament and settings at the end, CuraEngine time and filament at the start."""
+        facts = self.facts
+        if text.startswith("TYPE:"):
+            if len(self._features) < _MAX_FEATURES:
+                self._feature_rows.append((row, self._features.setdefault(text[5:], len(self._features))))
+        elif text == "prusaslicer_config = begin":
+            self._in_config = True
+        elif text == "prusaslicer_config = end":
+            self._in_config, facts.complete = False, True
+        elif self._in_config:
+            key, equals, value = text.partition(" =")
+            if equals and len(facts.config) < _MAX_CONFIG:
+                facts.config[key] = value.strip()
+        elif match := _TIME.match(text):
+            days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+            facts.stated_seconds = ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds
+        elif text.startswith("filament used [mm] = "):
+            facts.stated_filament_mm = _sum(text)
+        elif text.startswith("total filament used [g] = "):
+            facts.stated_filament_g = _sum(text)
+        elif match := _CURA_TIME.match(text):
+            facts.stated_seconds = float(match[1])
+        elif match := _CURA_FILAMENT.match(text):
+            facts.stated_filament_mm = float(match[1]) * 1000
+        elif text == "End of Gcode":
+            facts.complete = True
+
+    def _set_mode(self, name: bytes, _words: dict[bytes, float]) -> None:
+        if name in (b"G90", b"G91"):
+            # Marlin 2: an absolute or relative mode for all axes clears M82 and M83.
+            self._relative = self._relative_e = name == b"G91"
+        elif name in (b"M82", b"M83"):
+            self._relative_e = name == b"M83"
+        else:
+            self._unit = 25.4 if name == b"G20" else 1.0
+
+    def _heat(self, name: bytes, words: dict[bytes, float]) -> None:
+        target = words.get(b"S", words.get(b"R", 0.0))
+        if name in (b"M104", b"M109"):
+            self._nozzle = target
+            self.facts.nozzle_max = max(self.facts.nozzle_max, target)
+        else:
+            self._bed = target
+            self.facts.bed_max = max(self.facts.bed_max, target)
+        if name in (b"M109", b"M190"):
+            self._clock.stop()
+
+    def _wait(self, name: bytes, words: dict[bytes, float]) -> None:
+        pause = (words.get(b"S", 0.0) or words.get(b"P", 0.0) / 1000) if name == b"G4" else 0.0
+        self._clock.stop(min(max(pause, 0.0), _LONGEST_PAUSE))
+
+    def _home(self, _name: bytes, words: dict[bytes, float]) -> None:
+        named = [axis for axis, letter in enumerate((b"X", b"Y", b"Z")) if letter in words]
+        for axis in named or range(3):
+            self._place[axis] = 0.0
+        self._clock.stop()
+
+    def _hasten(self, _name: bytes, words: dict[bytes, float]) -> None:
+        self._hurry = min(max(words.get(b"S", 100.0), 1.0), 999.0) / 100
+
+    def _moves(self, block: Block, begin: int, end: int) -> None:
+        """Follow rows ``begin``..``end`` of a block, in which nothing changes the meaning of words."""
+        if end <= begin:
+            return
+        setting = block.kinds[begin:end] == SET
+        sets = bool(setting.any())
+        if self._relative and sets and end - begin > 1:
+            for row in range(begin, end):
+                self._moves(block, row, row + 1)
+            return
+        moves = self._positions(block, begin, end, setting if sets else None)
+        if block.arcs:
+            moves = expand_arcs(moves, self._arcs(block, begin, end))
+        self._place, self._feed = moves.after[:, -1].tolist(), float(moves.feed[-1])
+        delta = np.concatenate([moves.after - moves.before, moves.step[None]])
+        across = (delta[0] != 0) | (delta[1] != 0)
+        told = np.flatnonzero(across | (delta[2] != 0) | (delta[3] != 0))
+        delta, kept = joined(delta[:, told])
+        told = told[kept]
+        extruding = np.flatnonzero((moves.step > 0) & across)
+        if len(extruding):
+            if self._nozzle < NOZZLE_RANGE[0]:
+                raise refusal("cold", "It extrudes with a cold nozzle")
+            self._layers.add(moves, extruding, told, list(self._features))
+        if len(told):
+            stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
+            limits = [(int(np.searchsorted(told, moves.first_of(row))), limits) for row, limits in self._limit_rows]
+            self._clock.add(delta, moves.feed[told] * self._hurry, stops[stops < len(told)], limits)
+        self._limit_rows = [(end, self._limit_rows[-1][1])]
+
+    def _arcs(self, block: Block, begin: int, end: int) -> dict[int, tuple[int, dict[bytes, float]]]:
+        """The arcs among rows ``begin``..``end``: their kinds, and their words in mm."""
+        return {
+            row - begin: (int(block.kinds[row]), {letter: value * self._unit for letter, value in words.items()})
+            for row, words in block.arcs.items()
+            if begin <= row < end
+        }
+
+    def _positions(self, block: Block, begin: int, end: int, setting: np.ndarray | None) -> Moves:
+        """Where the rows lead, and their filament and feed."""
+        words = block.words[:, begin:end] if self._unit == 1.0 else block.words[:, begin:end] * self._unit
+        before, after = np.empty((3, end - begin)), np.empty((3, end - begin))
+        for axis in range(3):
+            if self._relative and setting is None:
+                after[axis] = self._place[axis] + np.where(np.isnan(words[axis]), 0.0, words[axis]).cumsum()
+            else:
+                after[axis] = filled(words[axis], self._place[axis])
+            before[axis, 0], before[axis, 1:] = self._place[axis], after[axis, :-1]
+        reached = np.where(np.isnan(words[:3]), np.nan, after) if self._relative else words[:3]
+        if setting is not None:
+            before[:, setting] = after[:, setting]
+            reached = np.where(setting, np.nan, reached)
+        self._reach(reached, after[2])
+        step, extruder = self._steps(words[3], setting)
+        feed = filled(np.where(words[4] > 0, words[4] / 60, np.nan), self._feed)
+        return Moves(
+            before, after, step, extruder, feed, self._feature_of(begin, end), block.starts[begin:end], block.ends[begin:end],
+            np.zeros(end - begin, bool) if setting is None else setting, self._relative_e, begin,
+        )  # fmt: skip
+
+    def _steps(self, given: np.ndarray, setting: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Filament of each row, and what the extruder counts behind it."""
+        if self._relative_e:
+            step = np.where(np.isnan(given), 0.0, given)
+            if setting is not None:
+                step[setting] = 0.0
+            count = self._extruder + step.cumsum()
+            for row in np.flatnonzero(setting & ~np.isnan(given)) if setting is not None else ():
+                count[row:] += given[row] - count[row]
+        else:
+            count = filled(given, self._extruder)
+            step = np.diff(count, prepend=self._extruder)
+            if setting is not None:
+                step[setting] = 0.0
+        self._extruder = float(count[-1])
+        return step, count
+
+    def _reach(self, reached: np.ndarray, height: np.ndarray) -> None:
+        lowest = float(height.min())
+        if lowest < -1e-6:
+            raise refusal("below_bed", f"It moves to {lowest:g} mm, below the bed")
+        for axis in range(3):
+            low, high = float(np.fmin.reduce(reached[axis])), float(np.fmax.reduce(reached[axis]))
+            if low <= high:
+                self.facts.reach_low[axis] = min(self.facts.reach_low[axis], low)
+                self.facts.reach_high[axis] = max(self.facts.reach_high[axis], high)
+
+    def _feature_of(self, begin: int, end: int) -> np.ndarray:
+        """The feature (a number) of each row."""
+        while len(self._feature_rows) > 1 and self._feature_rows[1][0] <= begin:
+            self._feature_rows.pop(0)
+        rows = [max(row, begin) for row, _ in self._feature_rows] + [end]
+        return np.repeat([feature for _, feature in self._feature_rows], np.diff(rows))
+
+
+def _sum(text: str) -> float:
+    """The sum of the numbers behind ``=``: one for each extruder."""
+    return sum(float(number) for number in _NUMBER.findall(text.rpartition("=")[2]))
+
+
+_LIMITS = frozenset((b"M201", b"M203", b"M204", b"M205"))
+_COMMANDS = {
+    **dict.fromkeys((b"G90", b"G91", b"M82", b"M83", b"G20", b"G21"), _Follower._set_mode),
+    **dict.fromkeys((b"M104", b"M109", b"M140", b"M190"), _Follower._heat),
+    **dict.fromkeys((b"G4", b"G29", b"M0", b"M1", b"M400", b"M600", b"M84", b"M18"), _Follower._wait),
+    b"G28": _Follower._home,
+    b"M220": _Follower._hasten,
+}

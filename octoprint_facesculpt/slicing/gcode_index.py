@@ -1,0 +1,129 @@
+"""Where each layer of a G-code file lies and what it takes: built by the independent check, kept beside the file.
+
+A print that is looked at or planned with need not be read again. Neither numpy nor the G-code is needed to read an index.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from .engine import SlicingError
+
+SCHEMA = 1
+MAX_BYTES, MAX_LAYERS = 32 * 1024 * 1024, 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer, as the printer makes it: everything from the last plastic of the layer below on.
+
+    ``offset``: byte of the file where its first line begins (it ends where the next layer begins); ``z``: mm, where its
+    plastic is put; ``seconds``: when it begins, counted from the first move, without heating up; ``filament_mm`` and
+    ``support_mm``: filament in it, and of that in supports; ``left``, ``front``, ``right``, ``back``: mm, around its plastic.
+    What a reader that starts here must know of before: ``x``, ``y``, ``below`` (mm, where the nozzle is), ``e`` (mm, what
+    the extruder counts), ``relative_e`` (whether E words are steps), ``feed_mm_min`` and ``feature`` (as the slicer names it).
+    """
+
+    offset: int
+    z: float
+    seconds: float
+    filament_mm: float
+    support_mm: float
+    left: float
+    front: float
+    right: float
+    back: float
+    x: float
+    y: float
+    below: float
+    e: float
+    relative_e: bool
+    feed_mm_min: float
+    feature: str
+
+
+@dataclass(frozen=True, slots=True)
+class GcodeIndex:
+    """All layers of a file from the bed up.
+
+    ``size`` is the file's in bytes; ``end`` the byte behind the last plastic, where the end code begins; ``end_seconds`` the
+    time there, and ``seconds`` that of the whole file.
+    """
+
+    size: int
+    end: int
+    end_seconds: float
+    seconds: float
+    layers: tuple[Layer, ...]
+
+    def span(self, number: int) -> tuple[int, int]:
+        """First byte of layer ``number`` (from 0) and the byte behind it; :class:`IndexError`."""
+        layer = self.layers[number]
+        return layer.offset, self.layers[number + 1].offset if number + 1 < len(self.layers) else self.end
+
+    def duration(self, number: int) -> float:
+        """Seconds that layer ``number`` takes; :class:`IndexError`."""
+        layer = self.layers[number]
+        return (self.layers[number + 1].seconds if number + 1 < len(self.layers) else self.end_seconds) - layer.seconds
+
+    def at(self, offset: int) -> int:
+        """The layer that holds a byte of the file; -1 for the start code."""
+        return bisect_right(self.layers, offset, key=lambda layer: layer.offset) - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, the layers by columns."""
+        columns = {field.name: [_short(getattr(layer, field.name)) for layer in self.layers] for field in fields(Layer)}
+        whole = {field.name: _short(getattr(self, field.name)) for field in fields(self) if field.name != "layers"}
+        return {"schema": SCHEMA, **whole, "layers": columns}
+
+
+def write_index(index: GcodeIndex, path: Path) -> None:
+    """Write an index; the file is there as a whole or not at all. Raises :class:`OSError`."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(index.to_json(), separators=(",", ":")), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_index(path: Path, gcode: Path | None = None) -> GcodeIndex:
+    """Read an index, of ``gcode`` if that is given; :class:`SlicingError` ``index_invalid`` when it is none of it."""
+    invalid = SlicingError("index_invalid", f"{path.name} is not an index of the G-code.", "Slice the model again.")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise invalid
+        data = json.loads(path.read_bytes())
+        columns = [_column(data["layers"][field.name], str(field.type)) for field in fields(Layer)]
+        layers = tuple(Layer(*row) for row in zip(*columns, strict=True))
+        size, end = int(data["size"]), int(data["end"])
+        end_seconds, seconds = float(data["end_seconds"]), float(data["seconds"])
+        offsets = [layer.offset for layer in layers]
+        sound = 0 <= end <= size and math.isfinite(end_seconds) and math.isfinite(seconds)
+        sound = sound and len(layers) <= MAX_LAYERS and offsets == sorted(offsets)
+        sound = sound and all(0 <= offset <= end for offset in offsets)
+        if data["schema"] != SCHEMA or not sound or (gcode is not None and gcode.stat().st_size != size):
+            raise invalid
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise invalid from error
+    return GcodeIndex(size, end, end_seconds, seconds, layers)
+
+
+def _column(values: Any, kind: str) -> list[Any]:
+    """A column's values, all of one kind; :class:`ValueError`."""
+    wanted = {"int": int, "bool": bool, "str": str, "float": (int, float)}[kind]
+    if not isinstance(values, list) or not all(isinstance(value, wanted) for value in values):  # type: ignore[arg-type]
+        raise ValueError(kind)
+    if kind == "float" and not all(math.isfinite(value) for value in values):
+        raise ValueError(kind)
+    return values
+
+
+def _short(value: Any) -> Any:
+    """A number with no more digits than mean something."""
+    return round(value, 4) if isinstance(value, float) else value

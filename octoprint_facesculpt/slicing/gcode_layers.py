@@ -1,0 +1,145 @@
+"""Layers of a print, gathered from its extruding moves as they come.
+
+Slicers mark layers, but not all marks are layers of the model: what counts is plastic at a new height.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .gcode_blocks import refusal
+from .gcode_index import MAX_LAYERS, GcodeIndex, Layer
+from .gcode_moves import Moves
+from .motion import Clock
+
+#: Features that are not part of the model: priming, start and end code.
+NOT_MODEL = ("", "Custom")
+#: Layers differ by more than this in height, mm.
+_SAME_Z = 1e-4
+
+
+def is_support(feature: str) -> bool:
+    """Whether a slicer means supports by the name of a feature."""
+    return feature.lower().startswith("support")
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A place between two moves: byte of the file, the clock's mark, and what a reader must know who starts there."""
+
+    offset: int
+    mark: int
+    x: float = 0.0
+    y: float = 0.0
+    below: float = 0.0
+    e: float = 0.0
+    relative_e: bool = False
+    feed_mm_min: float = 1500.0
+    feature: str = ""
+
+
+@dataclass
+class _Open:
+    """A layer and what has been put into it so far; ``box``: left, front, -right, -back."""
+
+    start: _Start
+    z: float
+    filament: float
+    support: float
+    box: np.ndarray
+
+    def closed(self, seconds: float) -> Layer:
+        start, (left, front, right, back) = self.start, self.box.tolist()
+        return Layer(
+            start.offset, self.z, seconds, self.filament, self.support, left, front, -right, -back,
+            start.x, start.y, start.below, start.e, start.relative_e, start.feed_mm_min, start.feature,
+        )  # fmt: skip
+
+
+class Layers:
+    """All layers so far. ``low`` and ``high`` (x, y, z) bound the model's plastic, ``moves`` counts what put it there."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.low, self.high, self.moves = [math.inf] * 3, [-math.inf] * 3, 0
+        self._clock = clock
+        self._filament: np.ndarray = np.zeros(0)
+        self._layers: list[_Open] = []
+        self._rest = _Start(0, clock.mark(0))
+
+    def filament(self, features: list[str]) -> dict[str, float]:
+        """mm of filament by feature."""
+        return dict(zip(features, self._filament.tolist(), strict=False))
+
+    def add(self, moves: Moves, extruding: np.ndarray, told: np.ndarray, features: list[str]) -> None:
+        """Take the ``extruding`` ones (indices, at least one) of some moves; ``told`` are those that the clock is about to be
+        told, and ``features`` the names of all features."""
+        feature, step = moves.feature[extruding], moves.step[extruding]
+        before, self._filament = self._filament, np.asarray(np.bincount(feature, step, len(features)), np.float64)
+        self._filament[: len(before)] += before
+        model = ~np.array([name in NOT_MODEL for name in features])[feature]
+        height = moves.after[2][extruding]
+        # Positions, among the extruding moves, of those that begin a layer.
+        of_model = np.flatnonzero(model)
+        begun = of_model[~(np.abs(np.diff(height[of_model], prepend=self._height())) <= _SAME_Z)]
+        starts = [self._start(moves, extruding[at - 1], told, features) if at else self._rest for at in begun.tolist()]
+        support = np.array([is_support(name) for name in features])[feature]
+        self._gather(moves, extruding, model, begun, starts, step, np.where(support, step, 0.0))
+        if len(of_model):
+            self.moves += len(of_model)
+            z = np.concatenate([height[of_model], moves.before[2][extruding[of_model]]])
+            self.low[2], self.high[2] = min(self.low[2], float(z.min())), max(self.high[2], float(z.max()))
+        self._rest = self._start(moves, extruding[-1], told, features)
+
+    def finish(self, size: int) -> GcodeIndex:
+        """The index of a file of ``size`` bytes; the clock has been told everything."""
+        times = self._clock.finish()
+        layers = tuple(layer.closed(times[layer.start.mark]) for layer in self._layers)
+        return GcodeIndex(size, self._rest.offset, times[self._rest.mark], self._clock.seconds, layers)
+
+    def _height(self) -> float:
+        return self._layers[-1].z if self._layers else math.nan
+
+    def _start(self, moves: Moves, move: int, told: np.ndarray, features: list[str]) -> _Start:
+        """The place behind a move."""
+        mark = self._clock.mark(self._clock.told + int(np.searchsorted(told, move + 1)))
+        x, y, z = moves.after[:, move].tolist()
+        return _Start(
+            int(moves.ends[move]), mark, x, y, z, float(moves.extruder[move]), moves.relative_e,
+            60 * float(moves.feed[move]), features[moves.feature[move]],
+        )  # fmt: skip
+
+    def _gather(
+        self, moves: Moves, extruding: np.ndarray, model: np.ndarray, begun: np.ndarray, starts: list[_Start],
+        step: np.ndarray, support: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Add what was extruded to the layer that is open and to those that have begun."""
+        if len(self._layers) + len(starts) > MAX_LAYERS:
+            raise refusal("too_many_layers", f"It has more than {MAX_LAYERS} layers")
+        heights = moves.after[2][extruding[begun]].tolist()
+        cuts = begun if len(begun) and begun[0] == 0 else np.concatenate([[0], begun])
+        sums, supports = np.add.reduceat(step, cuts).tolist(), np.add.reduceat(support, cuts).tolist()
+        boxes = np.stack([np.minimum.reduceat(edge, cuts) for edge in _edges(moves, extruding, model)], axis=1)
+        parts = list(zip(sums, supports, boxes, strict=True))
+        if len(cuts) > len(begun):
+            if self._layers:
+                layer, (more, more_support, box) = self._layers[-1], parts[0]
+                layer.filament, layer.support = layer.filament + more, layer.support + more_support
+                layer.box = np.minimum(layer.box, box)
+            parts = parts[1:]
+        self._layers += [_Open(start, z, *part) for start, z, part in zip(starts, heights, parts, strict=True)]
+        left, front, right, back = boxes.min(0).tolist()
+        self.low[0], self.low[1] = min(self.low[0], left), min(self.low[1], front)
+        self.high[0], self.high[1] = max(self.high[0], -right), max(self.high[1], -back)
+
+
+def _edges(moves: Moves, extruding: np.ndarray, model: np.ndarray) -> list[np.ndarray]:
+    """Left, front, -right and -back of each extruding move; far away for what is not of the model."""
+    edges = []
+    for sign in (1.0, -1.0):
+        for axis in range(2):
+            here, there = moves.before[axis][extruding] * sign, moves.after[axis][extruding] * sign
+            edges.append(np.where(model, np.minimum(here, there), np.inf))
+    return edges

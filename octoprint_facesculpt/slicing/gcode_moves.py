@@ -1,0 +1,111 @@
+"""Moves of a stretch of G-code as arrays, in millimetres and seconds whatever the text's modes were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import atan2, ceil, hypot, pi, sqrt
+
+import numpy as np
+
+from .gcode_blocks import CLOCKWISE
+
+#: Length of a piece of an arc, mm (Marlin's MM_PER_ARC_SEGMENT), and the most pieces that an arc is cut into.
+_PIECE, _MAX_PIECES = 1.0, 10_000
+
+
+@dataclass
+class Moves:
+    """N rows of G-code as moves.
+
+    ``before`` and ``after`` (3, N): the nozzle's place, mm; ``step`` (N,): mm of filament; ``extruder`` (N,): what the
+    extruder counts behind each; ``feed`` (N,) mm/s; ``feature`` (N,): the feature's number; ``starts`` and ``ends`` (N,):
+    bytes of the file where each line begins and where the next does; ``setting`` (N,): rows that only give the place or the
+    extruder's count a new value; ``relative_e``: how the text writes E; ``begin``: the number of the first row in its block.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    step: np.ndarray
+    extruder: np.ndarray
+    feed: np.ndarray
+    feature: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    setting: np.ndarray
+    relative_e: bool
+    begin: int
+    #: (N,) the row of each move, when rows were cut into pieces.
+    rows: np.ndarray | None = None
+
+    def first_of(self, row: int) -> int:
+        """The first move of the block's ``row``, or of a later one."""
+        row -= self.begin
+        return max(row, 0) if self.rows is None else int(np.searchsorted(self.rows, row))
+
+
+def filled(given: np.ndarray, start: float) -> np.ndarray:
+    """A column with its gaps (NaN) filled by what stands before them."""
+    there = ~np.isnan(given)
+    place = np.where(there, np.arange(len(given)), -1)
+    np.maximum.accumulate(place, out=place)
+    values = given[place]
+    values[place < 0] = start
+    return values
+
+
+def expand_arcs(moves: Moves, arcs: dict[int, tuple[int, dict[bytes, float]]]) -> Moves:
+    """The moves with arcs (move -> its kind, and its words I, J, R in mm) cut into straight pieces, as Marlin does it."""
+    count = len(moves.step)
+    pieces = np.ones(count, int)
+    ways = {move: _way(moves.before[:, move], moves.after[:, move], kind, words) for move, (kind, words) in arcs.items()}
+    for move, way in ways.items():
+        pieces[move] = way.shape[1]
+    rows = np.repeat(np.arange(count), pieces)
+    first = pieces.cumsum() - pieces
+    after = moves.after[:, rows]
+    step, extruder = (moves.step / pieces)[rows], moves.extruder[rows]
+    for move, way in ways.items():
+        place = slice(first[move], first[move] + pieces[move])
+        after[:, place] = way
+        extruder[place] -= moves.step[move] - step[place].cumsum()
+    before = np.concatenate([moves.before[:, :1], after[:, :-1]], axis=1)
+    alone = moves.setting[rows]
+    before[:, alone] = after[:, alone]
+    return replace(
+        moves, before=before, after=after, step=step, extruder=extruder, feed=moves.feed[rows], feature=moves.feature[rows],
+        starts=moves.starts[rows], ends=moves.ends[rows], setting=alone, rows=rows,
+    )  # fmt: skip
+
+
+def _way(start: np.ndarray, end: np.ndarray, kind: int, words: dict[bytes, float]) -> np.ndarray:
+    """Points (3, P) of an arc behind its start, in pieces of a millimetre (Marlin ``G2_G3.cpp``, ``plan_arc``)."""
+    clockwise = kind == CLOCKWISE
+    i, j = words.get(b"I", 0.0), words.get(b"J", 0.0)
+    if radius := words.get(b"R", 0.0):
+        i, j = _centre(end - start, radius, clockwise)
+    reach = hypot(i, j)
+    if not reach:
+        return end[:, None]
+    x, y = start[0] + i, start[1] + j
+    first = atan2(-j, -i)
+    sweep = (atan2(end[1] - y, end[0] - x) - first) % (2 * pi)
+    if clockwise:
+        sweep -= 2 * pi
+    if abs(sweep) < 1e-9:
+        sweep = -2 * pi if clockwise else 2 * pi
+    count = min(max(ceil(abs(sweep) * reach / _PIECE), 1), _MAX_PIECES)
+    share = np.arange(1, count + 1) / count
+    angle = first + sweep * share
+    way = np.stack([x + reach * np.cos(angle), y + reach * np.sin(angle), start[2] + (end[2] - start[2]) * share])
+    way[:, -1] = end
+    return way
+
+
+def _centre(way: np.ndarray, radius: float, clockwise: bool) -> tuple[float, float]:
+    """I and J of an arc given by its radius, a negative one for the longer way round."""
+    length = hypot(way[0], way[1])
+    if not length:
+        return 0.0, 0.0
+    height = sqrt(max(0.0, radius**2 - (length / 2) ** 2))
+    side = -1.0 if clockwise != (radius < 0) else 1.0
+    return way[0] / 2 - side * height * way[1] / length, way[1] / 2 + side * height * way[0] / length

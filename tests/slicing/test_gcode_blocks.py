@@ -1,0 +1,103 @@
+"""The fast reading of G-code gives every number, line and place that a plain reading gives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from octoprint_facesculpt.slicing import SlicingError
+from octoprint_facesculpt.slicing.gcode_blocks import BLOCK_BYTES, MOVE, SET, blocks
+
+
+def rows(path: Path) -> list[tuple[list[float], int, bytes]]:
+    """Words, kind and text of all rows."""
+    text, found = path.read_bytes(), []
+    for block in blocks(path):
+        for words, kind, start, end in zip(block.words.T, block.kinds, block.starts, block.ends, strict=True):
+            found.append((words.tolist(), int(kind), text[start:end]))
+    return found
+
+
+def plain(line: bytes) -> list[float]:
+    words = {letter: float(value) for letter, value in re.findall(rb"([XYZEF])([-+]?[\d.]+)", line.partition(b";")[0].upper())}
+    return [words.get(bytes((letter,)), np.nan) for letter in b"XYZEF"]
+
+
+NUMBER = some.from_regex(r"-?([0-9]{1,10}(\.[0-9]{0,6})?|\.[0-9]{1,6})", fullmatch=True)
+WORDS = some.dictionaries(some.sampled_from("XYZEF"), NUMBER, min_size=1)
+
+
+@given(some.lists(WORDS, min_size=1, max_size=40), some.sampled_from(["\n", "\r\n", " ; why\n", " \n"]))
+def test_every_number_is_read_as_python_reads_it(tmp_path_factory: pytest.TempPathFactory, lines, ending: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "numbers.gcode"
+    text = "".join("G1 " + " ".join(f"{letter}{value}" for letter, value in words.items()) + ending for words in lines)
+    path.write_bytes(text.encode())
+    read = rows(path)
+    assert len(read) == len(lines)
+    np.testing.assert_allclose([words for words, _, _ in read], [plain(line) for _, _, line in read], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("G1 X1 Y2", [1, 2]), ("g1 x1 y2", [1, 2]), ("G1 X1Y2", [1, 2]), ("  G1 X1 Y2", [1, 2]), ("G1  X1   Y2", [1, 2]),
+        ("G1\tX1\tY2", [1, 2]), ("G0 X+1 Y-.5", [1, -0.5]), ("G1 X1. Y002", [1, 2]), ("G1 X1 Y2;X9", [1, 2]),
+        ("G1 X1 Y2 X3", [3, 2]), ("G1 X. Y2", [np.nan, 2]), ("G1 X1 Y2 S255", [1, 2]), ("G92 X1 Y2", [1, 2]),
+    ],
+)  # fmt: skip
+def test_unusual_lines_are_read_as_well(line: str, words: list[float], tmp_path: Path) -> None:
+    path = tmp_path / "line.gcode"
+    path.write_text(f"G1 F600\n{line}\nG1 E1")
+    read = rows(path)
+    assert len(read) == 3 and read[2][0][3] == 1
+    np.testing.assert_equal(read[1][0], [*words, np.nan, np.nan, np.nan])
+    assert read[1][1] == (SET if line.startswith("G92") else MOVE)
+
+
+def test_lines_over_the_ends_of_blocks_keep_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "long.gcode"
+    lines = [f"G1 X{number} E.{number}" if number % 5 else f"M117 {number}" for number in range(60_000)]
+    path.write_text("\n".join(lines))
+    assert path.stat().st_size > 2 * BLOCK_BYTES
+    events = [line for block in blocks(path) for _, line in block.events]
+    assert [line.decode() for line in events] == lines[::5]
+    read = rows(path)
+    assert [line.decode().rstrip("\n") for _, _, line in read] == [line for line in lines if line.startswith("G1")]
+    assert [words[0] for words, _, _ in read] == [number for number in range(60_000) if number % 5]
+    assert sum(block.commands for block in blocks(path)) == 60_000
+
+
+def test_events_stand_between_their_rows(tmp_path: Path) -> None:
+    path = tmp_path / "events.gcode"
+    path.write_text(";TYPE:Skirt\nG1 X1\nM104 S1\n\n;nothing\nG1 X2\nG1 X3\nM105\n")
+    (block,) = blocks(path)
+    assert block.events == [(0, b";TYPE:Skirt"), (1, b"M104 S1"), (3, b"M105")]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"G1 X1" + b" X1" * 40_000, "gcode_not_text"),
+        (b"G1 X\xc3\xa9\n", "gcode_not_text"),
+        (b"G1 X1\n" + b"\0" * 50, "gcode_not_text"),
+        (b"G1 X1e5\n", "gcode_bad_number"),
+        (b"G1 X{x}\n", "gcode_placeholder"),
+    ],
+)
+def test_what_no_printer_should_be_given_is_refused(text: bytes, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.gcode"
+    path.write_bytes(text)
+    with pytest.raises(SlicingError) as refused:
+        list(blocks(path))
+    assert refused.value.code == code
+
+
+def test_a_comment_may_hold_any_character(tmp_path: Path) -> None:
+    path = tmp_path / "name.gcode"
+    path.write_text("; Büste {name} 1e5\nG1 X1 ; Jürgen\nG1 X2\n", encoding="utf-8")
+    assert [words[0] for words, _, _ in rows(path)] == [1, 2]
