@@ -221,8 +221,8 @@ def test_slice_reports_what_it_made(through_octoprint: bool, cube: Path, tmp_pat
     data = json.loads(report.read_text())
     assert data == run.event("result")["data"]
     assert set(data) == {
-        "gcode", "engine", "version", "estimated_seconds", "filament_mm", "filament_g", "layers", "height_mm", "bounds",
-        "support_share", "warnings",
+        "gcode", "engine", "version", "estimated_seconds", "slicer_seconds", "filament_mm", "filament_g", "layers",
+        "height_mm", "bounds", "support_share", "warnings",
     }  # fmt: skip
     assert data["gcode"] == str(out) and data["height_mm"] == pytest.approx(8, abs=0.3)
     text = out.read_text()

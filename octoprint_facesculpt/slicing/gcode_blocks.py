@@ -29,7 +29,7 @@ _TELLING = (b";TYP", b";TIM", b";Fil", b";End", b"; es", b"; fi", b"; to", b"; p
 _CONFIG_BEGIN, _CONFIG_END = b"; prusaslicer_config = begin", b"; prusaslicer_config = end"
 
 _MARGIN = 8
-_ROW_OF = np.full(256, -1, np.int8)
+_ROW_OF = np.full(256, -1, np.intp)
 _ROW_OF[list(LETTERS)] = range(len(LETTERS))
 _POWER = 10.0 ** np.arange(16)
 
@@ -116,8 +116,8 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
     _require_text(buffer, end, starts, ends)
 
-    first = text[starts].astype(np.uint32) | text[starts + 1].astype(np.uint32) << 8 | text[starts + 2].astype(np.uint32) << 16
-    fast = (first & 0xFFFEFF) == int.from_bytes(b"G0 ", "little")
+    first = _eights(text).take(starts) & _u(0xFFFFFF)
+    fast = (first & _u(0xFFFEFF)) == int.from_bytes(b"G0 ", "little")
     values, letters, lines = _words(text, cuts, is_end, fast)
     rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(buffer, starts, ends, first, fast, in_config)
 
@@ -126,7 +126,7 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     number = is_row.cumsum() - 1
     total = int(number[-1]) + 1 if len(number) else 0
     words = np.full((len(LETTERS), total), np.nan)
-    words[letters, number[lines]] = values
+    words.ravel()[letters * total + number[lines]] = values
     kind = np.zeros(total, np.uint8)
     for line, what, given in zip(rows, kinds, slow_words, strict=True):
         row = int(number[line])
@@ -162,12 +162,8 @@ def _words(
     """Values, rows of :data:`LETTERS` and lines of the words of all ``fast`` lines. A line that is not as expected is taken
     out of ``fast``."""
     line = is_end.cumsum() - is_end
-    begin = cuts[:-1][~is_end[:-1]]
-    behind = cuts[1:][~is_end[:-1]]
-    line = line[:-1][~is_end[:-1]]
-    if not fast.all():
-        meant = fast[line]
-        begin, behind, line = begin[meant], behind[meant], line[meant]
+    word = np.flatnonzero(fast[line] & ~is_end)
+    begin, behind, line = cuts[word], cuts[word + 1], line[word]
     letters = _ROW_OF[text[begin + 1]]
     negative = text[begin + 2] == ord("-")
     length = behind - begin - 2 - negative
@@ -181,15 +177,19 @@ def _words(
     return values, letters, line
 
 
+def _eights(text: np.ndarray) -> np.ndarray:
+    """Eight characters from each place on as one number."""
+    return np.ndarray((len(text) - 7,), "<u8", buffer=text.data, strides=(1,))
+
+
 def _numbers(text: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The unsigned numbers of ``length`` characters that end before ``behind``, and which of them are none."""
-    eights = np.ndarray((len(text) - 7,), "<u8", buffer=text.data, strides=(1,))
     # Only the last eight characters, with zeros in the place of what stands before the number.
     before = np.clip(8 - length, 0, 8).astype(np.uint64) * _8
     full = before == np.uint64(64)
     before[full] = 0
     lower = (_ONE << before) - _ONE
-    digits = ((eights.take(behind - 8) & ~lower) | (_ZEROS & lower)) ^ _ZEROS
+    digits = ((_eights(text).take(behind - 8) & ~lower) | (_ZEROS & lower)) ^ _ZEROS
     other = (digits + _OVER_NINE) & _HIGH
     place = other >> np.uint64(7)
     # At most one character is no digit, and that is the point.
@@ -234,28 +234,25 @@ def _slow_lines(
     """Everything but the fast lines, one by one; rows, their kinds and words, arcs, events, commands, and whether the
     slicer's settings have begun."""
     rows, kinds, given, arcs, events, commands = [], [], [], {}, [], 0
-    silent = (first & 0xFF) == ord(";")
+    silent = (first & _BYTE) == ord(";")
     telling = np.zeros(len(first), bool)
     # The settings are comments, and all of them tell.
     if in_config or buffer.find(_CONFIG_BEGIN, _MARGIN, int(ends[-1])) >= 0:
         telling[:] = True
     else:
-        third = first & 0xFFFFFF
         for start in {start[:3] for start in _TELLING}:
-            telling |= third == int.from_bytes(start, "little")
+            telling |= first == int.from_bytes(start, "little")
     empty = starts == ends
     for line in np.flatnonzero(~fast & ~empty & (telling | ~silent)).tolist():
         raw = bytes(buffer[starts[line] : ends[line]])
-        code, _, comment = raw.partition(b";")
-        code = code.strip()
-        if not code:
-            comment = comment.strip()
-            if raw.startswith(_CONFIG_BEGIN):
-                in_config = True
+        if raw.startswith(b";"):
+            in_config = in_config or raw.startswith(_CONFIG_BEGIN)
             if in_config or raw.startswith(_TELLING):
-                events.append((line, b";" + comment))
-            if raw.startswith(_CONFIG_END):
-                in_config = False
+                events.append((line, raw.rstrip()))
+            in_config = in_config and not raw.startswith(_CONFIG_END)
+            continue
+        code = raw.partition(b";")[0].strip()
+        if not code:
             continue
         if b"{" in code:
             raise refusal("placeholder", f"It contains the line '{code.decode()[:80]}'")

@@ -94,6 +94,7 @@ class _Follower:
         self._clock, self._layers = clock, Layers(clock)
         self._nozzle = self._bed = 0.0
         self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
+        self._known = [False, False, False]
         self._relative, self._relative_e, self._unit, self._hurry = False, False, 1.0, 1.0
         self._features: dict[str, int] = {"": 0}
         #: (row, feature) and (row, limits): from which row of the block on they hold.
@@ -106,8 +107,11 @@ class _Follower:
         self.facts.commands += block.commands
         begin = 0
         for row, line in block.events:
+            if line.startswith(b";TYPE:"):
+                self._begin_feature(row, line[6:])
+                continue
             if line.startswith(b";"):
-                self._comment(row, line[1:].strip().decode("utf-8", errors="replace"))
+                self._comment(line[1:].strip().decode("utf-8", errors="replace"))
                 continue
             name = line.split(None, 1)[0].upper()
             if name in _LIMITS:
@@ -129,13 +133,15 @@ class _Follower:
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves
         return facts
 
-    def _comment(self, row: int, text: str) -> None:
+    def _begin_feature(self, row: int, name: bytes) -> None:
+        feature = name.decode("utf-8", errors="replace")
+        if feature in self._features or len(self._features) < _MAX_FEATURES:
+            self._feature_rows.append((row, self._features.setdefault(feature, len(self._features))))
+
+    def _comment(self, text: str) -> None:
         """PrusaSlicer tells time, filament and settings at the end, CuraEngine time and filament at the start."""
         facts = self.facts
-        if text.startswith("TYPE:"):
-            if len(self._features) < _MAX_FEATURES:
-                self._feature_rows.append((row, self._features.setdefault(text[5:], len(self._features))))
-        elif text == "prusaslicer_config = begin":
+        if text == "prusaslicer_config = begin":
             self._in_config = True
         elif text == "prusaslicer_config = end":
             self._in_config, facts.complete = False, True
@@ -184,7 +190,7 @@ class _Follower:
     def _home(self, _name: bytes, words: dict[bytes, float]) -> None:
         named = [axis for axis, letter in enumerate((b"X", b"Y", b"Z")) if letter in words]
         for axis in named or range(3):
-            self._place[axis] = 0.0
+            self._place[axis], self._known[axis] = 0.0, False
         self._clock.stop()
 
     def _hasten(self, _name: bytes, words: dict[bytes, float]) -> None:
@@ -238,11 +244,9 @@ class _Follower:
             else:
                 after[axis] = filled(words[axis], self._place[axis])
             before[axis, 0], before[axis, 1:] = self._place[axis], after[axis, :-1]
-        reached = np.where(np.isnan(words[:3]), np.nan, after) if self._relative else words[:3]
         if setting is not None:
             before[:, setting] = after[:, setting]
-            reached = np.where(setting, np.nan, reached)
-        self._reach(reached, after[2])
+        self._reach(words, after, setting)
         step, extruder = self._steps(words[3], setting)
         feed = filled(np.where(words[4] > 0, words[4] / 60, np.nan), self._feed)
         return Moves(
@@ -267,15 +271,20 @@ class _Follower:
         self._extruder = float(count[-1])
         return step, count
 
-    def _reach(self, reached: np.ndarray, height: np.ndarray) -> None:
-        lowest = float(height.min())
+    def _reach(self, words: np.ndarray, after: np.ndarray, setting: np.ndarray | None) -> None:
+        """Note how far moves go; where an axis stood before its first move, nobody knows."""
+        lowest = float(after[2].min())
         if lowest < -1e-6:
             raise refusal("below_bed", f"It moves to {lowest:g} mm, below the bed")
         for axis in range(3):
-            low, high = float(np.fmin.reduce(reached[axis])), float(np.fmax.reduce(reached[axis]))
-            if low <= high:
-                self.facts.reach_low[axis] = min(self.facts.reach_low[axis], low)
-                self.facts.reach_high[axis] = max(self.facts.reach_high[axis], high)
+            places = after[axis]
+            if not self._known[axis] or setting is not None:
+                told = ~np.isnan(words[axis])
+                self._known[axis] = self._known[axis] or bool(told.any())
+                places = places[told if setting is None else told & ~setting]
+            if len(places):
+                self.facts.reach_low[axis] = min(self.facts.reach_low[axis], float(places.min()))
+                self.facts.reach_high[axis] = max(self.facts.reach_high[axis], float(places.max()))
 
     def _feature_of(self, begin: int, end: int) -> np.ndarray:
         """The feature (a number) of each row."""

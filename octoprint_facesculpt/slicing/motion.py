@@ -114,10 +114,9 @@ class Clock:
     def _corners(self, unit: np.ndarray, speed: np.ndarray, held: _Held) -> np.ndarray:
         """Squares (N,) of the highest speeds at which no axis jumps by more than its jerk where a move begins."""
         before = np.concatenate([self._direction[:, None], unit[:, :-1]], axis=1)
-        jump = np.abs(unit - before)
-        jump /= held.jerk
+        jump = _largest(np.abs(unit - before), held.jerk)
         corner = np.minimum(speed, np.concatenate([[self._speed], speed[:-1]]))
-        np.minimum(corner, 1 / np.maximum(jump.max(0), 1e-9), out=corner)
+        np.minimum(corner, 1 / np.maximum(jump, 1e-9), out=corner)
         if self._stopped:
             corner[0] = 0.0
         self._direction, self._speed = unit[:, -1].copy(), float(speed[-1])
@@ -187,9 +186,17 @@ def _nominal(delta: np.ndarray, feed: np.ndarray, held: _Held) -> tuple[np.ndarr
         length[still] = np.abs(delta[3][still])
     unit = delta / length
     share = np.abs(unit)
-    speed = np.minimum(feed, 1 / (share / held.speed).max(0))
+    speed = np.minimum(feed, 1 / _largest(share, held.speed))
     wanted = np.where(delta[3] > 0, held.printing, held.travel)
-    return length, np.maximum(speed, 0.05), np.minimum(wanted, 1 / (share / held.acceleration).max(0)), unit
+    return length, np.maximum(speed, 0.05), np.minimum(wanted, 1 / _largest(share, held.acceleration)), unit
+
+
+def _largest(parts: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The largest of the four axes' parts (4, N), each as a share of its limit (4, 1 or N)."""
+    largest = parts[0] / limits[0]
+    for part, limit in zip(parts[1:], limits[1:], strict=True):
+        np.maximum(largest, part / limit, out=largest)
+    return largest
 
 
 def _least_ahead(values: np.ndarray) -> np.ndarray:
@@ -206,13 +213,14 @@ def _least_ahead(values: np.ndarray) -> np.ndarray:
 def joined(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Moves (4, N) as Marlin makes them: those of fewer than six steps go on with the next. The moves that are left (4, M),
     and which they were (M,)."""
-    long = np.abs(delta[0]) * STEPS_PER_MM[0] >= MIN_STEPS
+    long = np.abs(delta[0]) >= MIN_STEPS / STEPS_PER_MM[0]
     for axis in (1, 2, 3):
-        long |= np.abs(delta[axis]) * STEPS_PER_MM[axis] >= MIN_STEPS
+        long |= np.abs(delta[axis]) >= MIN_STEPS / STEPS_PER_MM[axis]
     short = np.flatnonzero(~long)
     if not len(short):
         return delta, np.arange(delta.shape[1])
     delta = delta.copy()
+    x_steps, y_steps, z_steps, e_steps = STEPS_PER_MM
     x = y = z = e = 0.0
     expected = -1
     for index, dx, dy, dz, de in zip(short.tolist(), *delta[:, short].tolist(), strict=True):
@@ -222,7 +230,7 @@ def joined(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             x = y = z = e = 0.0
         x, y, z, e = x + dx, y + dy, z + dz, e + de
         expected = index + 1
-        if max(abs(x) * 80.0, abs(y) * 80.0, abs(z) * 400.0, abs(e) * 93.0) >= MIN_STEPS:
+        if max(abs(x) * x_steps, abs(y) * y_steps, abs(z) * z_steps, abs(e) * e_steps) >= MIN_STEPS:
             delta[:, index] = (x, y, z, e)
             long[index] = True
             x = y = z = e = 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from octoprint_facesculpt.slicing import SlicingError
@@ -32,6 +32,7 @@ NUMBER = some.from_regex(r"-?([0-9]{1,10}(\.[0-9]{0,6})?|\.[0-9]{1,6})", fullmat
 WORDS = some.dictionaries(some.sampled_from("XYZEF"), NUMBER, min_size=1)
 
 
+@settings(deadline=None, max_examples=60)
 @given(some.lists(WORDS, min_size=1, max_size=40), some.sampled_from(["\n", "\r\n", " ; why\n", " \n"]))
 def test_every_number_is_read_as_python_reads_it(tmp_path_factory: pytest.TempPathFactory, lines, ending: str) -> None:
     path = tmp_path_factory.getbasetemp() / "numbers.gcode"
