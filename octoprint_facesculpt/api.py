@@ -245,16 +245,19 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
     @route("/recovery", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_RECOVER.require(403)
     def api_recover(self):
-        body = json_body({"command", "confirmed"})
+        body = json_body({"command", "confirmed", "choice", "height", "line"})
         confirmed = flag(body, "confirmed")
         command = choice(body, "command", ("plan", "resume", "dismiss"))
         if command == "resume":
+            path = self.recovery.status()["path"]
             self.recovery.resume(confirmed, _user())
-            self.queue.resumed(self.recovery.status()["path"])
+            self.queue.resumed(path)
         elif command == "dismiss":
             self.recovery.dismiss(confirmed)
         else:
-            self.recovery.plan_again()
+            limits = {"choice": (0, 1000, True), "height": (-1, 10_000, False), "line": (0, 1 << 40, True)}
+            given = {name: number(body, name, 0, *limit) for name, limit in limits.items() if body.get(name) is not None}
+            self.recovery.plan_again(**given)
         return flask.make_response(flask.jsonify(recovery=self.recovery.status()), 202)
 
     # -- the rest

@@ -62,6 +62,14 @@ class Host:
     def cancel(self) -> None:
         self._printer.cancel_print()
 
+    def hold(self) -> None:
+        """Send no more of the file; what is under way still goes out."""
+        self._printer.set_job_on_hold(True, blocking=False)
+
+    def ask_position(self) -> None:
+        """Ask the printer where it believes to be; the answer comes to the hook for received lines."""
+        self._printer.commands("M114", tags={"plugin:facesculpt"})
+
     def gcode_on_disk(self, path: str) -> Path:
         return Path(self._files.path_on_disk(FileDestinations.LOCAL, path))
 
@@ -91,6 +99,13 @@ class Host:
         width, depth, height = (float(volume[key]) for key in ("width", "depth", "height"))
         left, front = (-width / 2, -depth / 2) if volume.get("origin") == "center" else (0.0, 0.0)
         return f"{width:g}x{depth:g}x{height:g}@{left:g},{front:g}"
+
+
+def pause_place(comm: Any) -> tuple[float, float, float] | None:
+    """Where the printer said that it stopped for a pause, as OctoPrint's own scripts are given it; None if it did not say."""
+    position = getattr(comm, "pause_position", None)
+    place = tuple(getattr(position, axis, None) for axis in "xyz")
+    return place if all(isinstance(value, (int, float)) for value in place) else None  # type: ignore[return-value]
 
 
 def analysis_of(result: dict[str, Any]) -> dict[str, Any]:

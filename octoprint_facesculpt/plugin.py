@@ -13,7 +13,7 @@ from octoprint.events import Events
 from . import assets, settings
 from .api import FaceSculptApi
 from .errors import FaceSculptError
-from .host import Host, analysis_of
+from .host import Host, analysis_of, pause_place
 from .jobs.pipeline import Pipeline, Workshop
 from .printing.queue import PrintQueue
 from .recovery_plugin import RecoveryDesk
@@ -85,11 +85,11 @@ class FaceSculptPlugin(
         self.recovery.on_sending(cmd, gcode, tags)
 
     def on_gcode_received(self, _comm, line, *_args, **_kwargs):
-        self.recovery.watch.on_received(line)
+        self.recovery.on_received(line)
         return line
 
-    def on_script(self, _comm, kind, name, *_args, **_kwargs):
-        return self.recovery.on_script(kind, name)
+    def on_script(self, comm, kind, name, *_args, **_kwargs):
+        return self.recovery.on_script(kind, name, pause_place(comm))
 
     def on_temperatures(self, _comm, parsed, *_args, **_kwargs):
         self.recovery.on_temperatures(parsed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,17 +20,28 @@ from .recovery.identity import identity_of
 from .recovery.interlock import endangers
 from .recovery.journal import Journal, Reading, read
 from .recovery.printer import PrinterFacts
-from .recovery_watch import PrintWatch
+from .recovery.resuming import recovering
+from .recovery_watch import BANNER, OWN_TAG, PrintWatch
 
 _logger = logging.getLogger(__name__)
-OWN_TAG = "plugin:facesculpt"
 #: Asks for the temperatures.
 HARMLESS = "M105"
 PLAN_SECONDS = 600.0
+#: Seconds for the lines under way when the server ends: none may follow the journal's last record.
+LAST_LINES = 0.3
 #: Events after which a print is over, or is not over but interrupted.
 ENDINGS = ("PrintDone", "PrintCancelled", "PrintFailed", "Disconnected", "Error")
 #: Marks of the firmwares in the answer to M115.
 FIRMWARES = (("klipper", "klipper"), ("marlin 1.", "marlin1"))
+_POSITION = re.compile(r"X:\s*(-?\d+(?:\.\d+)?) Y:\s*(-?\d+(?:\.\d+)?) Z:\s*(-?\d+(?:\.\d+)?) E:")
+
+
+def position_in(line: str) -> str | None:
+    """The position in an answer to M114 as ``X,Y,Z``; None where there is none, or where the board has only just woken up."""
+    match = _POSITION.search(line)
+    if match is None or not any(float(value) for value in match.groups()):
+        return None
+    return ",".join(match.groups())
 
 
 class RecoveryDesk:
@@ -46,8 +59,12 @@ class RecoveryDesk:
         self._state = "planning" if self._reading else "idle"
         self._plan: dict[str, Any] | None = None
         self._error: dict[str, str] | None = None
-        self._step = -1
+        #: What was seen of the printer since it is connected: its temperature, and its position if it was not reset.
         self._nozzle: float | None = None
+        self._position: str | None = None
+        self._asked_position = self._booted = False
+        #: What somebody who looked has answered: ``choice``, ``height``, ``line``.
+        self._answers: dict[str, float] = {}
         self._held: list[str] = []
         self._printing = False
         self._lock = threading.Lock()
@@ -63,6 +80,9 @@ class RecoveryDesk:
 
     def close(self) -> None:
         self._stop.set()
+        if self.watch.active:
+            self._host.hold()
+            time.sleep(LAST_LINES)
         self.watch.shutdown()
         self._journal.close()
 
@@ -75,29 +95,50 @@ class RecoveryDesk:
         """For the dashboard."""
         job = self._reading.job if self._reading else {}
         return {
-            "state": self._state, "plan": self._plan, "error": self._error, "held_back": list(self._held), "step": self._step,
-            "path": job.get("path"), "interrupted_wall": self._reading.record.get("wall") if self._reading else None,
+            "state": self._state, "plan": self._plan, "error": self._error, "held_back": list(self._held),
+            "step": self.watch.step, "path": job.get("path"),
+            "interrupted_wall": self._reading.record.get("wall") if self._reading else None,
             "journal_error": self._journal.failure, "recording": self.watch.active,
         }  # fmt: skip
 
     # -- what the user does
 
     def resume(self, confirmed: bool, user: str | None) -> None:
-        """Make the plan and print on; :class:`RecoveryError` ``not_confirmed``, ``not_ready``, ``nothing_to_recover``."""
+        """Make the plan and print on; :class:`RecoveryError` ``not_confirmed``, ``not_chosen``, ``not_ready``,
+        ``nothing_to_recover``."""
         with self._lock:
             if self._state != "ready" or self._plan is None or self._reading is None:
                 raise RecoveryError("nothing_to_recover", "There is no plan to carry out.", "Look at the recovery's state.")
             if not confirmed:
                 raise RecoveryError("not_confirmed", "Nobody has confirmed that the print may go on.", "Look at it first.")
+            if self._plan["asks"]:
+                text = "It is not certain at which height the nozzle stopped."
+                raise RecoveryError("not_chosen", text, "Look at the printer and choose, or measure the height.")
             if not self._host.ready():
                 raise RecoveryError("not_ready", "The printer is not connected or not ready.", "Connect the printer first.")
-            self._state, self._step, self._held = "running", -1, []
-            self._journal.adopt(self._reading, sent=self._plan["plan"]["offset"], **self._records(0))
+            if self._plan["kind"] == "restart":
+                return self._begin_anew(user)
+            self._state, self._held = "running", []
+            self._journal.adopt(self._reading, sent=self._plan["plan"]["offset"], **recovering(self._plan, 0))
         # On disk before anything moves.
         self._journal.flush()
-        self.watch.go_on()
+        self.watch.go_on(self._plan)
         self._tell()
         self._host.resume(self._reading.job["path"], int(self._plan["plan"]["offset"]), user)
+
+    def _begin_anew(self, user: str | None) -> None:
+        """Nothing of the model was printed: an ordinary print from the file's beginning."""
+        assert self._reading is not None
+        path = self._reading.job["path"]
+        self._give_up()
+        self._journal.flush()
+        self._tell()
+        self._host.start(path, user)
+
+    def _give_up(self) -> None:
+        assert self._reading is not None
+        self._journal.adopt(self._reading, sent=int(self._reading.record["sent"]), phase="dismissed")
+        self._state, self._reading, self._plan, self._error, self._answers = "idle", None, None, None, {}
 
     def dismiss(self, confirmed: bool) -> None:
         """Give the interrupted print up; :class:`RecoveryError` ``not_confirmed``, ``nothing_to_recover``."""
@@ -106,13 +147,14 @@ class RecoveryDesk:
                 raise RecoveryError("nothing_to_recover", "No recovery is waiting.", "")
             if not confirmed:
                 raise RecoveryError("not_confirmed", "Nobody has confirmed to give the print up.", "Confirm it.")
-            self._journal.adopt(self._reading, sent=int(self._reading.record["sent"]), phase="dismissed")
-            self._state, self._reading, self._plan, self._error = "idle", None, None, None
+            self._give_up()
         self._journal.flush()
         self._tell()
 
-    def plan_again(self) -> None:
-        """Plan with what is known now."""
+    def plan_again(self, **answers: float | None) -> None:
+        """Plan with what is known now, and with what somebody has answered who looked at the printer: ``choice`` (number of one
+        of the plan's choices), ``height`` of the nozzle in mm, ``line`` (byte of the file at which the line begins)."""
+        self._answers = {name: value for name, value in answers.items() if value is not None}
         if self._state in ("ready", "refused"):
             self._plan_anew()
 
@@ -136,20 +178,16 @@ class RecoveryDesk:
         return HARMLESS
 
     def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
-        if self._state == "running" and self._plan is not None and tags:
-            steps = self._plan["plan"]["steps"]
-            if OWN_TAG in tags and "script:beforePrintStarted" in tags and self._step + 1 < len(steps):
-                self._step += 1
-                self._journal.event(**self._records(self._step))
-            elif "source:file" in tags and self._step < len(steps):
-                self._step = len(steps)
-                self._journal.event(phase="printing")
         self.watch.on_sending(cmd, gcode, tags)
 
-    def on_script(self, kind: str, name: str) -> tuple[list[str], None] | None:
-        """The plan goes in front of the script that OctoPrint sends before a print."""
+    def on_script(
+        self, kind: str, name: str, place: tuple[float, float, float] | None = None
+    ) -> tuple[list[str], None] | None:
+        """The plan goes in front of the script that OctoPrint sends before a print; ``place`` is where a pause has stopped."""
         if (kind, name) == ("gcode", "beforePrintStarted") and self._state == "running" and self._plan is not None:
             return [step["line"] for step in self._plan["plan"]["steps"]], None
+        if kind == "gcode" and name in ("afterPrintPaused", "beforePrintResumed"):
+            self.watch.moves_away(place)
         return None
 
     def on_temperatures(self, parsed: dict[str, Any]) -> None:
@@ -158,7 +196,20 @@ class RecoveryDesk:
             # The first sight of the printer tells whether it had kept its power.
             self._nozzle = actual
             threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
+            if not self._booted and not self._asked_position:
+                self._asked_position = True
+                threading.Thread(target=self._host.ask_position, daemon=True).start()
         self.watch.on_temperatures(parsed)
+
+    def on_received(self, line: str) -> None:
+        """A line from the printer."""
+        if line.strip() == BANNER:
+            # It has begun anew: whatever position it gives is not the nozzle's.
+            self._booted, self._position = True, None
+        elif self._asked_position and self._position is None and self.pending and (place := position_in(line)) is not None:
+            self._position = place
+            threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
+        self.watch.on_received(line)
 
     def on_firmware(self, name: str) -> None:
         self._firmware = next((known for mark, known in FIRMWARES if mark in name.lower()), "marlin2")
@@ -178,14 +229,15 @@ class RecoveryDesk:
             self._printing = False
             self._after_print()
         if event == "Disconnected":
-            self._nozzle = None
+            self._nozzle = self._position = None
+            self._asked_position = self._booted = False
 
     # -- inside
 
     def _after_print(self) -> None:
         self._journal.flush()
         reading = read(self._folder)
-        self._state, self._plan = "idle", None
+        self._state, self._plan, self._answers = "idle", None, {}
         if reading is not None and reading.unfinished:
             self._reading = reading
             self._plan_anew()
@@ -194,15 +246,6 @@ class RecoveryDesk:
         # From here on, what is pending holds the lines back.
         self.watch.settled()
         self._tell()
-
-    def _records(self, step: int) -> dict[str, Any]:
-        assert self._plan is not None
-        now = self._plan["plan"]["steps"][step]
-        return {
-            "phase": "recovering", "step": step, "reason": None, "z_low": min(now["z"], now["z_after"]),
-            "z_high": max(now["z"], now["z_after"]),
-            "resume": {"window": self._plan["window_offset"], "stop": self._plan["stop"]},
-        }  # fmt: skip
 
     def _plan_anew(self) -> None:
         self._state = "planning"
@@ -216,6 +259,10 @@ class RecoveryDesk:
         command += ["--gcode", str(job.get("file", "")), "--index", str(self._folder / "index.json")]
         if self._nozzle is not None:
             command += ["--nozzle-is", str(self._nozzle)]
+        if self._position is not None:
+            command += ["--position", self._position]
+        for name, value in self._answers.items():
+            command += [f"--{name}", str(value)]
         try:
             plan = run(
                 command, log=self._folder / "plan.log", on_progress=lambda *_: None, cancelled=self._stop,

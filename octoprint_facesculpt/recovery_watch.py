@@ -10,23 +10,57 @@ from collections.abc import Callable
 from typing import Any
 
 from .recovery.journal import Journal
+from .recovery.machine import Machine
 from .recovery.printer import COOLED
+from .recovery.resuming import recovering
 
+#: Marks the lines that this plugin sends.
+OWN_TAG = "plugin:facesculpt"
 #: The board's first words after a reset.
 BANNER = "start"
 #: Seconds a heater must have been at its target before its cooling means something, and that it must cool.
 SETTLED, COLD = 20.0, 5.0
+#: Degrees below its target at which a nozzle begins to count as cooling.
+DROP = 3.0
+#: Lines after which a layer's first one has left Marlin's planner: a record of that moment leaves no doubt about the layer.
+BEHIND = 17
+#: The file's own commands that replace what was tuned by hand.
+_REPLACES = {"M106": "fan", "M107": "fan", "M220": "feed_percent", "M221": "flow_percent"}
+#: Seconds after which a script's lines have been sent, and after which the moves they ask for are made.
+SENT, MOVED = 3.0, 12.0
+#: Commands that can move the nozzle, or change what such commands mean.
+_MOVING = frozenset(("G0", "G1", "G2", "G3", "G20", "G21", "G27", "G28", "G90", "G91", "G92"))
 
 
 class PrintWatch:
-    """Feeds a journal. ``job(path)`` describes the file of the uploads that is printed, ``None`` for one on the SD card."""
+    """Feeds a journal. ``job(path)`` describes the file of the uploads that is printed, ``None`` for one on the SD card.
+    ``clock`` tells seconds."""
 
-    def __init__(self, journal: Journal, job: Callable[[str, str], dict[str, Any] | None]) -> None:
-        self._journal, self._job = journal, job
+    def __init__(
+        self,
+        journal: Journal,
+        job: Callable[[str, str], dict[str, Any] | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal, self._job, self._clock = journal, job, clock
         self._active = self._reset = False
         self._hot_since: float | None = None
         self._last_hot = 0.0
+        #: How far the print was when the nozzle was last hot: the supply died a little later, if it did.
+        self._anchor: dict[str, Any] | None = None
+        self._first_cold: float | None = None
         self._target = self._top = 0.0
+        self._until_settled = 0
+        self._paused = False
+        #: The plan that is being carried out, and the number of its step that was sent last.
+        self._recovery: dict[str, Any] | None = None
+        self.step = -1
+        #: Where the nozzle is while the print is paused, and lines that are not the file's move it.
+        self._away: Machine | None = None
+        #: When it was last moved away or back, and whether by a line with a height; None when it has settled.
+        self._moved: tuple[float, bool] | None = None
+        #: The heights it can be at meanwhile.
+        self._between: tuple[float, float] | None = None
 
     @property
     def active(self) -> bool:
@@ -42,9 +76,15 @@ class PrintWatch:
         """The interruption has been seen to."""
         self._reset = False
 
-    def go_on(self) -> None:
-        """The job of an earlier session is being resumed."""
-        self._active, self._reset = True, False
+    def go_on(self, recovery: dict[str, Any]) -> None:
+        """The job of an earlier session is being resumed by a plan (:meth:`Recovery.to_json`)."""
+        self._forget()
+        self._recovery, self.step, self._active = recovery, -1, True
+
+    def _forget(self) -> None:
+        self._reset, self._hot_since, self._target, self._top = False, None, 0.0, 0.0
+        self._anchor = self._first_cold = self._away = self._moved = self._between = None
+        self._until_settled, self._paused, self._recovery = 0, False, None
 
     # -- comm threads
 
@@ -52,24 +92,109 @@ class PrintWatch:
         """A line leaves for the printer, which has acknowledged the one before."""
         if not self._active or not tags:
             return
+        if self._recovery is not None:
+            self._note_step(self._recovery, tags)
         if "source:file" in tags:
             for tag in tags:
                 if tag.startswith("filepos:"):
                     self._journal.note(int(tag[8:]))
-            if gcode in ("G0", "G1") and "Z" in cmd and _word(cmd, "Z", 0.0) > self._top:
-                # A new height is a new layer, or its first hop: once a layer, this goes to disk at once.
-                self._top = _word(cmd, "Z", 0.0)
-                self._journal.event()
+            self._from_file(cmd, gcode)
         elif gcode in ("M106", "M107"):
             self._journal.event(fan=_word(cmd, "S", 255.0) if gcode == "M106" else 0.0)
         elif gcode == "M220":
             self._journal.event(feed_percent=_word(cmd, "S", 100.0))
         elif gcode == "M221":
             self._journal.event(flow_percent=_word(cmd, "S", 100.0))
+        elif gcode == "M290":
+            # G92 Z sets the height where the nozzle is, so the step is kept by itself; for the record only.
+            self._journal.event(babystep=_word(cmd, "Z", _word(cmd, "S", 0.0)))
+        elif self._paused and gcode in _MOVING:
+            self._move_away(cmd, gcode)
+
+    def _note_step(self, recovery: dict[str, Any], tags: set[str]) -> None:
+        """A line of the plan, or the file's first after it.
+
+        What must be on disk before Z moves, and before anything that follows, is waited for: nothing is being printed.
+        """
+        steps = recovery["plan"]["steps"]
+        if OWN_TAG in tags and "script:beforePrintStarted" in tags and self.step + 1 < len(steps):
+            self.step += 1
+            now, before = ((step["z"], step["z_after"]) for step in (steps[self.step], steps[max(self.step - 1, 0)]))
+            surely = self.step == 0 or now[0] != now[1] or before != now
+            (self._journal.flush if surely else self._journal.event)(**recovering(recovery, self.step))
+        elif "source:file" in tags:
+            self.step, self._recovery = len(steps), None
+            self._journal.flush(phase="printing")
+
+    def _from_file(self, cmd: str, gcode: str | None) -> None:
+        if gcode in ("G0", "G1"):
+            if "Z" in cmd and _word(cmd, "Z", 0.0) > self._top:
+                # A new height is a new layer, or its first hop: once a layer, this goes to disk at once, and again when the
+                # move has been made.
+                self._top = _word(cmd, "Z", 0.0)
+                self._until_settled = BEHIND
+                self._journal.event()
+        elif gcode in _REPLACES:
+            self._journal.set(**{_REPLACES[gcode]: None})
+        if self._until_settled:
+            self._until_settled -= 1
+            if not self._until_settled:
+                self._journal.event()
+        if self._paused:
+            self._paused, self._away, self._moved = False, None, None
+            self._journal.event(phase="printing", parked=None, moving=False, pause_position=None)
+
+    def moves_away(self, place: tuple[float, float, float] | None) -> None:
+        """A script of a pause is about to be sent, which may move the nozzle from ``place`` or back to it.
+
+        Waits for the disk: nothing is being printed, and a lift that the journal does not know would cost the height.
+        """
+        if not self._active:
+            return
+        self._note_pause(place)
+        self._moved = (self._clock(), False)
+        if self._away is not None:
+            z = self._away.state.position[2]
+            self._between = (z, z)
+        self._journal.flush(moving=self._between or True)
+
+    def _note_pause(self, place: tuple[float, float, float] | None) -> None:
+        self._paused = True
+        if self._away is None and place is not None:
+            self._away = Machine()
+            self._away.state.position = list(place)
+
+    def _move_away(self, cmd: str, gcode: str) -> None:
+        """A script's line, or one by hand, moves the nozzle of a paused print."""
+        away = self._away
+        self._moved = (self._clock(), True)
+        if away is None or (gcode in ("G27", "G28") and not ("X" in cmd or "Y" in cmd)):
+            # Where to, nobody can tell.
+            self._between = None
+            self._journal.event(parked=None, moving=True)
+            return
+        before = list(away.state.position)
+        away.execute(cmd.encode("ascii", "replace") + b"\n")
+        if away.state.position != before:
+            low, high = self._between or (before[2], before[2])
+            self._between = (min(low, away.state.position[2]), max(high, away.state.position[2]))
+            self._journal.event(parked=[round(v, 3) for v in away.state.position], moving=self._between)
+
+    def _look_whether_settled(self) -> None:
+        """Lines that were sent long enough ago are made."""
+        if self._moved is not None and self._away is not None:
+            at, with_lines = self._moved
+            if self._clock() - at > (MOVED if with_lines else SENT):
+                self._moved = self._between = None
+                self._journal.event(moving=False)
 
     def on_received(self, line: str) -> None:
         """A line from the printer."""
-        if self._active and line.strip() == BANNER:
+        if not self._active:
+            return
+        if line.startswith("ok"):
+            self._journal.acknowledged()
+        elif line.strip() == BANNER:
             self._reset = True
             self._interrupted("printer_reset")
 
@@ -77,6 +202,7 @@ class PrintWatch:
         """Temperatures as OctoPrint read them: ``{"T0": (actual, target), "B": ...}``."""
         if not self._active or self._reset:
             return
+        self._look_whether_settled()
         fields: dict[str, float] = {}
         for name, (actual_key, target_key) in {"T0": ("nozzle", "nozzle_target"), "B": ("bed", "bed_target")}.items():
             actual, target = parsed.get(name) or parsed.get(name[:1]) or (None, None)
@@ -88,20 +214,28 @@ class PrintWatch:
         self._target = fields.get("nozzle_target", self._target)
         self._journal.set(**fields)
         if changed:
-            self._hot_since = None
+            self._hot_since = self._anchor = None
             self._journal.event()
         elif "nozzle" in fields and self._target:
             self._look_for_dead_supply(fields["nozzle"])
 
     def _look_for_dead_supply(self, nozzle: float) -> None:
-        now = time.monotonic()
-        if nozzle >= self._target - COOLED / 2:
-            self._hot_since, self._last_hot = self._hot_since or now, now
+        now = self._clock()
+        if nozzle >= self._target - DROP:
+            self._hot_since, self._last_hot, self._first_cold = self._hot_since or now, now, None
+            tail = self._journal.tail()
+            self._anchor = {"sent": tail[-1][0], "tail": tail} if tail else None
             return
+        self._first_cold = self._first_cold or now
         settled = self._hot_since is not None and self._last_hot - self._hot_since >= SETTLED
         if settled and nozzle < self._target - COOLED and now - self._last_hot >= COLD:
             # A powered board would heat; USB keeps its processor alive without.
-            self._journal.event(reason="supply", cold_seconds=round(now - self._last_hot, 1))
+            self._journal.event(
+                reason="supply",
+                cold_seconds=round(now - self._last_hot, 1),
+                cold_anchor=self._anchor,
+                cold_report=round(self._first_cold - self._last_hot, 1),
+            )
 
     # -- event thread
 
@@ -111,7 +245,10 @@ class PrintWatch:
         elif not self._active:
             return
         elif event == "PrintPaused":
-            self._journal.event(phase="paused", pause_position=payload.get("position"))
+            place = [(payload.get("position") or {}).get(axis) for axis in "xyz"]
+            known = all(isinstance(value, (int, float)) for value in place)
+            self._note_pause(tuple(map(float, place)) if known else None)  # type: ignore[arg-type]
+            self._journal.event(phase="paused", pause_position=place if known else None)
         elif event == "PrintResumed":
             self._journal.event(phase="printing")
         elif event == "PrintDone":
@@ -122,10 +259,11 @@ class PrintWatch:
             self._interrupted(str(payload.get("reason") or payload.get("error") or event.lower()))
 
     def shutdown(self) -> None:
-        """The server ends in good order."""
+        """The server ends in good order, and sends nothing any more."""
         if self._active:
             self._active = False
-            self._journal.flush(phase="interrupted", reason="shutdown")
+            phase = "recovering" if self._recovery is not None else "interrupted"
+            self._journal.flush(phase=phase, reason="shutdown")
 
     def _begin(self, payload: dict[str, Any]) -> None:
         if self._active:  # resumed; known already
@@ -133,14 +271,16 @@ class PrintWatch:
         job = self._job(str(payload.get("origin")), str(payload.get("path")))
         if job is None:
             return
-        self._reset, self._hot_since, self._target, self._top = False, None, 0.0, 0.0
+        self._forget()
         self._journal.begin(job, phase="printing")
         self._active = True
 
     def _interrupted(self, reason: str) -> None:
         if self._active:
             self._active = False
-            self._journal.event(phase="interrupted", reason=reason)
+            # What is known of a resume that was under way stays true.
+            phase = "recovering" if self._recovery is not None else "interrupted"
+            self._journal.event(phase=phase, reason=reason)
 
     def _end(self, phase: str) -> None:
         self._active = False

@@ -33,6 +33,9 @@ def recover_options(function: Any) -> Any:
             click.option("--bed", "bed", default=None, metavar="L,F,R,B", help="Left, front, right and back of the bed, mm."),
             click.option("--nozzle-is", type=float, help="The nozzle's temperature after the outage, before it was heated."),
             click.option("--position", default=None, metavar="X,Y,Z", help="The printer's own position, if it kept power."),
+            click.option("--choice", type=int, help="Which of the report's choices is the true one, counted from 0."),
+            click.option("--height", type=float, help="The nozzle's height after the outage as measured, mm above the bed."),
+            click.option("--line", type=int, help="Go on with the line of the file that begins at this byte."),
             click.option("--index", "index_file", type=_File, help="Keep the file's index here."),
         )
     ):
@@ -50,12 +53,15 @@ def run_recover(
     bed: str | None,
     nozzle_is: float | None,
     position: str | None,
+    choice: int | None,
+    height: float | None,
+    line: int | None,
     index_file: Path | None,
 ) -> None:
     """Say what happened to an interrupted print and how to go on with it; moves nothing."""
     from .outage import Seen
     from .printer import PrinterFacts
-    from .recover import recover, resume_gcode
+    from .recover import Chosen, recover, resume_gcode
 
     reading = read(folder)
     if reading is None:
@@ -75,10 +81,12 @@ def run_recover(
         nozzle=nozzle_is,
         position=_numbers(position, 3, "position") if position else None,
     )
-    recovery = recover(reading, seen, file, facts, index_file)
+    recovery = recover(reading, seen, file, facts, index_file, Chosen(choice, height, line))
     reporter(0.8, "Planned")
     data = {**recovery.to_json(), "gcode": str(file), "sequence": reading.sequence}
     if output is not None:
+        if recovery.kind == "restart":
+            raise RecoveryError("nothing_to_recover", "Nothing of the model was printed yet.", "Start the print again.")
         if output.exists() and output.samefile(file):
             raise RecoveryError("output_is_gcode", "The plan would overwrite the print's own file.", "Choose another name.")
         resume_gcode(recovery, file, output)
@@ -93,6 +101,8 @@ def run_recover(
 def describe(data: dict[str, Any]) -> str:
     """A recovery's JSON in a few lines for people."""
     outage, plan = data["outage"], data["plan"]
+    if data["kind"] == "restart":
+        return f"Outage: {outage['kind']}. {' '.join(outage['reasons'])}\nNothing of the model was printed: start it again."
     risks = [f"  note: {risk['message']}" for risk in plan["risks"]]
     return "\n".join(
         [
@@ -100,9 +110,22 @@ def describe(data: dict[str, Any]) -> str:
             f"Layer {data['layer']} of {data['layers']}, {data['percent']:.1f} % printed, height {plan['point'][2]:g} mm.",
             f"Goes on at byte {plan['offset']} after {len(plan['steps'])} lines; at most {plan['gap_mm']:.1f} mm of path left "
             f"out and {plan['overlap_mm']:.1f} mm printed twice.",
+            *_question(data),
             *risks,
         ]
     )
+
+
+def _question(data: dict[str, Any]) -> list[str]:
+    """What somebody must look at before the print may go on."""
+    if not data["asks"]:
+        return []
+    stop = data["stop"]
+    rows = [f"  {number}: layer {c['layer']}, nozzle at {c['z']:.2f} mm" for number, c in enumerate(stop["choices"])]
+    if len(rows) > 1:
+        return ["It may have stopped at different heights: look, and say which with --choice, or measure it (--height).", *rows]
+    text = f"The nozzle is between {stop['z']:.2f} and {stop['z'] + stop['z_spread']:.2f} mm: measure it (--height)."
+    return [text]
 
 
 def _numbers(text: str, count: int, name: str) -> Any:

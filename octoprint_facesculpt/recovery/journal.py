@@ -39,6 +39,8 @@ _JOB, _STATE = 1, 2
 TAIL = 40
 #: A second between syncs at least, unless something happened that must not be lost.
 INTERVAL = 1.0
+#: Seconds between records while nothing is sent: twice as long each time, up to this.
+QUIET = 64.0
 #: Phases in which an outage interrupts a print.
 UNFINISHED = ("starting", "printing", "paused", "recovering", "interrupted")
 
@@ -74,12 +76,23 @@ def newest(files: list[bytes]) -> Reading | None:
     """:func:`read` for the files' contents."""
     found = sorted((f for data in files for f in _records(data)), key=lambda f: f.sequence, reverse=True)
     jobs = {f.data.get("job"): f.data for f in reversed(found) if f.kind == _JOB}
-    states = [f for f in found if f.data.get("job") in jobs]
+    states = [f for f in found if f.kind == _STATE and f.data.get("job") in jobs and _is_sound(f.data)]
     if not states:
         return None
     newest, job = states[0], jobs[states[0].data["job"]]
     same = [f.data for f in states[1:] if f.data["job"] == newest.data["job"] and f.sequence < newest.sequence]
     return Reading(job, newest.data, newest.sequence, same[0] if same else None)
+
+
+def _is_sound(record: dict[str, Any]) -> bool:
+    """Whether a record has what everything else relies on; a file may have been written by anybody."""
+    tail = record.get("tail", [])
+    numbers = [record.get("sent"), record.get("mono"), *(value for row in tail if isinstance(row, list) for value in row[:2])]
+    return (
+        isinstance(tail, list)
+        and all(isinstance(row, list) and len(row) >= 2 for row in tail)
+        and all(isinstance(value, (int, float)) and 0 <= value < 1e15 for value in numbers)
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -107,7 +120,11 @@ def _unpack(block: bytes) -> _Found | None:
     if _CRC.unpack(block[-_CRC.size :])[0] != zlib.crc32(block[: -_CRC.size]):
         return None
     _, kind, sequence, length = _HEAD.unpack_from(block)
-    return _Found(sequence, kind, json.loads(block[_HEAD.size : _HEAD.size + length]))
+    try:
+        data = json.loads(block[_HEAD.size : _HEAD.size + length])
+    except (ValueError, RecursionError):
+        return None
+    return _Found(sequence, kind, data) if isinstance(data, dict) and isinstance(data.get("job"), str) else None
 
 
 @dataclass
@@ -118,6 +135,8 @@ class _Disk:
     sequence: int = 0
     syncs: int = 0
     written: int = 0
+    #: Seconds that the slowest sync took.
+    slowest: float = 0.0
     _files: list[int] = field(default_factory=list)
 
     def open(self) -> None:
@@ -162,8 +181,36 @@ class _Disk:
         self.written += len(data)
 
     def _sync(self, handle: int) -> None:
+        begun = time.monotonic()
         os.fdatasync(handle)
+        self.slowest = max(self.slowest, time.monotonic() - begun)
         self.syncs += 1
+
+
+class Cadence:
+    """When a record is due: a sync ``interval`` seconds after the last when something was sent meanwhile, at once after an
+    event, and ever more rarely while nothing happens, so that a record also tells how long nothing has happened."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._last, self._written, self._quiet = 0.0, None, interval
+
+    @property
+    def within(self) -> float:
+        """Seconds after a synced record within which another follows whatever happens."""
+        return self._quiet
+
+    def due(self, now: float, key: Any, urgent: bool) -> bool | None:
+        """Whether to write a record, and whether with a sync; None for neither. ``key`` changes when something was sent."""
+        news = key != self._written
+        if urgent or (news and now - self._last >= self._interval):
+            self._quiet = self._interval
+        elif not news and now - self._last >= self._quiet:
+            self._quiet = min(2 * self._quiet, QUIET)
+        else:
+            return False if news else None
+        self._last, self._written = now, key
+        return True
 
 
 class Journal:
@@ -175,9 +222,16 @@ class Journal:
     this process, though not of the machine.
     """
 
-    def __init__(self, folder: Path, interval: float = INTERVAL, boot_id: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        interval: float = INTERVAL,
+        boot_id: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._disk = _Disk(folder)
-        self._interval = interval
+        self._interval, self._clock = interval, clock
+        self._cadence = Cadence(interval)
         self._boot = boot_id or this_boot()
         self._session = uuid.uuid4().hex[:12]
         #: Held for moments only; the comm threads may wait for it.
@@ -187,8 +241,8 @@ class Journal:
         self._wake = threading.Event()
         self._job: str | None = None
         self._fields: dict[str, Any] = {}
-        #: Byte offsets behind the last lines that were sent, with their moments; the last may not be acknowledged yet.
-        self._tail: deque[tuple[int, float]] = deque(maxlen=TAIL)
+        #: The last lines that were sent: byte behind it, moment, seconds until its ``ok`` (None: not yet).
+        self._tail: deque[tuple[int, float, float | None]] = deque(maxlen=TAIL)
         self._sent = 0
         self._urgent = self._closing = False
         self._thread: threading.Thread | None = None
@@ -232,8 +286,20 @@ class Journal:
 
     def note(self, offset: int) -> None:
         """The line that ends at byte ``offset`` goes to the printer, which acknowledged the one before. Never waits."""
-        self._tail.append((offset, time.monotonic()))
+        self._tail.append((offset, self._clock(), None))
         self._sent = offset
+
+    def acknowledged(self) -> None:
+        """The printer has accepted the line that was noted last. Never waits."""
+        tail = self._tail
+        if tail and tail[-1][2] is None:
+            offset, at, _ = tail[-1]
+            tail[-1] = (offset, at, self._clock() - at)
+
+    def tail(self) -> list[list[Any]]:
+        """The last lines as a record names them: offset, seconds since it was sent, seconds that its ``ok`` took."""
+        now = self._clock()
+        return [[o, round(now - at, 3), None if w is None else round(w, 3)] for o, at, w in self._tail.copy()]
 
     def set(self, **fields: Any) -> None:
         """Remember what is not in the file (temperatures, tuning); goes to disk with the next record."""
@@ -265,34 +331,34 @@ class Journal:
         self._disk.close()
 
     def _run(self) -> None:
-        last, written = 0.0, None
         while True:
             idle = self._job is None or self._fields.get("phase") not in UNFINISHED
             self._wake.wait(None if idle else min(self._interval / 10, 0.1))
             self._wake.clear()
-            now = time.monotonic()
             with self._disk_lock:
                 with self._lock:
                     closing, urgent = self._closing, self._urgent
                     self._urgent = False
-                    record, key = self._record(), (self._job, self._sent, len(self._tail))
-                # A stretch without sync ends with a record that has one, even when nothing was sent meanwhile.
-                sync = urgent or closing or (key != written and now - last >= self._interval)
-                if record["job"] is not None and (sync or key != written):
-                    self._try(partial(self._disk.state, record, sync))
-                    last, written = (now, key) if sync else (last, written)
+                    sync = self.due(urgent or closing)
+                    record = self.record() if sync is not None else None
+                if record is not None and record["job"] is not None:
+                    self._try(partial(self._disk.state, record, bool(sync)))
             with self._synced:
                 self._done = urgent or self._done
                 self._synced.notify_all()
             if closing:
                 return
 
-    def _record(self) -> dict[str, Any]:
-        now = time.monotonic()
+    def due(self, urgent: bool) -> bool | None:
+        """:meth:`Cadence.due` now."""
+        return self._cadence.due(self._clock(), (self._job, self._sent, len(self._tail)), urgent)
+
+    def record(self) -> dict[str, Any]:
+        """The state of things as it goes to disk."""
         return {
-            **self._fields, "job": self._job, "sent": self._sent, "wall": round(time.time(), 3), "mono": round(now, 3),
-            "boot": self._boot, "session": self._session,
-            "tail": [[offset, round(now - at, 3)] for offset, at in self._tail.copy()],
+            **self._fields, "job": self._job, "sent": self._sent, "wall": round(time.time(), 3),
+            "mono": round(self._clock(), 3), "boot": self._boot, "session": self._session, "tail": self.tail(),
+            "within": self._cadence.within, "slowest_sync": round(self._disk.slowest, 3),
         }  # fmt: skip
 
     def _try(self, write: Callable[[], None]) -> None:
@@ -307,7 +373,7 @@ class Journal:
 
 
 #: Fields of a record that the journal makes itself.
-_MADE = frozenset({"job", "sent", "wall", "mono", "boot", "session", "tail"})
+_MADE = frozenset({"job", "sent", "wall", "mono", "boot", "session", "tail", "within", "slowest_sync"})
 
 
 def this_boot() -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import RecoveryError
-from .outage import Estimate
+from .estimate import Estimate
 from .printer import PrinterFacts
 from .state import MachineState, Point
 from .window import Piece, Window, share_of
@@ -24,12 +24,16 @@ PRIME, RETRACT = 25.0, 3.0
 PRIME_FEED, RETRACT_FEED, TRAVEL_FEED, Z_FEED = 180.0, 1800.0, 6000.0, 300.0
 #: Clearance from the print at which the nozzle is primed, mm.
 CLEARANCE = 15.0
+#: How far a firmware may lift Z by itself before it homes X and Y (Z_HOMING_HEIGHT, Z_CLEARANCE_FOR_HOMING), mm.
+OWN_RAISE = 10.0
+#: Time to take away by hand what hangs from the primed nozzle, ms.
+CLEAN_MS = 10_000
 
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the plan. ``z`` and ``z_after`` are the true heights of the nozzle before and after it, None where they do not
-    matter any more (from the file's first line on)."""
+    """A line of the plan. ``z`` and ``z_after`` are the true heights between which the nozzle is while it is made: moves before
+    it may not be finished yet."""
 
     line: str
     reason: str
@@ -64,12 +68,18 @@ class Plan:
 
 
 def make_plan(
-    window: Window, stop: Estimate, after: MachineState, facts: PrinterFacts, live: dict[str, Any] | None = None
+    window: Window,
+    stop: Estimate,
+    after: MachineState,
+    facts: PrinterFacts,
+    live: dict[str, Any] | None = None,
+    finishing: bool = False,
 ) -> Plan:
     """The plan for resuming at ``stop.at``.
 
     ``after`` is the machine's state at the end of the interrupted line. ``live`` is what was changed by hand and is not in the
-    file: ``nozzle_target``, ``bed_target``, ``feed_percent``, ``flow_percent``, ``fan`` (0..255).
+    file: ``nozzle_target``, ``bed_target``, ``feed_percent``, ``flow_percent``, ``fan`` (0..255). ``finishing``: all plastic
+    was put down, only the file's end is left.
     :class:`RecoveryError` ``not_recoverable`` when the print cannot be gone on with.
     """
     live = live or {}
@@ -77,29 +87,44 @@ def make_plan(
     point = window.point_at(stop.at)
     nozzle = float(live.get("nozzle_target") or after.nozzle.get(str(after.tool), 0.0))
     bed = float(live.get("bed_target") or after.bed)
-    # Parts that are printed one after the other can be higher than where the nozzle stopped.
+    if finishing:
+        nozzle, bed = SOFT, after.bed
+    # Parts that are printed one after the other can be higher than where the nozzle stopped; it may stand above the path.
     top = max(point[2], after.high[2] if after.high else 0.0)
     lift = max(LIFT, top - stop.z + LIFT / 2)
     _require(after, nozzle, stop.z + lift, facts)
-    writer = _Writer(stop.z)
+    writer = _Writer(stop.z, stop.z + stop.z_spread)
     _wake(writer, facts, nozzle, bed, point, lift)
     _set_place(writer, after)
-    corner = _corner(after, facts)
-    _prime(writer, nozzle, corner)
-    _modes(writer, after, facts, live)
-    _approach(writer, point, corner, facts)
-    _go_on(writer, window, piece, stop, after, live)
+    if finishing:
+        _finish(writer, after)
+    else:
+        corner = _corner(after, facts)
+        _prime(writer, nozzle, corner)
+        _modes(writer, after, facts, live)
+        _approach(writer, point, corner, facts, after, stop.z + lift)
+        _go_on(writer, window, piece, stop, after, live)
+    _hand_over(writer, after)
     return Plan(writer.steps, after.offset, point, after.layer, stop.gap, stop.overlap, _risks(stop, after, facts))
 
 
 class _Writer:
-    def __init__(self, z: float) -> None:
+    """Collects steps; ``low`` and ``high`` bound the nozzle's height, ``high`` counts from ``low`` as the firmware does."""
+
+    def __init__(self, low: float, high: float) -> None:
         self.steps: list[Step] = []
-        self.z = z
+        self.low, self.high = low, high
 
     def add(self, phase: str, line: str, reason: str, z_after: float | None = None) -> None:
-        before, self.z = self.z, self.z if z_after is None else z_after
-        self.steps.append(Step(line, reason, phase, round(before, 4), round(self.z, 4)))
+        """A line that may bring the nozzle to ``z_after``; until :meth:`settle` it is anywhere between."""
+        if z_after is not None:
+            self.low, self.high = min(self.low, z_after), max(self.high, z_after)
+        self.steps.append(Step(line, reason, phase, round(self.low, 4), round(self.high, 4)))
+
+    def settle(self, phase: str, z: float) -> None:
+        """Wait until the moves are made; from then on the height is known."""
+        self.add(phase, "M400", "Wait until it is done.")
+        self.low = self.high = z
 
 
 def _require(after: MachineState, nozzle: float, highest: float, facts: PrinterFacts) -> None:
@@ -123,7 +148,7 @@ def _wake(writer: _Writer, facts: PrinterFacts, nozzle: float, bed: float, point
     if bed:
         writer.add("heat", f"M190 S{bed:g}", "Wait for the bed.")
     writer.add("heat", f"M109 S{soft:g}", "Nothing moves before the nozzle's plastic is soft.")
-    z = writer.z
+    z = writer.low
     if facts.firmware == "klipper":
         x, y = point[0], point[1]
         writer.add(
@@ -133,12 +158,14 @@ def _wake(writer: _Writer, facts: PrinterFacts, nozzle: float, bed: float, point
     writer.add("lift", "G91", "Relative: the firmware does not know where it is.")
     writer.add("lift", f"G1 Z{lift:.3f} F{Z_FEED:g}", "Off the print.", z + lift)
     writer.add("lift", "G90", "Absolute again.")
+    writer.settle("lift", z + lift)
     if facts.firmware != "klipper":
-        writer.add("lift", "M400", "Wait until it is done.")
         writer.add("lift", f"G92 Z{z + lift:.3f}", "The height comes from the journal; Z is never homed.")
-    # Marlin 1.1 ignores R; its own lift is not more than ours.
+    # Marlin 1.1 knows no R: it may lift by itself first, which the line after takes back.
     line = "G28 R0 X Y" if facts.firmware == "marlin2" else "G28 X Y"
-    writer.add("home", line, "Motors that wake up jump by up to 0.4 mm; homing takes that away.")
+    writer.add("home", line, "Motors that wake up jump by up to 0.4 mm; homing takes that away.", z + lift + OWN_RAISE)
+    writer.add("home", f"G1 Z{z + lift:.3f} F{Z_FEED:g}", "The known height, whatever homing did.")
+    writer.settle("home", z + lift)
 
 
 def _set_place(writer: _Writer, after: MachineState) -> None:
@@ -172,6 +199,7 @@ def _prime(writer: _Writer, nozzle: float, corner: tuple[float, float]) -> None:
     writer.add("prime", "M83", "Relative extrusion for priming.")
     writer.add("prime", f"G1 E{PRIME:g} F{PRIME_FEED:g}", "Fill the nozzle again.")
     writer.add("prime", f"G1 E-{RETRACT:g} F{RETRACT_FEED:g}", "Pull back for the way.")
+    writer.add("prime", f"G4 P{CLEAN_MS}", "Time to take away what hangs from the nozzle.")
 
 
 def _modes(writer: _Writer, after: MachineState, facts: PrinterFacts, live: dict[str, Any]) -> None:
@@ -180,9 +208,6 @@ def _modes(writer: _Writer, after: MachineState, facts: PrinterFacts, live: dict
 
     if after.tool:
         say(f"T{after.tool}", "The tool in use.")
-    if after.leveling is not None and facts.firmware != "klipper":
-        fade = f" Z{after.fade_height:g}" if after.fade_height is not None else ""
-        say(f"M420 S{int(after.leveling)}{fade}", "Bed levelling as it was.")
     for name in ("M201", "M203", "M204", "M205"):
         if words := after.limits.get(name):
             say(name + "".join(f" {letter}{value:g}" for letter, value in words.items()), "Limits that the file had set.")
@@ -198,14 +223,23 @@ def _modes(writer: _Writer, after: MachineState, facts: PrinterFacts, live: dict
         say(f"M106 S{speed:g}" + (f" P{fan}" if fan != "0" else ""), "Fan as it was.")
 
 
-def _approach(writer: _Writer, point: Point, corner: tuple[float, float], facts: PrinterFacts) -> None:
+def _approach(
+    writer: _Writer, point: Point, corner: tuple[float, float], facts: PrinterFacts, after: MachineState, height: float
+) -> None:
     x, y, z = point
     # First along the edge, then in: the longer part of the way leads past the print, all of it above its top.
     writer.add("approach", f"G1 X{corner[0]:.3f} Y{y:.3f} F{TRAVEL_FEED:g}", "Beside the place, still outside.")
     writer.add("approach", f"G1 X{x:.3f} Y{y:.3f} F{TRAVEL_FEED:g}", "Over the place.")
+    if after.leveling and facts.firmware != "klipper":
+        # Here, because the mesh's height at this very place is in the height that the journal knows.
+        fade = f" Z{after.fade_height:g}" if after.fade_height is not None else ""
+        writer.settle("approach", height)
+        writer.add("approach", f"M420 S1{fade}", "Bed levelling as it was.")
+        writer.add("approach", f"G92 Z{height:.3f}", "Levelling changed what the height is called.")
+    if facts.firmware != "klipper" and z < height - LIFT - 1e-6:
+        writer.add("approach", "M211 S0", "The firmware believes that its zero is where it woke up, above the layer.")
     writer.add("approach", f"G1 Z{z:.3f} F{Z_FEED:g}", "Down to the layer.", z)
-    if facts.firmware != "klipper":
-        writer.add("approach", "M400", "Wait until it is there.")
+    writer.settle("approach", z)
 
 
 def _go_on(writer: _Writer, window: Window, piece: Piece, stop: Estimate, after: MachineState, live: dict[str, Any]) -> None:
@@ -229,6 +263,18 @@ def _go_on(writer: _Writer, window: Window, piece: Piece, stop: Estimate, after:
         if words and (part is not piece or share < 1):
             line = f"G1 {' '.join(words)} F{part.move.feed:g}"
             writer.add("go", line, "The rest of the interrupted line.", part.end[2])
+
+
+def _finish(writer: _Writer, after: MachineState) -> None:
+    """Nothing is left to be printed: heaters as the file has them; its last lines follow, made above the print."""
+    for tool, target in after.nozzle.items():
+        writer.add("modes", f"M104 S{target:g}" + (f" T{tool}" if tool != "0" else ""), "The print is complete.")
+    for fan, speed in after.fans.items():
+        writer.add("modes", f"M106 S{speed:g}" + (f" P{fan}" if fan != "0" else ""), "Fan as it was.")
+
+
+def _hand_over(writer: _Writer, after: MachineState) -> None:
+    """The modes that the file's next line relies on, the extruder last."""
     if after.inches:
         writer.add("go", "G20", "The file is in inches.")
     unit = after.unit
@@ -242,6 +288,9 @@ def _go_on(writer: _Writer, window: Window, piece: Piece, stop: Estimate, after:
 
 def _risks(stop: Estimate, after: MachineState, facts: PrinterFacts) -> list[dict[str, str]]:
     found = []
+    if stop.parked:
+        text = "The nozzle had been moved away, for a pause or a change of filament: look which filament is in."
+        found.append({"code": "filament_change", "message": text})
     if stop.z_spread > 0.001:
         text = f"The nozzle may be up to {stop.z_spread:.2f} mm higher than assumed: measure its height."
         found.append({"code": "z_uncertain", "message": text})

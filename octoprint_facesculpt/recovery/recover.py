@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .errors import RecoveryError
+from .estimate import Estimate, choose, estimate
 from .identity import identity_of
 from .journal import Reading
-from .outage import Estimate, Outage, Seen, classify, estimate
+from .outage import Outage, Seen, classify
 from .plan import Plan, make_plan
 from .printer import PrinterFacts
 from .replay import GcodeIndex, build_index, state_at
-from .window import read_window
+from .resuming import recovering
+from .window import BEFORE, Window, read_window
+
+#: Bytes read before the place when the board went on for a while after its motors had stopped.
+SUPPLY_BEFORE = 400_000
+#: Path, mm, below which nothing counts as printed or left to print.
+NOTHING = 0.01
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What somebody who looked has answered: which of the choices, how high the nozzle was measured to be (mm), or the byte
+    at which the line begins that printing shall go on with."""
+
+    choice: int | None = None
+    height: float | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """Everything about an interrupted print. ``layer`` counts from 1, ``layers`` are all of the file."""
+    """Everything about an interrupted print. ``kind``: ``resume``, ``finish`` (all plastic is down, only the file's end is
+    left), or ``restart`` (nothing of the model was printed: the file begins anew on a clear bed). ``layer`` counts from 1,
+    ``layers`` are all of the file."""
 
     outage: Outage
     stop: Estimate
@@ -27,28 +46,35 @@ class Recovery:
     layers: int
     percent: float
     window_offset: int
+    kind: str = "resume"
+    #: The way around the place: byte at which a line begins, X, Y, Z of its end, whether it prints.
+    path: tuple[tuple[int, float, float, float, bool], ...] = ()
+    resumed: tuple[int, float] = (0, 0.0)
 
     def record(self, step: int) -> dict[str, Any]:
         """What the journal must know while step ``step`` of the plan is made, so that an outage in it is recoverable."""
-        now = self.plan.steps[step]
-        return {
-            "phase": "recovering", "step": step, "z_low": min(now.z, now.z_after), "z_high": max(now.z, now.z_after),
-            "resume": {"window": self.window_offset, "stop": asdict(self.stop)},
-        }  # fmt: skip
+        return recovering(self.to_json(), step)
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "schema": 1, "outage": asdict(self.outage), "stop": asdict(self.stop), "plan": self.plan.to_json(),
-            "window_offset": self.window_offset,
-            "layer": self.layer, "layers": self.layers, "percent": round(self.percent, 2),
+            "schema": 1, "kind": self.kind, "outage": asdict(self.outage), "stop": asdict(self.stop),
+            "asks": self.stop.asks, "plan": self.plan.to_json(), "window_offset": self.window_offset, "path": self.path,
+            "resumed": self.resumed, "layer": self.layer, "layers": self.layers, "percent": round(self.percent, 2),
         }  # fmt: skip
 
 
-def recover(reading: Reading | None, seen: Seen, gcode: Path, facts: PrinterFacts, index_file: Path | None = None) -> Recovery:
+def recover(
+    reading: Reading | None,
+    seen: Seen,
+    gcode: Path,
+    facts: PrinterFacts,
+    index_file: Path | None = None,
+    chosen: Chosen | None = None,
+) -> Recovery:
     """What happened to the print of ``gcode``, where it stands, and how it goes on.
 
     :class:`RecoveryError`: ``journal_empty``, ``nothing_to_recover``, ``file_missing``, ``file_changed``,
-    ``not_recoverable``.
+    ``not_recoverable``, ``choice_invalid``, ``height_invalid``, ``line_invalid``.
     """
     if reading is None:
         raise RecoveryError(
@@ -59,28 +85,78 @@ def recover(reading: Reading | None, seen: Seen, gcode: Path, facts: PrinterFact
         raise RecoveryError("nothing_to_recover", outage.reasons[0], "Start a print as usual.")
     if reading.job.get("identity") != identity_of(gcode):
         raise RecoveryError("file_changed", f"{gcode.name} is not the file that was being printed.", "Give the same file.")
+    index = _index(gcode, facts, index_file)
+    record = reading.record
+    again = record.get("resume") if record.get("phase") == "recovering" else None
+    anchor = record.get("cold_anchor") if outage.kind == "supply" else None
+    place = int(again["window"] if again else (anchor or record)["sent"])
+    before = SUPPLY_BEFORE if outage.kind == "supply" else BEFORE
+    window = read_window(gcode, place, index, facts.firmware, record.get("feed_percent"), before=before)
+    layers = len(index.layers)
+    if again:
+        # A resume was interrupted before it reached the file: the same place, at the height that it had come to.
+        low, high = float(record["z_low"]), float(record["z_high"])
+        stop = Estimate.from_json(again["stop"], z=low, z_spread=round(high - low, 4), chosen=False, choices=())
+    elif not window.pieces:
+        return _restart(outage, layers, place)
+    else:
+        stop = estimate(window, record, outage, seen)
+        if _untouched(window, stop, index):
+            return _restart(outage, layers, place)
+    if chosen is not None:
+        stop = choose(stop, chosen.choice, chosen.height)
+        if chosen.line is not None:
+            stop = _at_line(window, stop, chosen.line)
+    piece = window.piece_at(stop.at)
+    after = state_at(gcode, piece.move.end_offset, index, facts.firmware)
+    printed = window.start.printed + window.printed_at(stop.at)
+    finishing = index.end.printed - (window.start.printed + window.printed_at(stop.earliest)) < NOTHING
+    plan = make_plan(window, stop, after, facts, record, finishing)
+    percent = 100.0 * printed / index.end.printed if index.end.printed else 0.0
+    return Recovery(
+        outage, stop, plan, after.layer, layers, percent, place, "finish" if finishing else "resume", _path(window, stop),
+        window.share_at(stop.at),
+    )  # fmt: skip
+
+
+def _index(gcode: Path, facts: PrinterFacts, index_file: Path | None) -> GcodeIndex:
     index = GcodeIndex.load(index_file, gcode, facts.firmware) if index_file else None
     if index is None:
         index = build_index(gcode, facts.firmware)
         if index_file:
             index.save(index_file)
-    record = reading.record
-    again = record.get("resume") if record.get("phase") == "recovering" else None
-    place = int(again["window"] if again else record["sent"])
-    window = read_window(gcode, place, index, facts.firmware, record.get("feed_percent"))
-    if again:
-        # A resume was interrupted before it reached the file: the same place, at the height that it had come to.
-        low, high = float(record["z_low"]), float(record["z_high"])
-        stop = Estimate(**again["stop"] | {"z": low, "z_spread": round(high - low, 4)})
-    else:
-        stop = estimate(window, record, outage, seen)
-    piece = window.piece_at(stop.at)
-    after = state_at(gcode, piece.move.end_offset, index, facts.firmware)
-    if index.end.layer_comments and (not index.layers or after.offset <= index.layers[0].offset):
-        raise RecoveryError("not_recoverable", "Nothing of the model had been printed yet.", "Clear the bed and start again.")
-    plan = make_plan(window, stop, after, facts, record)
-    percent = 100.0 * after.printed / index.end.printed if index.end.printed else 0.0
-    return Recovery(outage, stop, plan, after.layer, len(index.layers), percent, place)
+    return index
+
+
+def _untouched(window: Window, stop: Estimate, index: GcodeIndex) -> bool:
+    """Whether it is possible that nothing of the model was printed. At most the first seconds of the first layer are lost when
+    the print begins anew, on a bed that was cleared."""
+    first = index.layers[0].printed if index.layers else index.end.printed
+    return window.start.printed + window.printed_at(stop.earliest) <= first + NOTHING
+
+
+def _restart(outage: Outage, layers: int, place: int) -> Recovery:
+    stop = Estimate(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, exact=True)
+    risk = {"code": "bed_clear", "message": "The print begins anew: the bed must be clear."}
+    return Recovery(outage, stop, Plan([], 0, (0.0, 0.0, 0.0), 0, 0.0, 0.0, [risk]), 0, layers, 0.0, place, "restart")
+
+
+def _at_line(window: Window, stop: Estimate, line: int) -> Estimate:
+    """Go on with the line that begins at a byte, chosen by somebody who looked; only where its height is the nozzle's."""
+    same = [piece for piece in window.pieces if piece.move.offset == line]
+    if not same:
+        raise RecoveryError("line_invalid", f"No move near the place begins at byte {line}.", "Take one of the path's.")
+    gap = window.printed_at(same[0].at) - window.printed_at(stop.earliest)
+    overlap = window.printed_at(stop.latest) - window.printed_at(same[0].at)
+    return replace(stop, at=same[0].at, gap=round(max(gap, 0.0), 3), overlap=round(max(overlap, 0.0), 3))
+
+
+def _path(window: Window, stop: Estimate, around: float = 2.0) -> tuple[tuple[int, float, float, float, bool], ...]:
+    """The moves within ``around`` seconds of the bounds."""
+    low = min((c.earliest for c in stop.choices), default=stop.earliest) - around
+    high = max((c.latest for c in stop.choices), default=stop.latest) + around
+    near = [piece for piece in window.pieces if piece.until >= low and piece.at <= high]
+    return tuple((p.move.offset, *(round(v, 3) for v in p.end), p.prints) for p in near[:2000])  # type: ignore[misc]
 
 
 def resume_gcode(recovery: Recovery, gcode: Path, output: Path) -> None:

@@ -6,8 +6,10 @@ mostly times. They are turned into places at the end.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import dist
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from .timing import PRINTING, TRAVEL, Motion, durations
 
 #: Bytes of G-code read around the place: many times what a planner holds, and some seconds of short moves.
 BEFORE, AFTER = 12_000, 24_000
+#: Lines that are acknowledged only when all moves before them are made (Marlin's ``planner.synchronize``).
+WAITING = re.compile(rb"\s*(?:G0*(?:4|28|29|30)|M0*(?:0|1|18|25|84|109|190|226|400|600|125|701|702))(?!\d)", re.IGNORECASE)
+#: Those during which the firmware itself lifts the nozzle off the print and parks it.
+PARKING = re.compile(rb"\s*M0*(?:600|125|701|702)(?!\d)", re.IGNORECASE)
 #: Marlin's MIN_STEPS_PER_SEGMENT: a shorter move joins the next. Steps per mm of the Ender 3.
 MIN_STEPS = 6
 STEPS_PER_MM = (80.0, 80.0, 400.0, 93.0)
@@ -44,18 +50,29 @@ class Piece:
     def length(self) -> float:
         return dist(self.start, self.end)
 
+    @property
+    def until(self) -> float:
+        return self.at + self.seconds
+
 
 @dataclass
 class Window:
-    """Pieces in their order, and where lines that go to the planner without a motion stand (G92 E)."""
+    """Pieces in their order, and the ends of lines that go to the planner without a motion (G92 E: ``syncs``), of lines that
+    wait for the moves before them (``waits``), and of those among them that park the nozzle (``parks``)."""
 
     pieces: list[Piece] = field(default_factory=list)
     syncs: list[int] = field(default_factory=list)
+    waits: set[int] = field(default_factory=set)
+    parks: set[int] = field(default_factory=set)
     start: MachineState = field(default_factory=MachineState)
 
     @property
     def seconds(self) -> float:
-        return self.pieces[-1].at + self.pieces[-1].seconds if self.pieces else 0.0
+        return self.pieces[-1].until if self.pieces else 0.0
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [piece.move.end_offset for piece in self.pieces]
 
     def piece_at(self, at: float) -> Piece:
         """The piece under way after ``at`` seconds; the first or last beyond the ends."""
@@ -74,23 +91,34 @@ class Window:
 
     def after_line(self, offset: int) -> float:
         """When all moves of the lines up to byte ``offset`` are made."""
-        done = [piece for piece in self.pieces if piece.move.end_offset <= offset]
-        return done[-1].at + done[-1].seconds if done else 0.0
+        place = bisect_right(self._ends, offset)
+        return self.pieces[place - 1].until if place else 0.0
 
     def blocks_before(self, offset: int) -> int:
         """Planner blocks that the lines up to byte ``offset`` make."""
-        done = [piece for piece in self.pieces if piece.move.end_offset <= offset]
-        blocks = done[-1].blocks + done[-1].is_block if done else 0
-        last = done[-1].move.end_offset if done else 0
+        place = bisect_right(self._ends, offset)
+        last = self.pieces[place - 1] if place else None
+        blocks = last.blocks + last.is_block if last else 0
         # The pieces' numbers count only the syncs before them.
-        return blocks + sum(last < sync <= offset for sync in self.syncs)
+        return blocks + bisect_right(self.syncs, offset) - bisect_right(self.syncs, last.move.end_offset if last else 0)
 
     def block_start(self, number: int) -> float:
         """When block ``number``, counted from 0, begins to run."""
-        for piece in self.pieces:
-            if piece.blocks >= number:
-                return piece.at
-        return self.seconds
+        place = bisect_left(self.pieces, number, key=lambda piece: piece.blocks)
+        return self.pieces[place].at if place < len(self.pieces) else self.seconds
+
+    def moment_of(self, offset: int, share: float) -> float:
+        """When the move that begins at byte ``offset`` is made to a ``share`` of its time; the window's start if it is not in
+        the window."""
+        same = [piece for piece in self.pieces if piece.move.offset == offset]
+        return same[0].at + (same[-1].until - same[0].at) * share if same else 0.0
+
+    def share_at(self, at: float) -> tuple[int, float]:
+        """The inverse of :meth:`moment_of`: the move under way and how much of its time has passed."""
+        piece = self.piece_at(at)
+        same = [p for p in self.pieces if p.move.offset == piece.move.offset]
+        whole = same[-1].until - same[0].at
+        return piece.move.offset, min(max((at - same[0].at) / whole, 0.0), 1.0) if whole > 0 else 1.0
 
 
 def share_of(piece: Piece, at: float) -> float:
@@ -107,9 +135,10 @@ def read_window(
     firmware: str = "marlin2",
     feed_percent: float | None = None,
     steps_per_mm: tuple[float, ...] = STEPS_PER_MM,
+    before: int = BEFORE,
 ) -> Window:
-    """The window around byte ``offset``."""
-    state = state_at(gcode, max(offset - BEFORE, 0), index, firmware)
+    """The window around byte ``offset``, from ``before`` bytes before it on."""
+    state = state_at(gcode, max(offset - before, 0), index, firmware)
     window = Window(start=state.copy())
     machine = Machine(firmware, state)
     drafts: list[tuple[Move, int, Point, Point, float, int, bool]] = []
@@ -127,21 +156,25 @@ def read_window(
                 if line.startswith(b"G92") and state.e != e_before:
                     blocks += 1
                     window.syncs.append(state.offset)
+                elif WAITING.match(line):
+                    window.waits.add(state.offset)
+                    if PARKING.match(line):
+                        window.parks.add(state.offset)
                 continue
             number += 1
-            before = move.start
+            here = move.start
             filament = move.filament / len(move.points)
             for point in move.points:
-                x, y, z = (b - a for a, b in zip(before, point, strict=True))
+                x, y, z = (b - a for a, b in zip(here, point, strict=True))
                 delta = (x, y, z, filament)
                 carried = [c + d for c, d in zip(carried, delta, strict=True)]
                 is_block = max(abs(c) * s for c, s in zip(carried, steps_per_mm, strict=True)) >= MIN_STEPS
-                drafts.append((move, number, before, point, filament, blocks, is_block))
+                drafts.append((move, number, here, point, filament, blocks, is_block))
                 percent = feed_percent if feed_percent is not None else state.feed_percent
                 motions.append(Motion(delta, move.feed / 60 * percent / 100, _acceleration(state, filament)))
                 if is_block:
                     carried = [0.0, 0.0, 0.0, 0.0]
-                blocks, before = blocks + is_block, point
+                blocks, here = blocks + is_block, point
     at = printed = 0.0
     for (move, number, start, end, filament, blocks, is_block), seconds in zip(drafts, durations(motions), strict=True):
         piece = Piece(move, number, start, end, filament, move.prints, seconds, at, blocks, is_block, printed)

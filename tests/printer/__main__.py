@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import select
 import socket
 import sys
@@ -14,9 +15,10 @@ import tty
 from pathlib import Path
 from typing import Any
 
-from .firmware import Firmware, parse
+from .firmware import VERSIONS, Firmware, parse
 from .machine import Machine
 from .planner import Block
+from .plastic import Plastic
 from .protocol import LineReader
 
 #: Real seconds without a line after which the host is taken to have nothing to send, and time goes on by itself.
@@ -31,16 +33,24 @@ SAVED = 0.05
 class Simulator:
     """Everything together. Single-threaded: what happens when is decided by virtual time alone."""
 
-    def __init__(self, link: Path, speed: float, log: Path | None, control: Path | None, raise_mm: float) -> None:
-        self.machine, self.speed, self.raise_mm = Machine(), speed, raise_mm
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._master)
-        attributes = termios.tcgetattr(self._slave)
-        attributes[3] &= ~termios.ECHO
-        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
+    def __init__(
+        self,
+        link: Path,
+        speed: float,
+        log: Path | None,
+        control: Path | None,
+        raise_mm: float,
+        version: str = "2.1",
+        plastic: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self.machine, self.speed, self.raise_mm, self.version = Machine(), speed, raise_mm, version
+        if plastic:
+            self.machine.plastic = Plastic()
+        if seed is not None:
+            self.machine.chance = random.Random(seed)
         self._link = link
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.ttyname(self._slave))
+        self._plug()
         self._log = log.open("a") if log else None
         self._control_path, self._listener = control, None
         if control:
@@ -60,8 +70,25 @@ class Simulator:
         self.running = True
         self._boot()
 
+    def _plug(self) -> None:
+        """A new serial port, under the same name."""
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._master)
+        attributes = termios.tcgetattr(self._slave)
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(os.ttyname(self._slave))
+
+    def _unplug(self) -> None:
+        """The cable is pulled, and put back: the host's port is gone; the board goes on with what it was given."""
+        os.close(self._master)
+        os.close(self._slave)
+        self._pending = b""
+        self._plug()
+
     def _boot(self) -> None:
-        self.firmware = Firmware(self.machine, self._say, self._executed, self.raise_mm)
+        self.firmware = Firmware(self.machine, self._say, self._executed, self.raise_mm, self.version)
         self._reader = LineReader()
         self._waiting = self._reason = None
         self._pending = b""
@@ -184,6 +211,8 @@ class Simulator:
         if self.machine.powered:
             self.firmware.planner.advance(seconds)
         self.machine.advance(seconds)
+        if self.machine.powered:
+            self.firmware.watch_heaters(seconds)
         self.now += seconds
 
     def _power(self, on: bool) -> None:
@@ -194,6 +223,7 @@ class Simulator:
         self.machine.powered = on
         self.machine.nozzle.target = self.machine.bed.target = 0.0
         self.machine.fan = 0
+        self.machine.release()
         if on:
             self._boot()
         else:
@@ -247,8 +277,19 @@ class Simulator:
                 self._cut_at = float(order["at"])
             case "power":
                 self._power(bool(order["on"]))
+            case "supply":
+                self.machine.supply = bool(order["on"])
+                self.machine.release()
+            case "push":
+                self.machine.push(float(order["mm"]))
+            case "unplug":
+                self._unplug()
+            case "clear":
+                if self.machine.plastic is not None:
+                    self.machine.plastic.clear()
             case "reset":
                 self._log_unfinished()
+                self.machine.release()
                 self.firmware.planner.blocks.clear()
                 self.machine.nozzle.target = self.machine.bed.target = 0.0
                 self._boot()
@@ -271,7 +312,8 @@ class Simulator:
             "time": self.now, "powered": self.machine.powered, "position": _round(self.machine.position),
             "filament": round(self.machine.filament, 4), "nozzle": self.machine.nozzle.actual,
             "bed": self.machine.bed.actual, "blocks": len(self.firmware.planner.blocks), "lines": self.lines,
-            "moves": self.firmware.moves,
+            "moves": self.firmware.moves, "touches": self.machine.touches[:5], "deepest": round(self.machine.deepest, 3),
+            "top": self.machine.plastic.top if self.machine.plastic else None,
         }  # fmt: skip
 
 
@@ -286,8 +328,14 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="executed moves, a JSON object a line")
     parser.add_argument("--control", type=Path, help="path of the control socket")
     parser.add_argument("--homing-raise", type=float, default=5.0, help="lift before homing, mm (0 as on Marlin 1.1)")
+    parser.add_argument("--firmware", choices=VERSIONS, default="2.1", help="version of Marlin")
+    parser.add_argument("--plastic", action="store_true", help="remember what is printed, and tell when the nozzle touches it")
+    parser.add_argument("--seed", type=int, help="motors jump when they wake up, by chance from this seed")
     arguments = parser.parse_args()
-    simulator = Simulator(arguments.link, arguments.speed, arguments.log, arguments.control, arguments.homing_raise)
+    simulator = Simulator(
+        arguments.link, arguments.speed, arguments.log, arguments.control, arguments.homing_raise, arguments.firmware,
+        arguments.plastic, arguments.seed,
+    )  # fmt: skip
     print("ready", flush=True)
     try:
         simulator.run()

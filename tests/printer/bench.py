@@ -10,9 +10,9 @@ from .planner import Block
 class Bench:
     """``send`` runs lines; ``said`` is what the firmware answered, ``done`` the moves it has executed."""
 
-    def __init__(self, raise_mm: float = 5.0) -> None:
-        self.machine, self.said, self.done = Machine(), [], []
-        self.firmware = Firmware(self.machine, self.said.append, self._executed, raise_mm)
+    def __init__(self, raise_mm: float = 5.0, version: str = "2.1", machine: Machine | None = None) -> None:
+        self.machine, self.said, self.done = machine or Machine(), [], []
+        self.firmware = Firmware(self.machine, self.said.append, self._executed, raise_mm, version)
         self.seconds = 0.0
         self.reasons: list[object] = []
 
@@ -55,4 +55,5 @@ class Bench:
     def _pass(self, seconds: float) -> None:
         self.firmware.planner.advance(seconds)
         self.machine.advance(seconds)
+        self.firmware.watch_heaters(seconds)
         self.seconds += seconds

@@ -1,4 +1,4 @@
-"""Marlin 2.1 on an Ender 3: what each G-code does, and what it answers.
+"""Marlin on an Ender 3: what each G-code does, and what it answers. Versions 2.1, 2.0 and 1.1 differ in homing, modes and ends.
 
 The firmware knows its own coordinates only: *native* ones, counted from where it woke up or homed, and *workspace* ones,
 shifted by G92. Where the carriage truly is, the machine knows (:mod:`machine`).
@@ -22,7 +22,12 @@ E_STEPS_PER_MM = 93.0
 #: Marlin's MIN_STEPS_PER_SEGMENT: a shorter move waits for the next.
 MIN_STEPS = 6 - 1e-6
 #: Accepted without an answer or an effect that matters here.
-SILENT = frozenset(("M73", "M85", "M110", "M117", "M118", "M205", "M211", "M220", "M221", "M300", "M413", "M420", "M900", "T0"))
+SILENT = frozenset(("M73", "M85", "M108", "M110", "M117", "M118", "M205", "M220", "M221", "M300", "M413", "M420", "M900", "T0"))
+VERSIONS = ("2.1", "2.0", "1.1")
+#: M600: where the nozzle waits, how far it is lifted, mm, and how long somebody takes to change the filament, s.
+PARK, PARK_RAISE, PARK_SECONDS = (10.0, 10.0), 20.0, 30.0
+#: Seconds without motor supply after which Marlin's thermal protection halts the board.
+RUNAWAY = 27.0
 
 
 class Firmware:
@@ -32,8 +37,17 @@ class Firmware:
     until it may go on.
     """
 
-    def __init__(self, machine: Machine, say: Callable[[str], None], executed: Callable[[Block], None], raise_mm: float):
-        self.machine, self.say = machine, say
+    def __init__(
+        self,
+        machine: Machine,
+        say: Callable[[str], None],
+        executed: Callable[[Block], None],
+        raise_mm: float,
+        version: str = "2.1",
+    ):
+        self.machine, self.say, self.version = machine, say, version
+        self.soft_endstops = True
+        self._unheated = 0.0
         self.planner = Planner(Limits.ender3(), self._moved, executed)
         self.native = [0.0, 0.0, 0.0]
         self.counted = [0.0, 0.0, 0.0]
@@ -52,9 +66,22 @@ class Firmware:
         self.moves = 0
 
     def boot(self) -> None:
-        for line in ("start", "echo:Marlin 2.1.2", "echo: Last Updated: 2023-01-01 | Author: (simulated, Ender-3)"):
+        full = {"2.1": "2.1.2", "2.0": "2.0.9.3", "1.1": "1.1.9"}[self.version]
+        for line in ("start", f"echo:Marlin {full}", "echo: Last Updated: 2023-01-01 | Author: (simulated, Ender-3)"):
             self.say(line)
         self.say("echo:Hardcoded Default Settings Loaded")
+
+    @property
+    def e_is_relative(self) -> bool:
+        # Marlin 2: an absolute or relative mode for all axes clears M82 and M83 (gcode.h, set_relative_mode); 1.1: either.
+        return self.relative_e or (self.version == "1.1" and self.relative)
+
+    def watch_heaters(self, seconds: float) -> None:
+        """Thermal protection: halts a board whose heaters get no power."""
+        wanted = self.machine.nozzle.target or self.machine.bed.target
+        self._unheated = self._unheated + seconds if wanted and not self.machine.supply else 0.0
+        if self._unheated > RUNAWAY and not self.halted:
+            self.kill("Thermal Runaway, system stopped! Heater_ID: bed")
 
     def workspace(self, axis: int) -> float:
         return self.native[axis] + self.shift[axis]
@@ -81,8 +108,9 @@ class Firmware:
         elif command == "G29":
             yield "drained"
         elif command in ("G90", "G91"):
-            # Marlin 2: an absolute or relative mode for all axes clears M82 and M83 (gcode.h, set_relative_mode).
-            self.relative = self.relative_e = command == "G91"
+            self.relative = command == "G91"
+            if self.version != "1.1":
+                self.relative_e = self.relative
         elif command == "G92":
             yield from self._set_position(words, line)
         elif command in ("M82", "M83"):
@@ -99,9 +127,12 @@ class Firmware:
             self.kill("M112 Shutdown")
         elif command == "M114":
             # Marlin 2.x does not wait here, and its counters are the end of the queue.
+            if self.version == "1.1":
+                yield "drained"
             self.say(self._position(self.native))
         elif command == "M115":
-            self.say("FIRMWARE_NAME:Marlin 2.1.2 (simulated) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin "
+            full = {"2.1": "2.1.2", "2.0": "2.0.9.3", "1.1": "1.1.9"}[self.version]
+            self.say(f"FIRMWARE_NAME:Marlin {full} (simulated) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin "
                      "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Ender-3 EXTRUDER_COUNT:1")  # fmt: skip
             for capability in CAPABILITIES:
                 self.say(f"Cap:{capability}")
@@ -119,10 +150,17 @@ class Firmware:
             limits.travel = words.get("T", words.get("S", limits.travel))
         elif command in ("M84", "M18"):
             yield "drained"
+            if "S" in words:  # only a time until they go off by themselves
+                return
             released = words.keys() & set("XYZE") or set(AXES)
+            self.machine.release(tuple(axis for axis, letter in enumerate(AXES) if letter in released))
             self.homed = [homed and axis not in released for axis, homed in zip(AXES, self.homed, strict=True)]
+        elif command == "M211":
+            self.soft_endstops = bool(words.get("S", self.soft_endstops))
         elif command == "M400":
             yield "drained"
+        elif command == "M600":
+            yield from self._change_filament(line)
         elif command in ("M500", "M501", "M502"):
             self.say("echo:Settings Stored" if command == "M500" else "echo:V87 stored settings retrieved")
         elif command == "M503":
@@ -162,13 +200,14 @@ class Firmware:
         if "E" not in words:
             return 0.0
         value = words["E"] * self.unit
-        return value if self.relative_e else value - self.extruder
+        return value if self.e_is_relative else value - self.extruder
 
     def _move(self, target: list[float], filament: float, words: dict[str, float], source: str):
         if words.get("F", 0.0) > 0:
             self.feed = words["F"] * self.unit / 60
         for axis in range(3):
-            if self.homed[axis]:
+            if self.soft_endstops and (self.homed[axis] or self.version == "1.1"):
+                # 2.x leaves axes alone whose place it does not know.
                 target[axis] = min(max(target[axis], 0.0), TRAVEL[axis])
         x, y, z = (t - n for t, n in zip(target, self.native, strict=True))
         wanted = (x, y, z, filament * self.flow_percent / 100)
@@ -216,19 +255,45 @@ class Firmware:
     def _home(self, words: dict[str, float], source: str):
         yield "drained"
         axes = [axis for axis, letter in enumerate(AXES) if letter in words] or [0, 1, 2]
-        height = words.get("R", self.homing_raise_mm)
-        if height and not (self.homed[2] and self.native[2] >= height):
+        height = self._raise(words)
+        if height > 0:
             self.planner.add((0.0, 0.0, height, 0.0), RAISE_SPEED, source, 0, tuple(self.native))
             self.native[2] += height
             yield "drained"
         for axis in axes:
             distance = [0.0, 0.0, 0.0, 0.0]
-            distance[axis] = -self.machine.position[axis]
+            # A motor that wakes up jumps; the endstop ends the move all the same.
+            distance[axis] = -self.machine.position[axis] - (0.0 if self.machine.energised[axis] else 1.0)
             self.planner.add(tuple(distance), HOMING_SPEED if axis < 2 else RAISE_SPEED, source, 0, tuple(self.native))
             yield "drained"
             self.native[axis] = self.counted[axis] = self.shift[axis] = self.carried[axis] = 0.0
             self.homed[axis] = True
         self.say(self._position(self.native))
+
+    def _raise(self, words: dict[str, float]) -> float:
+        """How far Z is lifted before homing: 2.1 lifts an unknown Z by so much, the others lift to that height, wherever zero
+        is; 1.1 knows no R."""
+        height = self.homing_raise_mm if self.version == "1.1" else words.get("R", self.homing_raise_mm)
+        if self.version == "2.1":
+            return height if not (self.homed[2] and self.native[2] >= height) else 0.0
+        return height - self.native[2]
+
+    def _change_filament(self, source: str):
+        """M600: pull back, lift, park, wait for somebody, come back."""
+        yield "drained"
+        here, feed, percent = list(self.native), self.feed, self.feed_percent
+        self.feed_percent = 100.0
+        lifted = [*here[:2], here[2] + PARK_RAISE]
+        parked = [*PARK, lifted[2]]
+        for target, filament in ((here, -2.0), (lifted, 0.0), (parked, 0.0)):
+            yield from self._move(list(target), filament, {"F": 6000.0 / self.unit}, source)
+        yield "drained"
+        self.say("//action:paused")
+        yield PARK_SECONDS
+        for target, filament in ((lifted, 0.0), (here, 0.0), (here, 2.0)):
+            yield from self._move(list(target), filament, {"F": 6000.0 / self.unit}, source)
+        yield "drained"
+        self.feed, self.feed_percent = feed, percent
 
     def _set_position(self, words: dict[str, float], source: str):
         for axis, letter in enumerate(AXES):

@@ -15,15 +15,15 @@ ROOT = Path(__file__).parents[2]
 class SimulatedPrinter:
     """The simulator's process; a context manager. ``link`` is its serial port, ``moves()`` what it has executed."""
 
-    def __init__(self, folder: Path, speed: float = 1000.0) -> None:
+    def __init__(self, folder: Path, speed: float = 1000.0, options: tuple[str, ...] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.link, self.log, self.control = folder / "ender3", folder / "moves.jsonl", folder / "control.sock"
-        self._speed = speed
+        self._speed, self._options = speed, options
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> SimulatedPrinter:
         command = [sys.executable, "-m", "tests.printer", "--link", str(self.link), "--speed", str(self._speed)]
-        command += ["--log", str(self.log), "--control", str(self.control)]
+        command += ["--log", str(self.log), "--control", str(self.control), *self._options]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL
         )

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
+
+from .plastic import DEPTH, TIP, Plastic
 
 AXES = "XYZ"
 #: Travel of the Ender 3 in mm, from the endstops.
 TRAVEL = (240.0, 240.0, 255.0)
 STEPS_PER_MM = (80.0, 80.0, 400.0)
 AMBIENT = 22.0
+#: What a driver makes its motor jump by when it wakes up, at most, mm: it knows one place in four full steps only.
+WAKE = (0.4, 0.4, 0.08)
+#: Below this the plastic around a nozzle that rests on the print is hard, degrees Celsius.
+HARD = 150.0
 
 
 @dataclass
@@ -36,7 +44,12 @@ class Heater:
 
 @dataclass
 class Machine:
-    """What is there whether the firmware knows it or not. ``position`` is the nozzle's true place, mm from the endstops."""
+    """What is there whether the firmware knows it or not. ``position`` is the nozzle's true place, mm from the endstops.
+
+    ``powered`` is the board's power, which USB can give, ``supply`` that of motors and heaters. Motors without power let Z be
+    pushed, and jump when they wake up, by what ``chance`` makes of it (None: not at all). With ``plastic``, what is printed
+    stays, and ``touches`` tells where the nozzle ran into it: deeper than what the jumps since the print began excuse.
+    """
 
     position: list[float] = field(default_factory=lambda: [60.0, 80.0, 5.0])
     filament: float = 0.0
@@ -44,17 +57,73 @@ class Machine:
     bed: Heater = field(default_factory=lambda: Heater(0.8, 400.0, 120.0))
     fan: int = 0
     powered: bool = True
+    supply: bool = True
+    energised: list[bool] = field(default_factory=lambda: [True, True, True])
+    chance: random.Random | None = None
+    plastic: Plastic | None = None
+    touches: list[str] = field(default_factory=list)
+    #: How far Z may be from where the firmware was told that it is, mm; and the deepest touch.
+    excused: float = 0.0
+    deepest: float = 0.0
+
+    def copy(self) -> Machine:
+        """An independent machine in the same state."""
+        other = copy(self)
+        other.position, other.energised, other.touches = list(self.position), list(self.energised), list(self.touches)
+        other.nozzle, other.bed = copy(self.nozzle), copy(self.bed)
+        other.plastic, other.chance = self.plastic.copy() if self.plastic else None, deepcopy(self.chance)
+        return other
 
     def advance(self, seconds: float) -> None:
         """Let time pass for the heaters."""
-        self.nozzle.advance(seconds, self.powered)
-        self.bed.advance(seconds, self.powered)
+        hot = self.powered and self.supply
+        self.nozzle.advance(seconds, hot)
+        self.bed.advance(seconds, hot)
+
+    def release(self, axes: tuple[int, ...] = (0, 1, 2)) -> None:
+        """The motors lose their power."""
+        for axis in axes:
+            self.energised[axis] = False
+
+    def push(self, mm: float) -> None:
+        """Z is pushed, or sinks; motors that have power hold it, and so do the bed and the print."""
+        if not self.energised[2]:
+            floor = self.plastic.under(self.position, 0.3) if self.plastic else 0.0
+            self.position[2] = max(self.position[2] + mm, min(floor, self.position[2]))
 
     def move(self, delta: tuple[float, float, float], filament: float) -> None:
         """Move the carriage; its mechanical ends hold it (the motors then lose steps)."""
+        if not self.supply:
+            return
+        before = list(self.position)
         for axis in range(3):
-            self.position[axis] = min(max(self.position[axis] + delta[axis], 0.0), TRAVEL[axis])
+            if delta[axis]:
+                if not self.energised[axis]:
+                    self._wake(axis)
+                self.position[axis] = min(max(self.position[axis] + delta[axis], 0.0), TRAVEL[axis])
         self.filament += filament
+        if self.plastic is not None and self.position != before:
+            self._meet(before, filament)
 
     def endstop(self, axis: int) -> bool:
         return self.position[axis] <= 1e-6
+
+    def _wake(self, axis: int) -> None:
+        self.energised[axis] = True
+        if self.chance is not None:
+            self.position[axis] = max(self.position[axis] + self.chance.uniform(-WAKE[axis], WAKE[axis]), 0.0)
+            if axis == 2:
+                self.excused += WAKE[axis]
+
+    def _meet(self, before: list[float], filament: float) -> None:
+        assert self.plastic is not None
+        depth = self.plastic.depth(before, self.position)
+        self.deepest = max(self.deepest, depth)
+        place = " ".join(f"{letter}{value:.2f}" for letter, value in zip(AXES, self.position, strict=True))
+        if depth > self.excused + DEPTH:
+            self.touches.append(f"{depth:.2f} mm deep in the print at {place}")
+        under = self.plastic.under(before, TIP)
+        if self.nozzle.actual < HARD and under > 0 and before[2] < under + DEPTH + self.excused:
+            self.touches.append(f"torn off the print with a hard nozzle at {place}")
+        if filament > 0 and before[:2] != self.position[:2]:
+            self.plastic.add(before, self.position)

@@ -1,205 +1,505 @@
-"""Power cuts on the simulated Ender 3 without a server: what was printed, what the journal held, what the plan then does."""
+"""Outages of every class in every phase of a print on the simulated printer, each lived through to the print that goes on.
+
+The print is made once. At every moment at which something shall happen the process forks: the child lives through that one
+outage, recovers as the plugin would, prints on, and writes down what the simulated hardware saw; the parent prints on
+undisturbed. So every outage finds the whole state of the machine, of the firmware and of the journal as it was.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import random
-from bisect import bisect_right
-from copy import deepcopy
-from dataclasses import dataclass
-from math import dist
+import traceback
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from octoprint_facesculpt.recovery.errors import RecoveryError
 from octoprint_facesculpt.recovery.identity import identity_of
-from octoprint_facesculpt.recovery.journal import TAIL, Reading
+from octoprint_facesculpt.recovery.journal import Reading
 from octoprint_facesculpt.recovery.outage import Seen
-from octoprint_facesculpt.recovery.plan import Step
 from octoprint_facesculpt.recovery.printer import PrinterFacts
-from octoprint_facesculpt.recovery.recover import Recovery, recover
-from octoprint_facesculpt.recovery.window import Window, read_window
+from octoprint_facesculpt.recovery.recover import Chosen, Recovery, recover
+from octoprint_facesculpt.recovery.replay import GcodeIndex, build_index, state_at
+from octoprint_facesculpt.recovery.resuming import recovering
 
-from ..printer.bench import Bench
 from ..printer.machine import Machine
+from ..printer.plastic import Plastic
+from .host import Host, PowerCut
 
-#: What the drivers jump by when they wake up, at most, mm (measured on real drivers' model).
-WAKE = (0.4, 0.4, 0.08)
-FACTS = PrinterFacts()
-
-
-@dataclass
-class Cut:
-    """The print at one moment. ``offset`` and ``place`` are of the line under way (None: none) and of the nozzle."""
-
-    seconds: float
-    machine: Machine
-    offset: int | None
-    place: tuple[float, float, float]
-    blocks: int
-
-
-class Print(Bench):
-    """Prints a file as OctoPrint would; ``notes`` are the ends of lines sent, with their moments; ``cuts`` what it was like at
-    the moments asked for."""
-
-    def __init__(self, gcode: bytes, at: list[float] | None = None, host_pause: float = 0.0) -> None:
-        super().__init__()
-        self.notes: list[tuple[int, float]] = []
-        self.cuts: list[Cut] = []
-        self._at, self._gcode, self._pause = sorted(at or []), gcode, host_pause
-
-    def run(self) -> Print:
-        offset = 0
-        for line in self._gcode.splitlines(keepends=True):
-            start, offset = offset, offset + len(line)
-            code = line.partition(b";")[0].strip().decode()
-            if code:
-                self.notes.append((offset, self.seconds))
-                # The simulated firmware keeps the line with its moves; the comment tells which it was.
-                self.send(f"{code} ;@{start}")
-                if self._pause:
-                    self._pass(self._pause)
-        self.finish()
-        return self
-
-    def _pass(self, seconds: float) -> None:
-        while self._at and self._at[0] <= self.seconds + seconds:
-            first = max(self._at.pop(0) - self.seconds, 0.0)
-            super()._pass(first)
-            seconds -= first
-            self._look()
-        super()._pass(seconds)
-
-    def _look(self) -> None:
-        running = next((b for b in self.firmware.planner.blocks if b.length), None)
-        offset = int(running.source.rpartition("@")[2]) if running else None
-        place = tuple(self.firmware.counted[a] + self.firmware.shift[a] for a in range(3))
-        blocks = len(self.firmware.planner.blocks)
-        self.cuts.append(Cut(self.seconds, deepcopy(self.machine), offset, place, blocks))  # type: ignore[arg-type]
-
-    def sent_at(self, seconds: float) -> int:
-        """End of the last line that was sent by then."""
-        return self.notes[max(bisect_right(self.notes, seconds, key=lambda note: note[1]) - 1, 0)][0]
-
-    def record_at(self, seconds: float, **more: Any) -> dict[str, Any]:
-        """The journal's record of that moment."""
-        known = self.notes[: bisect_right(self.notes, seconds, key=lambda note: note[1])][-TAIL:]
-        return {
-            "phase": "printing", "sent": known[-1][0], "mono": seconds, "boot": "before", "session": "before",
-            "nozzle_target": 205.0, "bed_target": 60.0, "tail": [[o, seconds - t] for o, t in known], **more,
-        }  # fmt: skip
+#: Classes: who loses power or is ended. ``server`` is killed, ``restart`` ends in good order.
+KINDS = ("both", "host", "server", "restart", "printer", "cable", "supply", "cancelled")
+#: Those after which the board makes what it was given.
+FINISHED = ("host", "server", "restart", "cable")
+#: Phases of a print, and of a resume in which a second outage comes.
+PHASES = (
+    "heat_up", "first_layer", "travel", "retracted", "layer_change", "arc", "printing", "pause", "filament_change", "end",
+)  # fmt: skip
+RESUME_PHASES = ("heat", "lift", "home", "prime", "modes", "approach", "go", "resumed")
+#: Firmware, how it is set up, and by which name the plugin knows it.
+FIRMWARES = {"2.1": (5.0, "marlin2"), "2.0": (10.0, "marlin2"), "1.1": (5.0, "marlin1")}
+#: Lines of the file that are printed after a resume; what somebody who measures the nozzle's height is wrong by, mm.
+LINES_AFTER, MEASURED = 160, 0.03
+#: Heights nearer than this look the same to somebody who looks, mm.
+LOOKS_SAME = 0.03
 
 
-#: What can be seen after each kind of outage.
-AFTERWARDS = {
-    "both": Seen("after", "after", nozzle=40.0),
-    "printer": Seen("before", "before"),
-    "server": Seen("before", "after", nozzle=204.0),
-    "host": Seen("after", "after", nozzle=205.0),
-    "restart": Seen("before", "after", nozzle=205.0),
-}
+@dataclass(frozen=True)
+class Case:
+    """One outage: ``second`` names the phase of the resume in which another one follows."""
+
+    number: int
+    kind: str
+    phase: str
+    at: float
+    seed: int
+    second: str | None = None
 
 
 @dataclass
 class Outcome:
-    """One outage and our answer. ``error`` is the path from where the nozzle stopped to where printing went on: above 0 is left
-    out, below 0 is printed twice; ``true_layer``, ``collisions`` and the simulated printer after the plan."""
+    """What became of a case. ``printed`` are mm of path with plastic since the file's beginning, ``error`` is what was left out
+    (above 0) or printed twice (below 0); ``safe_touches`` what the nozzle touched with the safe answer to a question."""
 
-    kind: str
-    recovery: Recovery
-    error: float
-    layer_start_error: float
-    true_layer: int
-    true_point: tuple[float, float, float]
-    collisions: list[str]
-    bench: Bench
-
-
-def interrupt(
-    printed: Print, cut: Cut, kind: str, gcode: Path, rng: random.Random, measure: bool = False, index: Path | None = None
-) -> Outcome:
-    """Take the power away at ``cut`` and resume; ``measure`` finds X and Y at the endstops first."""
-    late = {"both": 1.0, "host": 1.0, "server": 0.1}.get(kind, 0.0)
-    more: dict[str, Any] = {"phase": "interrupted", "reason": "shutdown"} if kind == "restart" else {}
-    record = printed.record_at(max(cut.seconds - rng.uniform(0, late), 0.0), **more)
-    place, machine = cut.place, deepcopy(cut.machine)
-    sent = printed.sent_at(cut.seconds)
-    window = read_window(gcode, sent)
-    if kind in ("host", "server", "restart"):
-        # The board makes all it was given.
-        true = window.after_line(sent)
-        place = window.point_at(true)
-        machine.position = list(place)
-    else:
-        true = _true_moment(window, cut)
-    seen = AFTERWARDS[kind]
-    if measure:
-        off = tuple(rng.uniform(-WAKE[axis], WAKE[axis]) for axis in range(2))
-        seen = Seen(**{**vars(seen), "measured": (place[0] + off[0], place[1] + off[1])})
-    reading = Reading({"job": "1", "identity": identity_of(gcode)}, record, 1)
-    recovery = recover(reading, seen, gcode, FACTS, index)
-    own = read_window(gcode, recovery.window_offset)
-    resumed = own.printed_at(recovery.stop.at) + _printed_before(own, window)
-    layer_start = _layer_start(window, true)
-    bench, collisions = carry_out(recovery.plan.steps, machine, rng, top=place[2])
-    return Outcome(
-        kind, recovery, resumed - window.printed_at(true), layer_start - window.printed_at(true),
-        window.piece_at(true).move.layer, place, collisions, bench,
-    )  # fmt: skip
+    case: Case
+    action: str = ""
+    offset: int = 0
+    asked: bool = False
+    truth: dict[str, Any] = field(default_factory=dict)
+    estimate: dict[str, Any] = field(default_factory=dict)
+    error: float | None = None
+    power_failure_error: float | None = None
+    layer_start_error: float | None = None
+    promised: bool = True
+    wrong_layer: bool = False
+    doubled_layer: bool = False
+    lost: str | None = None
+    touches: list[str] = field(default_factory=list)
+    safe_touches: list[str] = field(default_factory=list)
+    deepest: float = 0.0
+    second: dict[str, Any] | None = None
 
 
-def _printed_before(own: Window, other: Window) -> float:
-    """Printed path between the starts of two windows."""
-    return own.start.printed - other.start.printed
+def machine_for(chance: random.Random) -> Machine:
+    """An Ender 3 that remembers what is printed, and whose motors jump when they wake up."""
+    return Machine(plastic=Plastic(), chance=chance)
 
 
-def _true_moment(window: Window, cut: Cut) -> float:
-    if cut.offset is None:
-        return window.after_line(10**12)
-    pieces = [p for p in window.pieces if p.move.offset == cut.offset]
-    best, off = 0.0, 1e9
-    for piece in pieces:
-        for step in range(101):
-            point = [a + (b - a) * step / 100 for a, b in zip(piece.start, piece.end, strict=True)]
-            if dist(point, cut.place) < off - 1e-9:
-                best, off = piece.at + piece.seconds * step / 100, dist(point, cut.place)
-    return best
+class Campaign:
+    """A file, its index, and the firmware it is printed on; ``folder`` keeps what the children write."""
+
+    def __init__(self, gcode: Path, folder: Path, version: str = "2.1", lines_after: int = LINES_AFTER) -> None:
+        self.gcode, self.folder, self.version, self.lines_after = gcode, folder, version, lines_after
+        self.text = gcode.read_bytes()
+        self.raise_mm, firmware = FIRMWARES[version]
+        self.facts = PrinterFacts(firmware)
+        self.index = build_index(gcode, firmware)
+        self.index_file = folder / "index.json"
+        self.index.save(self.index_file)
+
+    def host(self, seed: int) -> Host:
+        chance = random.Random(seed)
+        return Host(machine_for(random.Random(seed + 1)), chance, self.raise_mm, self.version)
+
+    def spans(self) -> dict[str, list[tuple[float, float]]]:
+        """When each phase of the print takes place."""
+        return phases_of(self)
+
+    def run(self, cases: list[Case], jobs: int = 1) -> list[Outcome]:
+        """Print the file once, and live through all cases."""
+        waiting = sorted(cases, key=lambda case: case.at)
+        host = self.host(0)
+        host.cuts = [case.at for case in waiting]
+        running: set[int] = set()
+        mine: Case | None = None
+
+        def cut() -> None:
+            nonlocal mine
+            case = waiting.pop(0)
+            while len(running) >= jobs:
+                running.discard(os.wait()[0])
+            child = os.fork()
+            if child:
+                running.add(child)
+                return
+            mine, host.cuts = case, []
+            strike(host, case.kind, random.Random(case.seed))
+
+        host.on_cut = cut
+        try:
+            host.begin("vase.gcode")
+            host.send_file(self.text)
+            host.send("M400")
+            if not host.dead:
+                host.watch.on_event("PrintDone", {})
+        except PowerCut:
+            pass
+        except BaseException:
+            if mine is None:
+                raise
+        if mine is not None:
+            self._child(host, mine)
+        while running:
+            running.discard(os.wait()[0])
+        return [self._result(case) for case in cases]
+
+    def _child(self, host: Host, case: Case) -> None:
+        """The end of a child's life."""
+        try:
+            data = asdict(live_through(self, host, case))
+        except BaseException:
+            data = {"traceback": traceback.format_exc()}
+        (self.folder / f"{case.number}.json").write_text(json.dumps(data))
+        os._exit(0)
+
+    def _result(self, case: Case) -> Outcome:
+        file = self.folder / f"{case.number}.json"
+        data = json.loads(file.read_text())
+        file.unlink()
+        if "traceback" in data:
+            raise RuntimeError(f"{case}\n{data['traceback']}")
+        return Outcome(**{**data, "case": Case(**data["case"])})
 
 
-def _layer_start(window: Window, true: float) -> float:
-    """Printed path at which the layer began: where a printer's own power-loss recovery goes on."""
-    layer = window.piece_at(true).move.layer
-    same = [p.printed for p in window.pieces if p.move.layer == layer]
-    return same[0] if window.pieces[0].move.layer != layer else -1.0
+def strike(host: Host, kind: str, chance: random.Random) -> None:
+    """The outage itself."""
+    if kind in ("both", "printer"):
+        raise PowerCut
+    if kind == "supply":
+        # The board runs on from USB, and the host with it, until the thermal protection halts it.
+        host.machine.supply = False
+        host.machine.release()
+        return
+    host.torn = host.on_wire and kind == "cable" and chance.random() < 0.5
+    if kind == "cancelled":
+        host.watch.on_event("PrintCancelled", {"user": "owner"})
+    elif kind == "cable":
+        host.watch.on_event("Disconnected", {})
+    elif kind == "restart":
+        host.watch.shutdown()
+    host.dead = True
 
 
-def carry_out(
-    steps: list[Step], machine: Machine, rng: random.Random, top: float, until: int | None = None
-) -> tuple[Bench, list[str]]:
-    """Send a plan to a printer that woke up with ``machine`` as it was left; what touched the print, which reaches ``top``."""
-    bench = Bench()
-    bench.machine = bench.firmware.machine = machine
+def aftermath(host: Host, kind: str, chance: random.Random) -> tuple[dict[str, Any], Seen]:
+    """Let the board finish what it can, time pass, and everything come back; the journal's record and what is then seen."""
+    machine, journal = host.machine, host.journal
+    hot = kind in FINISHED
+    record = journal.after(kind)
+    if kind == "printer":
+        for _ in range(chance.randrange(1, 60)):
+            host.seconds += 1.0
+            journal.look()
+        host.watch.on_received("start")
+    if hot:
+        host.dead = True
+        host.send("M400")
+    if kind in ("printer", "cable", "restart", "supply", "cancelled"):
+        record = journal.synced[-1][1]
+    machine.supply = True
     machine.nozzle.target = machine.bed.target = 0.0
-    machine.fan = 0
-    for axis in range(3):
-        machine.position[axis] += rng.uniform(-WAKE[axis], WAKE[axis])
-    collisions: list[str] = []
-    move = machine.move
+    machine.release()
+    # A computer takes its time to start.
+    off = chance.choice((25.0 if kind in ("both", "host") else 5.0, 60.0, 900.0))
+    if not hot:
+        machine.advance(off)
+    host.seconds += off
+    boot = "after" if kind in ("both", "host") else "before"
+    session = journal.session if kind in ("printer", "cable", "supply") else "another"
+    return record, Seen(boot, session, host.seconds, machine.nozzle.actual)
 
-    def watched(delta: tuple[float, float, float], filament: float) -> None:
-        before = list(machine.position)
-        move(delta, filament)
-        if machine.nozzle.actual < 150 and any(delta):
-            collisions.append("moved with a nozzle stuck to the print")
-        over = all(80 < before[axis] < 150 for axis in range(2))
-        sideways = abs(delta[0]) + abs(delta[1]) > 1e-9
-        if over and step.phase != "go" and sideways and machine.position[2] < top + 1.0:
-            collisions.append(f"sideways at {machine.position[2]:.2f} over a print of {top:.2f}: {step.line}")
-        if over and machine.position[2] < top - WAKE[2] - 0.26:
-            collisions.append(f"down to {machine.position[2]:.2f} in a print of {top:.2f}: {step.line}")
 
-    machine.move = watched  # type: ignore[method-assign]
-    for step in steps[:until]:
-        bench.send(step.line)
-    bench.finish()
-    machine.move = move  # type: ignore[method-assign]
-    return bench, collisions
+def live_through(campaign: Campaign, host: Host, case: Case) -> Outcome:
+    """Recover from an outage that has just struck, and from a second one if the case has it."""
+    chance = random.Random(case.seed)
+    doing = host.sending or _line_under_way(host)
+    outcome = Outcome(case, offset=_offset_under_way(host))
+    record, seen = aftermath(host, case.kind, chance)
+    found = _recover(campaign, host, case.kind, record, seen, chance, outcome)
+    outcome.truth["doing"] = doing
+    if found is None:
+        return outcome
+    if case.second is None or found.kind == "restart":
+        _print_on(campaign, host, found, outcome, chance)
+        return outcome
+    again = _resuming(campaign, host, found, record, chance)
+    second = chance.choice(("both", "printer", "host", "server"))
+
+    def cut() -> None:
+        strike(again, second, chance)
+
+    again.on_cut = cut
+    try:
+        _send_until(again, found, campaign, case.second, chance)
+    except PowerCut:
+        pass
+    outcome.second = {"kind": second, "doing": again.sending, "first": outcome.estimate}
+    outcome.truth, outcome.estimate = {}, {}
+    record, seen = aftermath(again, second, chance)
+    finally_found = _recover(campaign, again, second, record, seen, chance, outcome)
+    if finally_found is not None:
+        _print_on(campaign, again, finally_found, outcome, chance)
+    return outcome
+
+
+def _recover(
+    campaign: Campaign, host: Host, kind: str, record: dict[str, Any], seen: Seen, chance: random.Random, outcome: Outcome
+) -> Recovery | None:
+    """Ask for a plan, answer its question as somebody would who looks, and note truth and estimate."""
+    machine, index = host.machine, campaign.index
+    z = machine.position[2]
+    true_layer = layer_of(index, host.printed)
+    outcome.truth |= {"printed": round(host.printed, 3), "layer": true_layer, "z": round(z, 3), "sent": record["sent"]}
+    reading = Reading({"job": "1", "identity": identity_of(campaign.gcode)}, record, 1)
+
+    def planned(chosen: Chosen | None = None) -> Recovery:
+        return recover(reading, seen, campaign.gcode, campaign.facts, campaign.index_file, chosen)
+
+    try:
+        found = planned()
+        if found.stop.asks:
+            outcome.asked = True
+            outcome.safe_touches += _with_safe_answer(campaign, host, found, record)
+            found = planned(_answer(found, z, chance))
+    except RecoveryError as refusal:
+        outcome.action = refusal.code
+        ended = kind == "cancelled" or record.get("phase") in ("done", "cancelled")
+        outcome.lost = None if refusal.code == "nothing_to_recover" and ended else f"{refusal.code}: {refusal.message}"
+        return None
+    outcome.action = found.kind
+    if found.kind == "restart":
+        # At most the first layer's beginning is begun anew.
+        outcome.wrong_layer = true_layer > 1
+        return found
+    resumed = _printed_when_resumed(campaign, found)
+    error = resumed - host.printed
+    layer = layer_of(index, resumed)
+    outcome.estimate = {
+        "printed": round(resumed, 3), "layer": layer, "z": found.stop.z, "gap": found.stop.gap, "overlap": found.stop.overlap,
+        "exact": found.stop.exact, "outage": found.outage.kind,
+    }  # fmt: skip
+    outcome.error = round(error, 3)
+    outcome.promised = -found.stop.overlap - 0.1 <= error <= found.stop.gap + 0.1
+    # On the edge between two layers both are right; whether the height is, is measured when it prints on.
+    edges = {layer_of(index, host.printed + 2e-3), true_layer}
+    outcome.wrong_layer = not edges & {layer_of(index, resumed + 2e-3), layer}
+    outcome.doubled_layer = -error >= _layer_length(index, true_layer) * 0.9
+    if found.kind == "resume":
+        sent = int(record["sent"])
+        outcome.power_failure_error = round(state_at(campaign.gcode, sent, index).printed - host.printed, 3)
+        outcome.layer_start_error = round(index.layers[max(true_layer - 1, 0)].printed - host.printed, 3)
+    return found
+
+
+def _answer(found: Recovery, z: float, chance: random.Random) -> Chosen:
+    """What somebody answers who looks at the nozzle: one of the heights, or what was measured."""
+    offs = [(abs(choice.z - z), number) for number, choice in enumerate(found.stop.choices)]
+    best = min(offs, default=(1e9, 0))
+    if best[0] <= LOOKS_SAME and not found.stop.parked:
+        return Chosen(choice=best[1])
+    measured = round(z + chance.uniform(-MEASURED, MEASURED), 2)
+    return Chosen(choice=best[1] if len(offs) > 1 else None, height=measured)
+
+
+def _with_safe_answer(campaign: Campaign, host: Host, found: Recovery, record: dict[str, Any]) -> list[str]:
+    """What the nozzle would touch if the question's lowest height were taken, true or not."""
+    machine = host.machine.copy()
+    before = len(machine.touches)
+    trial = _resuming(campaign, host, found, record, random.Random(1), machine)
+    trial.send_plan(found.to_json(), campaign.text, 60)
+    trial.send("M400")
+    return machine.touches[before:]
+
+
+def _resuming(
+    campaign: Campaign,
+    host: Host,
+    found: Recovery,
+    record: dict[str, Any],
+    chance: random.Random,
+    machine: Machine | None = None,
+) -> Host:
+    """The same printer after it was started anew, at a host that takes the job up."""
+    machine = machine or host.machine
+    machine.__dict__.pop("move", None)
+    again = Host(machine, chance, campaign.raise_mm, campaign.version, host.seconds)
+    again.printed = _printed_when_resumed(campaign, found)
+    reading = Reading({"job": "1"}, record, 1)
+    again.journal.adopt(reading, sent=found.plan.offset, **recovering(found.to_json(), 0))
+    again.journal.flush()
+    return again
+
+
+def _send_until(again: Host, found: Recovery, campaign: Campaign, phase: str, chance: random.Random) -> None:
+    """Carry the plan out up to an outage in a phase of it."""
+    steps = [number for number, step in enumerate(found.plan.steps) if step.phase == phase]
+    plan = found.to_json()
+    step = chance.choice(steps) if steps else len(found.plan.steps)
+    within = 30.0 if phase == "heat" else 3.0 if phase == "resumed" else 1.2
+    after = chance.uniform(0.0, within)
+    send = again.watch.on_sending
+    told = -1
+
+    def watched(cmd: str, gcode: str | None, tags: set[str] | None) -> None:
+        nonlocal told
+        told += 1
+        if told == step:
+            again.cuts = [again.seconds + after]
+        send(cmd, gcode, tags)
+
+    again.watch.on_sending = watched  # type: ignore[method-assign]
+    for each in plan["plan"]["steps"]:
+        each["phase"] = str(each["phase"])
+    again.send_plan(plan, campaign.text)
+
+
+def _print_on(campaign: Campaign, host: Host, found: Recovery, outcome: Outcome, chance: random.Random) -> None:
+    machine = host.machine
+    machine.__dict__.pop("move", None)
+    if found.kind == "restart":
+        assert machine.plastic is not None
+        machine.plastic.clear()
+        machine.excused = 0.0
+        again = Host(machine, chance, campaign.raise_mm, campaign.version, host.seconds)
+        again.begin("vase.gcode")
+        again.send_file(campaign.text, lines=campaign.lines_after)
+    else:
+        again = _resuming(campaign, host, found, host.journal.record(), chance)
+        again.send_plan(found.to_json(), campaign.text, 0)
+        again.send("M400")
+        wanted = state_at(campaign.gcode, found.plan.offset, campaign.index, campaign.facts.firmware)
+        off = machine.position[2] - wanted.position[2]
+        outcome.estimate["z_error"] = round(off, 3)
+        if found.kind == "resume":
+            places = [again.firmware.workspace(axis) for axis in range(3)]
+            state_kept = max(abs(a - b) for a, b in zip(places, wanted.position, strict=True)) < 0.01
+            outcome.wrong_layer |= abs(off) > machine.excused + 0.05 or not state_kept
+        again.send_file(campaign.text, found.plan.offset, campaign.lines_after if found.kind == "resume" else 10**9)
+    again.send("M400")
+    outcome.touches = machine.touches[:5]
+    outcome.deepest = round(machine.deepest, 3)
+
+
+def _printed_when_resumed(campaign: Campaign, found: Recovery) -> float:
+    """Printed path at which a plan goes on, by the file itself: up to the interrupted line, and its share that is left out."""
+    end = state_at(campaign.gcode, found.plan.offset, campaign.index, campaign.facts.firmware).printed
+    left, here = 0.0, found.plan.point
+    for step in found.plan.steps:
+        if step.phase == "go" and step.line.startswith("G1 X"):
+            words = {word[0]: float(word[1:]) for word in step.line.split()[1:]}
+            there = (words["X"], words["Y"], words["Z"])
+            if words.get("E", 0.0) > 0:
+                left += sum((a - b) ** 2 for a, b in zip(here, there, strict=True)) ** 0.5
+            here = there
+    return end - left
+
+
+def layer_of(index: GcodeIndex, printed: float) -> int:
+    """The layer, from 1, that a length of printed path ends in; 0 before the first."""
+    return bisect_left(index.layers, printed - 1e-3, key=lambda layer: layer.printed)
+
+
+def _layer_length(index: GcodeIndex, layer: int) -> float:
+    starts = [row.printed for row in index.layers] + [index.end.printed]
+    return starts[layer] - starts[layer - 1] if layer else starts[0]
+
+
+def _line_under_way(host: Host) -> str:
+    block = next((block for block in host.firmware.planner.blocks if block.length), None)
+    return block.source.partition(";")[0].strip() if block else ""
+
+
+def _offset_under_way(host: Host) -> int:
+    block = next((block for block in host.firmware.planner.blocks if block.length), None)
+    return int(block.source.rpartition("@")[2]) if block and "@" in block.source else -1
+
+
+# -- which cases there are
+
+
+def phases_of(campaign: Campaign) -> dict[str, list[tuple[float, float]]]:
+    """Print the file once without outages, and note when each phase takes place."""
+    from octoprint_facesculpt.recovery.machine import Machine as Model
+
+    model = Model(campaign.facts.firmware)
+    marks: dict[int, str] = {}
+    for line in campaign.text.splitlines(keepends=True):
+        start, pulled = model.state.offset, model.state.retracted
+        move = model.execute(line)
+        if move is not None:
+            marks[start] = _phase_of_move(line, move, pulled)
+    host = campaign.host(0)
+    spans: dict[str, list[tuple[float, float]]] = {phase: [] for phase in PHASES}
+    executed = host.firmware.planner._finished
+    last_plastic = first_plastic = 0.0
+
+    def finished(block: Any) -> None:
+        nonlocal last_plastic, first_plastic
+        executed(block)
+        end = host.seconds + host.firmware.planner.spent
+        start = end - (block.duration or 0.0)
+        offset = int(block.source.rpartition("@")[2]) if "@" in block.source else -1
+        if "M600" in block.source:
+            spans["filament_change"].append((start, end + (30.0 if block.start[0] > 50 else 0.0)))
+        elif offset in marks:
+            phase = marks[offset]
+            if phase == "layer_change":
+                spans[phase].append((start - 1.0, end + 1.0))
+            else:
+                spans[phase].append((start, end))
+            if block.delta[3] > 0 and block.delta[0]:
+                last_plastic = end
+                first_plastic = first_plastic or (start if phase == "first_layer" else 0.0)
+
+    host.firmware.planner._finished = finished
+    pause = host.pause
+
+    def paused() -> None:
+        start = host.seconds
+        pause()
+        spans["pause"].append((start, host.seconds))
+
+    host.pause = paused  # type: ignore[method-assign]
+    host.begin("vase.gcode")
+    host.send_file(campaign.text)
+    host.send("M400")
+    spans["heat_up"] = [(1.0, first_plastic)]
+    spans["end"] = [(last_plastic - 1.0, host.seconds)]
+    return spans
+
+
+def _phase_of_move(line: bytes, move: Any, pulled: float) -> str:
+    if line.startswith((b"G2 ", b"G3 ")):
+        return "arc"
+    if move.layer == 1:
+        return "first_layer"
+    if move.end[2] - move.start[2] > 0.1 and move.end[:2] == move.start[:2] and move.end[2] - move.start[2] < 0.3:
+        return "layer_change"
+    if move.prints:
+        return "printing"
+    return "retracted" if pulled > 0 or move.filament else "travel"
+
+
+def make_cases(spans: dict[str, list[tuple[float, float]]], count: int, seed: int) -> list[Case]:
+    """Moments at random within every phase, for every class in turn; every fourth with another outage during its resume."""
+    chance = random.Random(seed)
+    combinations = [(kind, phase) for phase in PHASES for kind in KINDS]
+    seconds = _endless(RESUME_PHASES)
+    cases = []
+    for number in range(count):
+        kind, phase = combinations[number % len(combinations)]
+        found = spans[phase]
+        start, end = chance.choices(found, weights=[max(b - a, 1e-3) for a, b in found])[0]
+        second = next(seconds) if number % 4 == 1 else None
+        cases.append(Case(number, kind, phase, chance.uniform(start, end), chance.randrange(1 << 30), second))
+    return cases
+
+
+def _endless(values: tuple[str, ...]) -> Iterator[str]:
+    while True:
+        yield from values
+
+
+__all__ = ["FIRMWARES", "KINDS", "PHASES", "RESUME_PHASES", "Campaign", "Case", "Outcome", "make_cases", "replace"]

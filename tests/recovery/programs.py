@@ -66,3 +66,40 @@ def print_file(layers: int = 4, sides: int = 40, radius: float = 10.0, relative_
             out += [f"G1 X{117.5 * 2 - x:.3f} Y{y:.3f} F9000", f"G1 X{x:.3f} Y{y:.3f} {push(radius * 0.033)} F2400"]
     out += [f"G1 {push(-5)} F3600", "M107", "M140 S0", "M104 S0", "G1 X5 Y200 F9000", "M84 X Y E"]
     return ("\n".join(out) + "\n").encode()
+
+
+def busy_file(layers: int = 8, radius: float = 14.0) -> bytes:
+    """A print that does all that a slicer may: rings, arcs, infill, hops, travels with and without retraction, a pause
+    (``;PAUSE`` in layer 3, for the host to make), a change of filament (M600 in layer 5), changed temperatures, an end."""
+    out = [
+        "M107", "G90", "M83", "M140 S60", "M104 S205", "G28", "M190 S60", "M109 S205",
+        "G1 Z0.2 F240", "G92 E0", "G1 X2 Y10 F3000", "G1 Y140 E10 F1500", "G92 E0", "M204 P500 T800",
+    ]  # fmt: skip
+    flow = 0.033
+    for layer in range(layers):
+        z = 0.2 * (layer + 1)
+        out += [";LAYER_CHANGE", f";Z:{z:.2f}", ";HEIGHT:0.2", "G92 E0", "G1 E-5 F3600", f"G1 Z{z:.2f} F9000"]
+        out += {1: ["M106 S255", "M104 S200"], 4: ["M600"]}.get(layer, [])
+        out += [f"G1 X{117.5 + radius:.3f} Y117.5 F9000", "G1 E5 F2400", ";TYPE:External perimeter", "G1 F1800"]
+        for ring in (radius, radius - 0.5):
+            for side in range(1, 91):
+                angle = 2 * pi * side / 90
+                where = f"X{117.5 + ring * cos(angle):.3f} Y{117.5 + ring * sin(angle):.3f}"
+                out.append(f"G1 {where} E{2 * pi * ring / 90 * flow:.5f}")
+            out.append(f"G1 X{117.5 + ring - 0.5:.3f} Y117.5 F9000")
+            out.append("G1 F1800")
+        # Two half circles as arcs.
+        arc = radius - 1.0
+        out += [f"G3 X{117.5 - arc:.3f} Y117.5 I-{arc:.3f} J0 E{pi * arc * flow:.5f}"]
+        out += [f"G3 X{117.5 + arc:.3f} Y117.5 I{arc:.3f} J0 E{pi * arc * flow:.5f}"]
+        half = 0.6 * radius
+        # A hop over to the infill.
+        out += ["G1 E-5 F3600", f"G1 Z{z + 0.4:.2f} F9000", f"G1 X{117.5 - half:.3f} Y{117.5 - half:.3f}"]
+        out += [f"G1 Z{z:.2f}", "G1 E5 F2400"]
+        for row in range(12):
+            x, y = half if row % 2 else -half, 117.5 - half + 2 * half * row / 12
+            out += [f"G1 X{117.5 + x:.3f} Y{y:.3f} F9000", f"G1 X{117.5 - x:.3f} Y{y:.3f} E{2 * half * flow:.5f} F2400"]
+            if row == 6 and layer == 2:
+                out.append(";PAUSE")
+    out += ["G1 E-5 F3600", f"G1 Z{0.2 * layers + 10:.2f} F600", "M107", "M140 S0", "M104 S0", "G1 X5 Y200 F9000", "M84 X Y E"]
+    return ("\n".join(out) + "\n").encode()

@@ -1,0 +1,385 @@
+"""Where the nozzle stopped: bounds that hold, the likeliest place between them, and the question when they span two heights.
+
+The measured facts about Marlin behind this: a line is acknowledged at once while the planner has a free place, and when a
+block is freed while it has not; then the move under way is the last acknowledged one less 14, in 97 % of the cases, and one
+or two later in the others. So an ``ok`` that came late tells where the machine was, and any ``ok`` bounds it: no further than
+the acknowledged lines, no less far than a full planner behind them. Without a host it finishes what it was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import dist
+from typing import Any
+
+from .errors import RecoveryError
+from .journal import INTERVAL
+from .outage import Outage, Seen
+from .state import Point
+from .window import Piece, Window, share_of
+
+#: Blocks that wait or run in a full planner (BLOCK_BUFFER_SIZE 16 of the Ender 3 keeps one free).
+PLANNER_BLOCKS = 15
+#: Blocks by which a full planner can be further than it should.
+AHEAD = 2
+#: Seconds by which a record may come later than it should: a slow disk.
+LATE = 0.3
+#: Seconds between records that survive the end of the server, though not of the machine.
+UNSYNCED = 0.25
+#: Seconds between a line and its ``ok`` beyond which it waited for a free place in the planner: sending takes less.
+WAITED = 0.02
+#: Share by which moves may take longer or shorter than computed.
+TIMING = 0.03
+#: Seconds in which a nozzle without power loses the few degrees that count as cooling.
+COOLS = 6.0
+#: Heights nearer than this are the same, mm; half of the thinnest layer.
+SAME_HEIGHT = 0.05
+#: Degrees below its target from which on a nozzle may have been without power for a moment.
+DOUBT = 5.0
+#: How far the firmware itself may lift the nozzle for a change of filament, mm.
+PARK_RAISE = 30.0
+#: How far from the truth X and Y can be when they are measured at the endstops: drivers jump to their home step, mm.
+MEASURED_WITHIN = 0.6
+#: Those after which the board made all the lines it was given.
+_FINISHED = ("host", "cable", "restart")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A height at which the nozzle may have stopped, and the place there that printing would go on from. ``layer`` counts from
+    1; ``at``, ``earliest`` and ``latest`` are seconds of the window; ``gap`` and ``overlap`` as in :class:`Estimate`."""
+
+    layer: int
+    z: float
+    at: float
+    earliest: float
+    latest: float
+    gap: float
+    overlap: float
+    point: Point
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Where the nozzle stopped, in seconds of a window: between ``earliest`` and ``latest``, most likely ``at``.
+
+    ``gap`` and ``overlap`` are the most path, mm, that resuming at ``at`` leaves out or prints twice. ``z`` is the lowest
+    height the nozzle can be at, ``z_spread`` how much higher it may be. ``choices`` are the heights it may have stopped at,
+    lowest first; when there are several, one must be chosen (``chosen``) by somebody who looks. The lowest is the safe one:
+    taken wrongly, the nozzle stays above the print."""
+
+    at: float
+    earliest: float
+    latest: float
+    gap: float
+    overlap: float
+    z: float
+    z_spread: float
+    exact: bool
+    choices: tuple[Choice, ...] = ()
+    chosen: bool = False
+    #: Whether the nozzle was moved away from the path (pause, filament change): ``z`` is then not the path's.
+    parked: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody must look, or measure the height, before the print may go on."""
+        return not self.chosen and (len(self.choices) > 1 or self.z_spread > 2 * SAME_HEIGHT)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], **changes: Any) -> Estimate:
+        choices = tuple(Choice(**{**row, "point": tuple(row["point"])}) for row in data.get("choices", ()))
+        return cls(**{**data, "choices": choices, **changes})
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """``likely`` is None where the middle is as good as any place."""
+
+    earliest: float
+    latest: float
+    likely: float | None = None
+    #: Heights of a nozzle that was moved away, lowest and highest.
+    parked: tuple[float, float] | None = None
+
+
+def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, interval: float = INTERVAL) -> Estimate:
+    """Where the nozzle stopped. :class:`RecoveryError` ``not_recoverable`` when nothing of the file had been printed."""
+    if not window.pieces:
+        raise RecoveryError("not_recoverable", "The print had not begun to move.", "Start it again.")
+    bounds = _bounds(window, record, outage, seen, interval)
+    floor = _resumed_at(window, record)
+    earliest = min(max(bounds.earliest, floor, 0.0), window.seconds)
+    latest = max(min(bounds.latest, window.seconds), earliest)
+    exact = latest - earliest < 1e-9
+    likely = bounds.likely
+    if seen.position is not None and bounds.parked is None:
+        found = _nearest_line_end(window, earliest, latest, seen.position)
+        if found is not None:
+            likely = earliest = latest = found
+            exact = True
+        elif outage.kind == "host":
+            # It is not where a board that finished its lines would be: perhaps it was started anew and moved since.
+            other = _bounds(window, record, replace(outage, kind="both"), seen, interval)
+            earliest, likely = min(earliest, max(other.earliest, floor)), None
+    elif seen.measured is not None and not exact:
+        guess = likely if likely is not None else (earliest + latest) / 2
+        likely, earliest, latest, exact = _located(window, earliest, latest, seen.measured, guess)
+    choices = _choices(window, earliest, latest, likely, at_line_end=outage.kind in _FINISHED and not exact)
+    return _of_choice(choices[0], tuple(choices), exact, bounds.parked)
+
+
+def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate:
+    """Take one of the choices, or a measured height of the nozzle, mm; RecoveryError ``choice_invalid``, ``height_invalid``."""
+    if choice is not None and not 0 <= choice < len(stop.choices):
+        raise RecoveryError("choice_invalid", f"There is no choice {choice}.", f"There are {len(stop.choices)}.")
+    top = stop.z + stop.z_spread
+    if height is not None:
+        lowest, highest = min([stop.z, *(c.z for c in stop.choices)]), max([top, *(c.z for c in stop.choices)])
+        if not lowest - 1.0 <= height <= highest + 1.0:
+            text = f"The nozzle cannot be at {height:g} mm: it was between {lowest:g} and {highest:g} mm."
+            raise RecoveryError("height_invalid", text, "Measure again.")
+        if choice is None and stop.choices:
+            # The nearest; one that stands above all of them was moved away after the last.
+            nearest = min(range(len(stop.choices)), key=lambda n: abs(stop.choices[n].z - height))
+            away = height > stop.choices[-1].z + 1.0
+            choice = max(range(len(stop.choices)), key=lambda n: stop.choices[n].latest) if away else nearest
+            if away:
+                end = stop.choices[choice]
+                stop = replace(stop, choices=(replace(end, at=end.latest, gap=round(end.gap + end.overlap, 3), overlap=0.0),))
+                choice = 0
+    if choice is not None:
+        parked = (stop.z, top) if stop.parked else None
+        stop = _of_choice(stop.choices[choice], stop.choices, stop.exact, parked)
+    if height is not None:
+        stop = replace(stop, z=height, z_spread=0.0)
+    return replace(stop, chosen=height is not None or (choice is not None and stop.z_spread <= 2 * SAME_HEIGHT))
+
+
+def _of_choice(
+    taken: Choice, choices: tuple[Choice, ...], exact: bool, parked: tuple[float, float] | None = None
+) -> Estimate:
+    low, high = (min(parked[0], taken.z), max(parked[1], taken.z)) if parked else (taken.z, taken.z)
+    return Estimate(
+        at=taken.at, earliest=taken.earliest, latest=taken.latest, exact=exact, gap=taken.gap, overlap=taken.overlap,
+        z=low, z_spread=round(high - low, 4), choices=choices, parked=parked is not None,
+    )  # fmt: skip
+
+
+# -- how far the machine can have come
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line that was sent: where it ends, seconds since it was sent and since its ``ok`` (None: not seen)."""
+
+    offset: int
+    sent: float
+    answered: float | None
+
+
+def _lines(record: dict[str, Any]) -> list[_Line]:
+    """The record's last lines. Each goes out when the one before was acknowledged; how long that took may be noted, too."""
+    rows = record.get("tail") or [[record["sent"], 0.0]]
+    found = []
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
+        sent = float(row[1])
+        noted = row[2] if len(row) > 2 else None
+        answered = sent - float(noted) if noted is not None else (float(after[1]) if after is not None else None)
+        found.append(_Line(int(row[0]), sent, answered))
+    return found
+
+
+def _at_record(window: Window, lines: list[_Line]) -> tuple[float, float]:
+    """The least and the most that was made at the moment of the record."""
+    given = window.after_line(lines[-1].offset)
+    answered = [line for line in lines if line.answered is not None]
+    accepted = window.after_line(answered[-1].offset) if answered else 0.0
+    low, high = 0.0, given
+    for line in answered:
+        age = max(line.answered or 0.0, 0.0)
+        slower, faster = age * (1 - TIMING), age * (1 + TIMING)
+        upto = window.after_line(line.offset)
+        if line.offset in window.waits:
+            low, high = max(low, upto), min(high, upto + faster)
+            continue
+        blocks = window.blocks_before(line.offset)
+        low = max(low, min(window.block_start(blocks - PLANNER_BLOCKS) + slower, accepted))
+        high = min(high, upto + faster)
+        # Only a line with a block waits for a free place.
+        if line.sent - age > WAITED and blocks > window.blocks_before(line.offset - 1):
+            high = min(high, window.block_start(blocks - PLANNER_BLOCKS + AHEAD) + faster)
+    return min(low, given), max(high, low)
+
+
+def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, interval: float) -> _Bounds:
+    """Between which moments it stopped."""
+    anchor = record.get("cold_anchor") if outage.kind == "supply" else None
+    lines = _lines(anchor or record)
+    last = lines[-1]
+    given = window.after_line(last.offset)
+    low, high = _at_record(window, lines)
+    late = max(LATE, 2 * float(record.get("slowest_sync") or 0.0))
+    since = max(float(record.get("within") or 0.0), interval) + late
+    if outage.kind == "printer":
+        low, high = _of_silent_printer(window, lines, given)
+    if away := _parked(window, record, last, low, given):
+        return away
+    if record.get("phase") == "paused" or record.get("pause_position"):
+        return _Bounds(given if record.get("pause_position") else low, given, given)
+    if outage.kind == "restart":
+        return _Bounds(given, given, given)
+    if outage.kind == "cable":
+        # A line that was torn in two is not executed.
+        return _Bounds(window.after_line(lines[-2].offset) if len(lines) > 1 else given, given, given)
+    if outage.kind == "host":
+        if record.get("boot") == seen.boot:
+            since = UNSYNCED
+
+        def given_at(moment: float) -> float:
+            return max(given, window.block_start(window.piece_at(moment).blocks + PLANNER_BLOCKS + 1))
+
+        def line_end(moment: float) -> float:
+            return window.after_line(window.piece_at(moment).move.end_offset)
+
+        least = window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0
+        most = line_end(window.block_start(window.piece_at(high + since).blocks + PLANNER_BLOCKS + AHEAD))
+        if seen.nozzle is not None and seen.nozzle < float(record.get("nozzle_target") or 0.0) - DOUBT:
+            # It has cooled a little: perhaps the printer was without power for a moment, too.
+            return _Bounds(low, max(most, given + since))
+        return _Bounds(least, max(most, given + since), given_at((low + high) / 2 + since / 3))
+    if outage.kind == "supply":
+        report = float(record.get("cold_report") or 5.0)
+        return _Bounds(low - COOLS - (0.0 if anchor else float(record.get("cold_seconds") or 30.0)), high + report)
+    if outage.kind == "printer":
+        return _Bounds(low, high)
+    # Without a new line it cannot have gone further than what it was given; and a new one is recorded soon.
+    return _Bounds(low, max(min(high + since, given + interval + late), low))
+
+
+def _of_silent_printer(window: Window, lines: list[_Line], given: float) -> tuple[float, float]:
+    """The printer stopped while OctoPrint ran: after the last ``ok``, before the next one would have come."""
+    last = lines[-1]
+    before = [
+        _Line(line.offset, line.sent - last.sent, None if line.answered is None else max(line.answered - last.sent, 0.0))
+        for line in lines
+        if line is not last
+    ]
+    low, high = _at_record(window, [*before, _Line(last.offset, 0.0, None)]) if before else (0.0, given)
+    if last.offset in window.waits or last.answered is not None:
+        return low, given
+    free = window.block_start(window.blocks_before(last.offset) - PLANNER_BLOCKS + AHEAD)
+    return low, min(max(free, high) + WAITED, given)
+
+
+def _parked(window: Window, record: dict[str, Any], last: _Line, low: float, given: float) -> _Bounds | None:
+    """A nozzle that was moved away by a pause script, by hand, or by the firmware for a change of filament."""
+    if last.offset in window.parks and last.answered is None:
+        # Perhaps it has not even come to that; the height tells.
+        z = window.point_at(given)[2]
+        return _Bounds(low, given, None, (z, z + PARK_RAISE))
+    place, path = record.get("parked"), window.point_at(given)[2]
+    if moving := record.get("moving"):
+        # It can be anywhere between the path and where it is moved to; where that is may not be known.
+        heights = moving if isinstance(moving, (list, tuple)) else (path + PARK_RAISE,)
+        return _Bounds(given, given, given, (min(path, *heights), max(path, *heights)))
+    return _Bounds(given, given, given, (float(place[2]), float(place[2]))) if place else None
+
+
+def _resumed_at(window: Window, record: dict[str, Any]) -> float:
+    """After a resume nothing before its own beginning is printed."""
+    resumed = record.get("resumed")
+    return window.moment_of(int(resumed[0]), float(resumed[1])) if resumed else 0.0
+
+
+# -- heights
+
+
+def _choices(window: Window, earliest: float, latest: float, likely: float | None, at_line_end: bool) -> list[Choice]:
+    """What lies between the bounds, by height, lowest first."""
+    found: dict[int, list[tuple[float, float, Piece]]] = {}
+    planes: list[float] = []
+    for piece in window.pieces:
+        first, last = max(piece.at, earliest), min(piece.until, latest)
+        if last < first or (last == first and (earliest < latest or window.piece_at(earliest) is not piece)):
+            continue
+        if latest > earliest and piece.start[2] != piece.end[2] and not piece.prints:
+            continue  # on its way up or down; the heights before and after it count
+        z = min(piece.start[2] + (piece.end[2] - piece.start[2]) * share_of(piece, moment) for moment in (first, last))
+        plane = next((i for i, known in enumerate(planes) if abs(known - z) < SAME_HEIGHT), None)
+        if plane is None:
+            plane = len(planes)
+            planes.append(z)
+        planes[plane] = min(planes[plane], z)
+        found.setdefault(plane, []).append((first, last, piece))
+    if not found:  # nothing but a lift or its like
+        found, planes = {0: [(earliest, latest, window.piece_at(earliest))]}, [window.point_at(earliest)[2]]
+    rows = [_choice(window, spans, planes[plane], likely, at_line_end) for plane, spans in found.items()]
+    return sorted(rows, key=lambda choice: (choice.z, choice.at))
+
+
+def _choice(
+    window: Window, spans: list[tuple[float, float, Piece]], z: float, likely: float | None, at_line_end: bool
+) -> Choice:
+    earliest, latest = min(s[0] for s in spans), max(s[1] for s in spans)
+    inside = likely is not None and any(first <= likely <= last for first, last, _ in spans)
+    at = likely if inside and likely is not None else _middle(spans, window)
+    if at_line_end:
+        piece = window.piece_at(at)
+        ends = [last for _, last, p in spans if p.move is piece.move and p.end == p.move.end and last == p.until]
+        at = ends[-1] if ends else at
+    layer = next((p.move.layer for first, last, p in spans if p.prints), spans[0][2].move.layer)
+    gap = max(window.printed_at(at) - window.printed_at(earliest), 0.0)
+    overlap = max(window.printed_at(latest) - window.printed_at(at), 0.0)
+    return Choice(layer, round(z, 4), at, earliest, latest, round(gap, 3), round(overlap, 3), window.point_at(at))
+
+
+def _middle(spans: list[tuple[float, float, Piece]], window: Window) -> float:
+    """The moment with as much printed path before as after it, of those in the spans."""
+    paths = [window.printed_at(last) - window.printed_at(first) if piece.prints else 0.0 for first, last, piece in spans]
+    half = sum(paths) / 2
+    for (first, last, _), path in zip(spans, paths, strict=True):
+        if path > 0 and half <= path + 1e-9:
+            return first + (last - first) * half / path
+        half -= path
+    return spans[0][0]
+
+
+# -- what can be seen of the place
+
+
+def _nearest_line_end(window: Window, earliest: float, latest: float, place: tuple[float, float, float]) -> float | None:
+    ends = [p for p in window.pieces if earliest - 1.0 <= p.until <= latest + 1.0 and p.end == p.move.end]
+    near = [p for p in ends if dist(p.end, place) < SAME_HEIGHT]
+    return near[-1].until if near else None
+
+
+def _located(
+    window: Window, earliest: float, latest: float, place: tuple[float, float], guess: float
+) -> tuple[float, float, float, bool]:
+    """Narrow the bounds to where the path passes a measured place; of several passes, the one nearest to the guess is the
+    likeliest, but all of them stay possible."""
+    passes = []
+    for piece in window.pieces:
+        first, last = max(piece.at, earliest), min(piece.until, latest)
+        if last < first:
+            continue
+        share = min(max(_foot(piece, place), share_of(piece, first)), share_of(piece, last))
+        x, y = (a + (b - a) * share for a, b in zip(piece.start[:2], piece.end[:2], strict=True))
+        off = dist((x, y), place)
+        if off <= MEASURED_WITHIN:
+            passes.append((off, piece.at + piece.seconds * share, piece))
+    if not passes:
+        return guess, earliest, latest, False
+    best = min(passes, key=lambda p: (round(p[0], 1), abs(p[1] - guess)))
+    slack = [MEASURED_WITHIN / max(p[2].length / p[2].seconds, 1.0) if p[2].seconds else 0.0 for p in passes]
+    low = min(p[1] - s for p, s in zip(passes, slack, strict=True))
+    high = max(p[1] + s for p, s in zip(passes, slack, strict=True))
+    close = all(abs(p[1] - best[1]) < 0.2 or p[2].number == best[2].number for p in passes)
+    return best[1], max(low, earliest), min(high, latest), close
+
+
+def _foot(piece: Piece, place: tuple[float, float]) -> float:
+    dx, dy = piece.end[0] - piece.start[0], piece.end[1] - piece.start[1]
+    square = dx * dx + dy * dy
+    return ((place[0] - piece.start[0]) * dx + (place[1] - piece.start[1]) * dy) / square if square else 1.0

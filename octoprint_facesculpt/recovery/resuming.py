@@ -1,0 +1,19 @@
+"""What the journal must know while a print is being resumed, so that an outage in it is recoverable.
+
+Apart from the planning, because OctoPrint's process needs it and must not load what the planning loads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def recovering(recovery: dict[str, Any], step: int) -> dict[str, Any]:
+    """The fields of the journal's record while step ``step`` of a recovery (as :meth:`Recovery.to_json` gives it) is made."""
+    now = recovery["plan"]["steps"][step]
+    stop = {key: value for key, value in recovery["stop"].items() if key != "choices"}
+    return {
+        "phase": "recovering", "step": step, "reason": None, "z_low": now["z"], "z_high": now["z_after"],
+        "parked": None, "moving": False, "cold_anchor": None, "pause_position": None,
+        "resume": {"window": recovery["window_offset"], "stop": stop}, "resumed": recovery["resumed"],
+    }  # fmt: skip
