@@ -180,9 +180,7 @@ class RecoveryDesk:
     def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
         self.watch.on_sending(cmd, gcode, tags)
 
-    def on_script(
-        self, kind: str, name: str, place: tuple[float, float, float] | None = None
-    ) -> tuple[list[str], None] | None:
+    def on_script(self, kind: str, name: str, place: tuple[float, float, float] | None = None) -> tuple[list[str], None] | None:
         """The plan goes in front of the script that OctoPrint sends before a print; ``place`` is where a pause has stopped."""
         if (kind, name) == ("gcode", "beforePrintStarted") and self._state == "running" and self._plan is not None:
             return [step["line"] for step in self._plan["plan"]["steps"]], None

@@ -28,6 +28,8 @@ LATE = 0.3
 UNSYNCED = 0.25
 #: Seconds between a line and its ``ok`` beyond which it waited for a free place in the planner: sending takes less.
 WAITED = 0.02
+#: Seconds that Marlin waits for more moves before it begins the first (BLOCK_DELAY_FOR_1ST_MOVE).
+FIRST = 0.1
 #: Share by which moves may take longer or shorter than computed.
 TIMING = 0.03
 #: Seconds in which a nozzle without power loses the few degrees that count as cooling.
@@ -156,10 +158,8 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
     return replace(stop, chosen=height is not None or (choice is not None and stop.z_spread <= 2 * SAME_HEIGHT))
 
 
-def _of_choice(
-    taken: Choice, choices: tuple[Choice, ...], exact: bool, parked: tuple[float, float] | None = None
-) -> Estimate:
-    low, high = (min(parked[0], taken.z), max(parked[1], taken.z)) if parked else (taken.z, taken.z)
+def _of_choice(taken: Choice, choices: tuple[Choice, ...], exact: bool, parked: tuple[float, float] | None = None) -> Estimate:
+    low, high = parked or (taken.z, taken.z)
     return Estimate(
         at=taken.at, earliest=taken.earliest, latest=taken.latest, exact=exact, gap=taken.gap, overlap=taken.overlap,
         z=low, z_spread=round(high - low, 4), choices=choices, parked=parked is not None,
@@ -193,22 +193,26 @@ def _lines(record: dict[str, Any]) -> list[_Line]:
 def _at_record(window: Window, lines: list[_Line]) -> tuple[float, float]:
     """The least and the most that was made at the moment of the record."""
     given = window.after_line(lines[-1].offset)
-    answered = [line for line in lines if line.answered is not None]
-    accepted = window.after_line(answered[-1].offset) if answered else 0.0
     low, high = 0.0, given
-    for line in answered:
+    dry = False
+    answered = [line for line in lines if line.answered is not None]
+    for line, following in zip(answered, [*answered[1:], None], strict=False):
         age = max(line.answered or 0.0, 0.0)
-        slower, faster = age * (1 - TIMING), age * (1 + TIMING)
+        until = max(following.answered or 0.0, 0.0) if following is not None else 0.0
         upto = window.after_line(line.offset)
+        high = min(high, upto + age * (1 + TIMING))
         if line.offset in window.waits:
-            low, high = max(low, upto), min(high, upto + faster)
+            low, dry = max(low, upto), True
             continue
         blocks = window.blocks_before(line.offset)
-        low = max(low, min(window.block_start(blocks - PLANNER_BLOCKS) + slower, accepted))
-        high = min(high, upto + faster)
+        low = max(low, window.block_start(blocks - PLANNER_BLOCKS))
         # Only a line with a block waits for a free place.
         if line.sent - age > WAITED and blocks > window.blocks_before(line.offset - 1):
-            high = min(high, window.block_start(blocks - PLANNER_BLOCKS + AHEAD) + faster)
+            high = min(high, window.block_start(blocks - PLANNER_BLOCKS + AHEAD) + age * (1 + TIMING))
+        # It worked on until the next line came, or until it had nothing left to do.
+        worked = max((age - until) * (1 - TIMING) - (FIRST if dry else 0.0), 0.0)
+        dry = low + worked >= upto
+        low = min(low + worked, upto) if low < upto else low
     return min(low, given), max(high, low)
 
 
@@ -277,7 +281,7 @@ def _parked(window: Window, record: dict[str, Any], last: _Line, low: float, giv
     if last.offset in window.parks and last.answered is None:
         # Perhaps it has not even come to that; the height tells.
         z = window.point_at(given)[2]
-        return _Bounds(low, given, None, (z, z + PARK_RAISE))
+        return _Bounds(low, given, None, (min(z, window.point_at(low)[2]), z + PARK_RAISE))
     place, path = record.get("parked"), window.point_at(given)[2]
     if moving := record.get("moving"):
         # It can be anywhere between the path and where it is moved to; where that is may not be known.

@@ -97,6 +97,10 @@ def recover(
         # A resume was interrupted before it reached the file: the same place, at the height that it had come to.
         low, high = float(record["z_low"]), float(record["z_high"])
         stop = Estimate.from_json(again["stop"], z=low, z_spread=round(high - low, 4), chosen=False, choices=())
+        if record.get("going"):
+            # The rest of the interrupted line may have been printed.
+            rest = window.printed_at(window.after_line(window.piece_at(stop.at).move.end_offset)) - window.printed_at(stop.at)
+            stop = replace(stop, overlap=round(stop.overlap + rest, 3))
     elif not window.pieces:
         return _restart(outage, layers, place)
     else:

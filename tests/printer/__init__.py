@@ -9,10 +9,10 @@ without the next: :mod:`machine` (carriage, heaters, power), :mod:`planner` (mov
 Virtual time runs at most ``--speed`` times as fast as real time, and stands still while the host prepares its next line,
 so that acceleration does not starve the planner. The control socket takes one JSON object a line and answers alike:
 ``{"do": "status"}``, ``{"do": "power", "on": false}``, ``{"do": "power", "on": false, "at": 12.5}`` (virtual seconds,
-also in the middle of a move), ``{"do": "reset"}``, ``{"do": "speed", "factor": 50}``, ``{"do": "quit"}``;
-``{"do": "supply", "on": false}`` (motors and heaters; the board runs on from USB), ``{"do": "push", "mm": -0.3}`` (Z, while its motor has no power),
-``{"do": "unplug"}`` (the cable, and back), ``{"do": "clear"}`` (the bed). With ``--plastic`` what is printed stays
-(:mod:`plastic`), and the status tells where the nozzle ran into it; with ``--seed`` motors jump when they wake up.
+also in the middle of a move), ``{"do": "reset"}``, ``{"do": "speed", "factor": 50}``, ``{"do": "quit"}``,
+``{"do": "supply", "on": false}`` (motors and heaters; the board runs on from USB), ``{"do": "push", "mm": -0.3}`` (Z, while
+its motor has no power), ``{"do": "unplug"}`` (the cable, and back), ``{"do": "clear"}`` (the bed). With ``--plastic`` what is
+printed stays (:mod:`plastic`), and the status tells where the nozzle ran into it; with ``--seed`` motors jump when they wake.
 
 The log has one JSON object a move: ``t`` virtual seconds at its end, ``n`` its number (0 when homing), ``line`` the G-code,
 ``from`` and ``to`` as the firmware knows them, ``at`` where the nozzle truly was, ``e`` mm of filament, and ``share``, which

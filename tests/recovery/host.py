@@ -1,4 +1,4 @@
-"""A host that prints a file on the simulated printer without a server, on virtual time, with the journal as the plugin keeps it."""
+"""A host that prints a file on the simulated printer without a server, on virtual time, with the plugin's own journal."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ class VirtualJournal(Journal):
         if sync:
             # Cards are quick as a rule, and slow at times.
             slow = self._chance.random() < 0.02
-            self.synced = [*self.synced[-20:], (self._clock() + self._chance.uniform(0.002, 0.28 if slow else 0.05), self.written)]
+            self.synced = [
+                *self.synced[-20:],
+                (self._clock() + self._chance.uniform(0.002, 0.28 if slow else 0.05), self.written),
+            ]
 
     def after(self, kind: str) -> dict[str, Any]:
         """The record that is found after an outage of that kind."""
@@ -160,6 +163,10 @@ class Host(Bench):
         if self.torn:
             return
         self.send(line)
+        if self.firmware.halted and not self.dead:
+            # A board that has halted answers no more.
+            self.watch.on_event("Error", {"reason": "firmware"})
+            self.dead = True
         if not self.dead:
             self._pass(OK)
             self.watch.on_received("ok")

@@ -13,13 +13,15 @@ import random
 import traceback
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from octoprint_facesculpt.recovery.errors import RecoveryError
 from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Reading
+from octoprint_facesculpt.recovery.machine import Machine as Model
 from octoprint_facesculpt.recovery.outage import Seen
 from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import Chosen, Recovery, recover
@@ -104,6 +106,23 @@ class Campaign:
         chance = random.Random(seed)
         return Host(machine_for(random.Random(seed + 1)), chance, self.raise_mm, self.version)
 
+    def interrupted(self, at: float, kind: str = "both") -> tuple[dict[str, Any], Seen, Host]:
+        """Print up to a moment at which an outage strikes, in this process: the record, what is seen, and the hardware."""
+        chance = random.Random(1)
+        host = self.host(0)
+        host.cuts, host.on_cut = [at], lambda: strike(host, kind, chance)
+        try:
+            host.begin("vase.gcode")
+            host.send_file(self.text)
+        except PowerCut:
+            pass
+        return (*aftermath(host, kind, chance), host)
+
+    def recover(self, record: dict[str, Any], seen: Seen, facts: PrinterFacts | None = None, **chosen: Any) -> Recovery:
+        """The plan for a record."""
+        reading = Reading({"job": "1", "identity": identity_of(self.gcode)}, record, 1)
+        return recover(reading, seen, self.gcode, facts or self.facts, None, Chosen(**chosen))
+
     def spans(self) -> dict[str, list[tuple[float, float]]]:
         """When each phase of the print takes place."""
         return phases_of(self)
@@ -114,13 +133,20 @@ class Campaign:
         host = self.host(0)
         host.cuts = [case.at for case in waiting]
         running: set[int] = set()
+
+        def reap() -> None:
+            child, status = os.wait()
+            running.discard(child)
+            if status:
+                raise RuntimeError(f"the child {child} ended with status {status}")
+
         mine: Case | None = None
 
         def cut() -> None:
             nonlocal mine
             case = waiting.pop(0)
             while len(running) >= jobs:
-                running.discard(os.wait()[0])
+                reap()
             child = os.fork()
             if child:
                 running.add(child)
@@ -143,7 +169,7 @@ class Campaign:
         if mine is not None:
             self._child(host, mine)
         while running:
-            running.discard(os.wait()[0])
+            reap()
         return [self._result(case) for case in cases]
 
     def _child(self, host: Host, case: Case) -> None:
@@ -231,10 +257,8 @@ def live_through(campaign: Campaign, host: Host, case: Case) -> Outcome:
         strike(again, second, chance)
 
     again.on_cut = cut
-    try:
+    with suppress(PowerCut):
         _send_until(again, found, campaign, case.second, chance)
-    except PowerCut:
-        pass
     outcome.second = {"kind": second, "doing": again.sending, "first": outcome.estimate}
     outcome.truth, outcome.estimate = {}, {}
     record, seen = aftermath(again, second, chance)
@@ -350,8 +374,6 @@ def _send_until(again: Host, found: Recovery, campaign: Campaign, phase: str, ch
         send(cmd, gcode, tags)
 
     again.watch.on_sending = watched  # type: ignore[method-assign]
-    for each in plan["plan"]["steps"]:
-        each["phase"] = str(each["phase"])
     again.send_plan(plan, campaign.text)
 
 
@@ -421,8 +443,6 @@ def _offset_under_way(host: Host) -> int:
 
 def phases_of(campaign: Campaign) -> dict[str, list[tuple[float, float]]]:
     """Print the file once without outages, and note when each phase takes place."""
-    from octoprint_facesculpt.recovery.machine import Machine as Model
-
     model = Model(campaign.facts.firmware)
     marks: dict[int, str] = {}
     for line in campaign.text.splitlines(keepends=True):
@@ -442,7 +462,8 @@ def phases_of(campaign: Campaign) -> dict[str, list[tuple[float, float]]]:
         start = end - (block.duration or 0.0)
         offset = int(block.source.rpartition("@")[2]) if "@" in block.source else -1
         if "M600" in block.source:
-            spans["filament_change"].append((start, end + (30.0 if block.start[0] > 50 else 0.0)))
+            first = spans["filament_change"][0][0] if spans["filament_change"] else start
+            spans["filament_change"] = [(first, end)]
         elif offset in marks:
             phase = marks[offset]
             if phase == "layer_change":
@@ -500,6 +521,3 @@ def make_cases(spans: dict[str, list[tuple[float, float]]], count: int, seed: in
 def _endless(values: tuple[str, ...]) -> Iterator[str]:
     while True:
         yield from values
-
-
-__all__ = ["FIRMWARES", "KINDS", "PHASES", "RESUME_PHASES", "Campaign", "Case", "Outcome", "make_cases", "replace"]

@@ -145,8 +145,8 @@ def test_record_names_the_last_lines_and_the_state_that_is_not_in_the_file(folde
     kept.set(nozzle=205.0, flow=95)
     kept.close()
     record = read(folder).record
-    assert [offset for offset, _age in record["tail"]] == list(range(200 - journal.TAIL, 200))
-    assert all(age >= 0 for _offset, age in record["tail"])
+    assert [row[0] for row in record["tail"]] == list(range(200 - journal.TAIL, 200))
+    assert all(row[1] >= 0 and row[2] is None for row in record["tail"])
     assert (record["nozzle"], record["flow"]) == (205.0, 95)
 
 

@@ -1,10 +1,11 @@
-"""Outages at random moments on the simulated printer: the print goes on where it stopped, and nothing touches it."""
+"""Outages on the simulated printer: the print goes on where it stopped, and nothing touches it."""
 
 from __future__ import annotations
 
-import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,103 +15,102 @@ from octoprint_facesculpt.recovery.journal import Reading
 from octoprint_facesculpt.recovery.outage import Seen, classify
 from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import recover, resume_gcode
-from octoprint_facesculpt.recovery.replay import state_at
-from octoprint_facesculpt.recovery.window import read_window
 
-from .outages import AFTERWARDS, FACTS, Print, carry_out, interrupt
-from .programs import print_file
+from .outages import FIRMWARES, KINDS, PHASES, Campaign, Outcome, make_cases
+from .programs import busy_file, print_file
 
-#: The start code heats for this long; then come about 45 s of print.
-CUTS = 24
+#: Cases that are lived through with the newest firmware, and with each of the older ones.
+CASES, OLDER = 27, 6
 
 
 @pytest.fixture(scope="module")
-def gcode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("print") / "vase.gcode"
+def vase(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    folder = tmp_path_factory.mktemp("vase")
+    file = folder / "vase.gcode"
     file.write_bytes(print_file())
-    return file
+    return Campaign(file, folder)
 
 
 @pytest.fixture(scope="module")
-def printed(gcode: Path) -> Print:
-    text = gcode.read_bytes()
-    whole = Print(text).run()
-    first = next(seconds for offset, seconds in whole.notes if text[:offset].count(b"LAYER_CHANGE")) + 20
-    rng = random.Random(7)
-    return Print(text, [rng.uniform(first, whole.seconds - 5) for _ in range(CUTS)]).run()
+def record(vase: Campaign) -> dict[str, Any]:
+    """The journal's record of a power cut in the second layer."""
+    start, end = vase.spans()["printing"][20]
+    return vase.interrupted((start + end) / 2)[0]
 
 
-@pytest.mark.parametrize("kind", list(AFTERWARDS))
-def test_print_goes_on_where_it_stopped(printed: Print, gcode: Path, kind: str):
-    rng = random.Random(kind)
-    for cut in printed.cuts:
-        found = interrupt(printed, cut, kind, gcode, rng)
-        recovery = found.recovery
-        assert recovery.outage.kind == {"server": "host"}.get(kind, kind)
-        assert found.collisions == []
-        # What the report promises holds.
-        assert -recovery.stop.overlap - 0.05 <= found.error <= recovery.stop.gap + 0.05
-        assert kind != "restart" or found.error == pytest.approx(0, abs=1e-6)
-        firmware, state = found.bench.firmware, state_at(gcode, recovery.plan.offset)
-        assert [firmware.workspace(axis) for axis in range(3)] == pytest.approx(state.position, abs=1e-3)
-        # X and Y were homed: the carriage is where the firmware thinks it is, less what is too short for a move of its own.
-        assert found.bench.machine.position[:2] == pytest.approx(state.position[:2], abs=0.075)
-        if recovery.stop.z_spread == 0:
-            assert found.bench.machine.position[2] == pytest.approx(state.position[2], abs=0.081)
-        assert firmware.extruder == pytest.approx(state.e, abs=1e-4)
-        assert (firmware.relative, firmware.relative_e) == (state.relative, state.e_relative)
-        assert firmware.feed * 60 == pytest.approx(state.feed)
-        assert (firmware.machine.nozzle.target, firmware.machine.bed.target) == (205, 60)
-        assert firmware.machine.fan == state.fans.get("0", 0)
+COLD = Seen("after", "after", nozzle=40.0)
 
 
-def test_measuring_x_and_y_finds_the_place(printed: Print, gcode: Path):
-    rng = random.Random(3)
-    plain = [abs(interrupt(printed, cut, "both", gcode, rng).error) for cut in printed.cuts]
-    measured = [abs(interrupt(printed, cut, "both", gcode, rng, measure=True).error) for cut in printed.cuts]
-    assert sorted(measured)[CUTS // 2] < 1.0
-    assert sorted(measured)[CUTS // 2] < sorted(plain)[CUTS // 2] / 4
+@pytest.fixture(scope="module", params=list(FIRMWARES))
+def lived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Outcome]]:
+    """Outages of every class in every phase, some with another during the resume."""
+    folder = tmp_path_factory.mktemp("lives")
+    file = folder / "busy.gcode"
+    file.write_bytes(busy_file(layers=5))
+    campaign = Campaign(file, folder, request.param, lines_after=80)
+    newest = request.param == "2.1"
+    cases = make_cases(campaign.spans(), len(KINDS) * len(PHASES), seed=5)
+    step = len(cases) // (CASES if newest else OLDER)
+    yield campaign.run(cases[::step] if newest else cases[3::step], jobs=2)
 
 
-def test_executing_move_is_the_acknowledged_one_less_14(printed: Print, gcode: Path):
-    """The rule measured on a real Marlin also holds on the simulated one, and so does our count of its blocks."""
-    for cut in printed.cuts:
-        sent = printed.sent_at(cut.seconds)
-        window = read_window(gcode, sent)
-        acknowledged = window.blocks_before(printed.notes[[n[0] for n in printed.notes].index(sent) - 1][0])
-        if cut.blocks == 15 and cut.offset is not None:
-            running = next(p for p in window.pieces if p.move.offset == cut.offset)
-            assert running.blocks == acknowledged - 15
+def test_nozzle_never_touches_the_print_and_no_print_is_lost(lived: list[Outcome]):
+    for outcome in lived:
+        assert outcome.touches == [], outcome
+        assert outcome.safe_touches == [], outcome
+        assert outcome.lost is None, outcome
 
 
-@pytest.mark.parametrize("until_phase", ["heat", "lift", "home", "prime", "modes", "approach", "go"])
-def test_second_outage_during_the_resume_is_recoverable(printed: Print, gcode: Path, until_phase: str):
-    rng = random.Random(until_phase)
-    cut = printed.cuts[CUTS // 2]
-    first = interrupt(printed, cut, "restart", gcode, rng)
-    steps = first.recovery.plan.steps
-    place = first.true_point
-    step = max(i for i, s in enumerate(steps) if s.phase == until_phase)
-    machine = cut.machine
-    machine.position = list(place)
-    bench, _ = carry_out(steps, machine, rng, place[2], until=step + 1)
-    machine = bench.machine
-    height = machine.position[2]
-    record = printed.record_at(cut.seconds) | first.recovery.record(step)
-    # The step was finished: the journal's next record would say so.
-    record["z_low"] = record["z_high"] = steps[step].z_after
-    reading = Reading({"job": "1", "identity": identity_of(gcode)}, record, 2)
-    again = recover(reading, AFTERWARDS["both"], gcode, FACTS)
-    assert again.plan.offset == first.recovery.plan.offset
-    assert again.stop.z == pytest.approx(height, abs=0.081)
-    bench, collisions = carry_out(again.plan.steps, machine, rng, place[2])
-    assert collisions == []
-    assert bench.machine.position[2] == pytest.approx(place[2], abs=0.17)
+def test_print_goes_on_in_its_layer_as_near_as_promised(lived: list[Outcome]):
+    for outcome in lived:
+        assert not outcome.wrong_layer, outcome
+        assert not outcome.doubled_layer, outcome
+        assert outcome.promised, outcome
+        if outcome.case.kind == "restart" and outcome.case.second is None and outcome.error is not None:
+            assert outcome.error == pytest.approx(0, abs=1e-6), outcome
 
 
-def test_plan_never_homes_z_and_softens_before_it_moves(printed: Print, gcode: Path):
-    found = interrupt(printed, printed.cuts[3], "both", gcode, random.Random(1)).recovery
-    lines = found.plan.lines
+def test_what_is_done_fits_what_happened(lived: list[Outcome]):
+    for outcome in lived:
+        if outcome.case.kind == "cancelled":
+            assert outcome.action == "nothing_to_recover"
+        elif outcome.case.phase == "heat_up":
+            assert outcome.action == "restart"
+        elif outcome.second is None:
+            assert outcome.action in ("resume", "finish", "restart")
+
+
+def test_measuring_x_and_y_finds_the_place(vase: Campaign):
+    """Where the carriage is found when X and Y are driven to their endstops tells more than the journal's last second."""
+    plain, measured = [], []
+    for start, end in vase.spans()["printing"][10:100:15]:
+        record, seen, host = vase.interrupted((start + end) / 2)
+        x, y, _ = host.machine.position
+        gone = [vase.recover(record, known) for known in (seen, replace(seen, measured=(x + 0.3, y - 0.3)))]
+        window = [host.printed - _printed_at(vase, found) for found in gone]
+        plain.append(abs(window[0]))
+        measured.append(abs(window[1]))
+    assert sorted(measured)[len(measured) // 2] < 1.0
+    assert sum(measured) < sum(plain) / 3
+
+
+def _printed_at(campaign: Campaign, found: Any) -> float:
+    from .outages import _printed_when_resumed
+
+    return _printed_when_resumed(campaign, found)
+
+
+def test_position_of_a_board_that_kept_its_power_is_exact(vase: Campaign):
+    start, end = vase.spans()["printing"][30]
+    record, seen, host = vase.interrupted((start + end) / 2, "server")
+    place = tuple(host.firmware.workspace(axis) for axis in range(3))
+    found = vase.recover(record, replace(seen, position=place))
+    assert found.stop.exact
+    assert _printed_at(vase, found) == pytest.approx(host.printed, abs=0.02)
+
+
+def test_plan_never_homes_z_and_softens_before_it_moves(vase: Campaign, record: dict[str, Any]):
+    lines = vase.recover(record, COLD).plan.lines
     homing = [line for line in lines if line.startswith("G28")]
     assert homing == ["G28 R0 X Y"]
     first_move = next(i for i, line in enumerate(lines) if line.startswith(("G0", "G1", "G28")))
@@ -118,6 +118,7 @@ def test_plan_never_homes_z_and_softens_before_it_moves(printed: Print, gcode: P
     bed = next(i for i, line in enumerate(lines) if line.startswith("M190"))
     assert bed < soft < first_move
     assert lines[first_move].startswith("G1 Z5")
+    assert lines.index("G28 R0 X Y") < next(i for i, line in enumerate(lines) if line.startswith("G4"))
     assert lines[-1].startswith("G92 E")
     assert lines[-2] == "M83"
 
@@ -130,22 +131,104 @@ def test_plan_never_homes_z_and_softens_before_it_moves(printed: Print, gcode: P
         ("klipper", "SET_KINEMATIC_POSITION", "M84"),
     ],
 )
-def test_plan_speaks_the_firmwares_language(printed: Print, gcode: Path, firmware: str, has: str, has_not: str):
-    record = printed.record_at(printed.cuts[3].seconds)
-    reading = Reading({"job": "1", "identity": identity_of(gcode)}, record, 1)
-    text = "\n".join(recover(reading, AFTERWARDS["both"], gcode, replace(FACTS, firmware=firmware)).plan.lines)
+def test_plan_speaks_the_firmwares_language(vase: Campaign, record: dict[str, Any], firmware: str, has: str, has_not: str):
+    text = "\n".join(vase.recover(record, COLD, replace(vase.facts, firmware=firmware)).plan.lines)
     assert has in text
     assert has_not not in text
 
 
-def test_what_was_tuned_by_hand_is_restored(printed: Print, gcode: Path):
-    record = printed.record_at(
-        printed.cuts[3].seconds, nozzle_target=212, bed_target=55, feed_percent=80, flow_percent=95, fan=99
-    )
-    reading = Reading({"job": "1", "identity": identity_of(gcode)}, record, 1)
-    lines = recover(reading, AFTERWARDS["both"], gcode, FACTS).plan.lines
+def test_mesh_levelling_comes_back_over_the_place_and_keeps_the_height(tmp_path: Path):
+    file = tmp_path / "touch.gcode"
+    file.write_bytes(print_file().replace(b"M190 S60\n", b"M190 S60\nG29\nM420 S1 Z10\n", 1))
+    campaign = Campaign(file, tmp_path)
+    start, _ = campaign.spans()["printing"][20]
+    lines = campaign.recover(campaign.interrupted(start)[0], COLD, PrinterFacts(probe=True)).plan.lines
+    mesh = lines.index("M420 S1 Z10")
+    height = next(line for line in lines if line.startswith("G92 Z"))
+    assert lines[mesh + 1] == height
+    assert lines[mesh - 2].startswith("G1 X") and lines[mesh + 2].startswith("G1 Z")
+
+
+def test_what_was_tuned_by_hand_is_restored(vase: Campaign, record: dict[str, Any]):
+    tuned = record | {"nozzle_target": 212, "bed_target": 55, "feed_percent": 80, "flow_percent": 95, "fan": 99}
+    lines = vase.recover(tuned, COLD).plan.lines
     for line in ("M109 S212", "M190 S55", "M220 S80", "M221 S95", "M106 S99"):
         assert line in lines
+
+
+@pytest.mark.parametrize(
+    ("parked", "phase", "height"), [([5.0, 5.0, 10.4], "paused", 10.4), ([5.0, 5.0, 10.4], "interrupted", 10.4)]
+)
+def test_paused_print_is_taken_up_from_where_the_nozzle_was_parked(
+    vase: Campaign, record: dict[str, Any], parked: list[float], phase: str, height: float
+):
+    paused = record | {"phase": phase, "parked": parked, "moving": False, "pause_position": [110.0, 110.0, 0.4]}
+    found = vase.recover(paused, COLD)
+    assert (found.stop.z, found.stop.z_spread, found.stop.asks) == (height, 0.0, False)
+    assert found.plan.point[2] < 1.0
+    # The firmware's own zero would be above the layer.
+    assert "M211 S0" in found.plan.lines
+
+
+def test_nozzle_on_its_way_is_measured(vase: Campaign, record: dict[str, Any]):
+    moving = record | {"phase": "paused", "parked": None, "moving": [0.4, 10.4], "pause_position": [110.0, 110.0, 0.4]}
+    asked = vase.recover(moving, COLD)
+    assert asked.stop.asks and asked.stop.z_spread == pytest.approx(10.0)
+    answered = vase.recover(moving, COLD, height=7.5)
+    assert not answered.stop.asks
+    assert answered.stop.z == 7.5
+    with pytest.raises(RecoveryError) as refusal:
+        vase.recover(moving, COLD, height=40.0)
+    assert refusal.value.code == "height_invalid"
+
+
+def test_layer_change_within_the_last_second_is_asked_about(vase: Campaign):
+    start, end = vase.spans()["layer_change"][1]
+    record = vase.interrupted((start + end) / 2 - 0.5)[0]
+    asked = vase.recover(record, COLD)
+    assert asked.stop.asks
+    assert [choice.z for choice in asked.stop.choices] == sorted(choice.z for choice in asked.stop.choices)
+    # Until somebody answers, the lowest is taken: wrongly taken, the nozzle stays above the print.
+    assert asked.stop.z == asked.stop.choices[0].z
+    for number, choice in enumerate(asked.stop.choices):
+        answered = vase.recover(record, COLD, choice=number)
+        assert not answered.stop.asks
+        assert answered.plan.point[2] == pytest.approx(choice.z, abs=0.01)
+        assert answered.layer == choice.layer
+    with pytest.raises(RecoveryError) as refusal:
+        vase.recover(record, COLD, choice=9)
+    assert refusal.value.code == "choice_invalid"
+
+
+def test_a_line_of_the_path_can_be_chosen_to_go_on_with(vase: Campaign, record: dict[str, Any]):
+    found = vase.recover(record, COLD)
+    offset, *end, _prints = found.path[5]
+    nudged = vase.recover(record, COLD, line=offset)
+    assert vase.text[: nudged.plan.offset].splitlines()[-1] == vase.text[offset:].splitlines()[0]
+    assert nudged.plan.steps[-6].line.startswith(f"G1 X{end[0]:.3f} Y{end[1]:.3f}") or nudged.plan.offset > offset
+    with pytest.raises(RecoveryError) as refusal:
+        vase.recover(record, COLD, line=3)
+    assert refusal.value.code == "line_invalid"
+
+
+def test_resume_heights_are_on_record_for_every_step(vase: Campaign, record: dict[str, Any]):
+    """While Z moves, and until the move is known to be made, the record spans both heights."""
+    found = vase.recover(record, COLD)
+    steps = found.plan.steps
+    lift = next(i for i, step in enumerate(steps) if step.line.startswith("G1 Z5"))
+    done = next(i for i, step in enumerate(steps) if i > lift and step.line == "M400")
+    z = found.stop.z
+    for number, step in enumerate(steps):
+        if number < lift:
+            assert (step.z, step.z_after) == (z, z)
+        elif number <= done:
+            assert (step.z, step.z_after) == (z, pytest.approx(z + 5))
+    assert (steps[-1].z, steps[-1].z_after) == (pytest.approx(found.plan.point[2]),) * 2
+    again = record | found.record(lift)
+    asked = vase.recover(again, COLD)
+    assert asked.stop.asks
+    assert (asked.stop.z, asked.stop.z_spread) == (z, pytest.approx(5))
+    assert asked.plan.offset == found.plan.offset
 
 
 @pytest.mark.parametrize(
@@ -178,43 +261,38 @@ def test_duration_is_told_only_by_a_clock_that_knows():
     assert classify(Reading({}, record, 1), Seen("after", "after", mono=65.0)).seconds is None
 
 
-@pytest.mark.parametrize(
-    ("code", "change"),
-    [
-        ("nothing_to_recover", {"phase": "cancelled"}),
-        ("nothing_to_recover", {"phase": "done"}),
-        ("not_recoverable", {"sent": 40}),
-    ],
-)
-def test_refusals(printed: Print, gcode: Path, code: str, change: dict):
-    record = printed.record_at(printed.cuts[3].seconds) | change
-    record["tail"] = record["tail"] if "sent" not in change else [[40, 0.0]]
-    reading = Reading({"job": "1", "identity": identity_of(gcode)}, record, 1)
+@pytest.mark.parametrize("phase", ["cancelled", "done", "dismissed"])
+def test_ended_prints_are_not_recovered(vase: Campaign, record: dict[str, Any], phase: str):
     with pytest.raises(RecoveryError) as refusal:
-        recover(reading, AFTERWARDS["both"], gcode, FACTS)
-    assert refusal.value.code == code
+        vase.recover(record | {"phase": phase}, COLD)
+    assert refusal.value.code == "nothing_to_recover"
 
 
-def test_other_file_is_refused(printed: Print, gcode: Path, tmp_path: Path):
+def test_before_the_model_was_begun_the_print_begins_anew(vase: Campaign, record: dict[str, Any]):
+    found = vase.recover(record | {"sent": 40, "tail": [[40, 0.0]]}, COLD)
+    assert (found.kind, found.plan.steps, found.plan.offset) == ("restart", [], 0)
+    assert [risk["code"] for risk in found.plan.risks] == ["bed_clear"]
+
+
+def test_other_file_is_refused(vase: Campaign, record: dict[str, Any], tmp_path: Path):
     other = tmp_path / "other.gcode"
-    other.write_bytes(gcode.read_bytes() + b"\n")
-    reading = Reading({"job": "1", "identity": identity_of(gcode)}, printed.record_at(printed.cuts[3].seconds), 1)
+    other.write_bytes(vase.text + b"\n")
+    reading = Reading({"job": "1", "identity": identity_of(vase.gcode)}, record, 1)
     with pytest.raises(RecoveryError) as refusal:
-        recover(reading, AFTERWARDS["both"], other, FACTS)
+        recover(reading, COLD, other, vase.facts)
     assert refusal.value.code == "file_changed"
 
 
-def test_print_that_fills_the_bed_cannot_prime(printed: Print, gcode: Path):
-    reading = Reading({"job": "1", "identity": identity_of(gcode)}, printed.record_at(printed.cuts[3].seconds), 1)
+def test_print_that_fills_the_bed_cannot_prime(vase: Campaign, record: dict[str, Any]):
     with pytest.raises(RecoveryError) as refusal:
-        recover(reading, AFTERWARDS["both"], gcode, PrinterFacts(bed=(100.0, 100.0, 140.0, 140.0)))
+        vase.recover(record, COLD, PrinterFacts(bed=(100.0, 100.0, 140.0, 140.0)))
     assert "corner" in refusal.value.message
 
 
-def test_exported_file_holds_the_plan_and_the_rest(printed: Print, gcode: Path, tmp_path: Path):
-    found = interrupt(printed, printed.cuts[3], "both", gcode, random.Random(1)).recovery
-    resume_gcode(found, gcode, tmp_path / "resume.gcode")
+def test_exported_file_holds_the_plan_and_the_rest(vase: Campaign, record: dict[str, Any], tmp_path: Path):
+    found = vase.recover(record, COLD)
+    resume_gcode(found, vase.gcode, tmp_path / "resume.gcode")
     text = (tmp_path / "resume.gcode").read_bytes()
-    assert text.endswith(gcode.read_bytes()[found.plan.offset :])
+    assert text.endswith(vase.text[found.plan.offset :])
     lines = [line.partition(b";")[0].strip().decode() for line in text.splitlines()]
     assert lines[1 : 1 + len(found.plan.lines)] == found.plan.lines
