@@ -67,6 +67,8 @@ class RecoveryDesk:
         self._answers: dict[str, float] = {}
         self._held: list[str] = []
         self._printing = False
+        #: Plans that were begun.
+        self._plans = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
 
@@ -155,8 +157,7 @@ class RecoveryDesk:
         """Plan with what is known now, and with what somebody has answered who looked at the printer: ``choice`` (number of one
         of the plan's choices), ``height`` of the nozzle in mm, ``line`` (byte of the file at which the line begins)."""
         self._answers = {name: value for name, value in answers.items() if value is not None}
-        if self._state in ("ready", "refused"):
-            self._plan_anew()
+        self._plan_anew()
 
     # -- hooks
 
@@ -204,7 +205,12 @@ class RecoveryDesk:
         if line.strip() == BANNER:
             # It has begun anew: whatever position it gives is not the nozzle's.
             self._booted, self._position = True, None
-        elif self._asked_position and self._position is None and self.pending and (place := position_in(line)) is not None:
+        elif (
+            self._asked_position
+            and self._position is None
+            and self._state in ("planning", "ready", "refused")
+            and (place := position_in(line)) is not None
+        ):
             self._position = place
             threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
         self.watch.on_received(line)
@@ -235,41 +241,49 @@ class RecoveryDesk:
     def _after_print(self) -> None:
         self._journal.flush()
         reading = read(self._folder)
-        self._state, self._plan, self._answers = "idle", None, {}
-        if reading is not None and reading.unfinished:
-            self._reading = reading
-            self._plan_anew()
-        else:
-            self._reading = None
+        with self._lock:
+            self._reading = reading if reading is not None and reading.unfinished else None
+            self._state, self._plan, self._answers = "planning" if self._reading else "idle", None, {}
+        self._plan_anew()
         # From here on, what is pending holds the lines back.
         self.watch.settled()
         self._tell()
 
     def _plan_anew(self) -> None:
-        self._state = "planning"
+        with self._lock:
+            if self._state == "running" or self._reading is None:
+                return
+            self._state = "planning"
+            self._plans += 1
+            number = self._plans
         self._tell()
-        threading.Thread(target=self._make_plan, name="facesculpt-recovery", daemon=True).start()
+        threading.Thread(target=self._make_plan, args=(number,), name="facesculpt-recovery", daemon=True).start()
 
-    def _make_plan(self) -> None:
-        assert self._reading is not None
-        job = self._reading.job
+    def _make_plan(self, number: int) -> None:
+        """Plan in a child; what was learned meanwhile has begun another plan, and this one is forgotten."""
+        reading = self._reading
+        if reading is None:
+            return
         command = [sys.executable, "-m", "octoprint_facesculpt", "recover", "--json", "--journal", str(self._folder)]
-        command += ["--gcode", str(job.get("file", "")), "--index", str(self._folder / "index.json")]
+        command += ["--gcode", str(reading.job.get("file", "")), "--index", str(self._folder / "index.json")]
         if self._nozzle is not None:
             command += ["--nozzle-is", str(self._nozzle)]
         if self._position is not None:
             command += ["--position", self._position]
         for name, value in self._answers.items():
             command += [f"--{name}", str(value)]
+        plan, error = None, None
         try:
             plan = run(
                 command, log=self._folder / "plan.log", on_progress=lambda *_: None, cancelled=self._stop,
                 time_limit_seconds=PLAN_SECONDS,
             )  # fmt: skip
-            self._plan, self._error, self._state = plan, None, "ready"
-        except FaceSculptError as error:
-            self._plan, self._state = None, "refused"
-            self._error = {"code": error.code, "message": error.message, "hint": error.hint}
+        except FaceSculptError as failure:
+            error = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+        with self._lock:
+            if number != self._plans or self._state != "planning":
+                return
+            self._plan, self._error, self._state = plan, error, "ready" if plan is not None else "refused"
         self._tell()
 
     def _job(self, origin: str, path: str) -> dict[str, Any] | None:

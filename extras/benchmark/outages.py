@@ -1,17 +1,20 @@
-"""Power cuts at random moments on the simulated Ender 3: where our plan goes on, and where the usual rule would.
+"""Outages of every class in every phase of a print, and what becomes of the print; beside it what the usual rules would do.
 
-    python extras/benchmark/outages.py --outages 1000 --seed 1 [--gcode FILE] [--out RESULT.json]
+    python extras/benchmark/outages.py --outages 1040 --seed 1 [--jobs 2] [--gcode FILE] [--out RESULT.json]
+    python extras/benchmark/outages.py --server 100 --seed 1 [--jobs 2] [--out RESULT.json]
 
-The usual rule, of Marlin's own power-loss recovery and of OctoPrint-PowerFailure, restarts at the layer's beginning (or where
-the last line was sent). Each outage is judged by the simulated printer's own account: how much path between where the
-nozzle stopped and where printing goes on is left out or printed twice, in which layer, and whether anything touched the print.
+The first lives them through on the simulated printer without a server, with the journal that the plugin keeps; the second
+kills a real OctoPrint server (SIGKILL), takes the simulated printer's power, and lets the plugin resume. The simulated
+hardware judges: what the nozzle touched, at which height it printed on, and how much path was left out or printed twice.
+
+The rules beside it, on the same outages: *PowerFailure* goes on with the line that was sent last when it last looked, once a
+second; *Marlin* restarts the layer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 import tempfile
 import time
@@ -20,12 +23,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from octoprint_facesculpt.recovery.errors import RecoveryError
-from tests.recovery.outages import AFTERWARDS, Outcome, Print, interrupt
-from tests.recovery.programs import print_file
+from tests.e2e.outages import live_on_server
+from tests.recovery.outages import FIRMWARES, Campaign, Outcome, make_cases
+from tests.recovery.programs import busy_file
 
-#: Classes of outage; the last one with X and Y measured at the endstops before they are homed.
-KINDS = (*AFTERWARDS, "both, measured")
+#: Share of the outages that each firmware gets.
+SHARES = {"2.1": 0.4, "2.0": 0.3, "1.1": 0.3}
+RULES = {"ours": "error", "power_failure": "power_failure_error", "marlin": "layer_start_error"}
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -35,7 +39,9 @@ def percentile(values: list[float], share: float) -> float:
 
 def summary(found: list[Outcome], error: str) -> dict[str, float]:
     """Median, 99th percentile and maximum of what is left out and of what is printed twice, mm of path."""
-    errors = [getattr(outcome, error) for outcome in found]
+    errors = [value for outcome in found if (value := getattr(outcome, error)) is not None]
+    if not errors:
+        return {}
     gaps, overlaps = [max(e, 0.0) for e in errors], [max(-e, 0.0) for e in errors]
     return {
         f"{name}_{which}": percentile(values, share)
@@ -44,60 +50,94 @@ def summary(found: list[Outcome], error: str) -> dict[str, float]:
     }
 
 
-def campaign(gcode: Path, outages: int, seed: int, index: Path) -> dict[str, Any]:
-    """Print the file once with so many cuts, and recover from each."""
-    rng = random.Random(seed)
-    text = gcode.read_bytes()
-    whole = Print(text).run()
-    first = next(seconds for offset, seconds in whole.notes if b"LAYER" in text[:offset])
-    moments = [rng.uniform(first + 5, whole.seconds) for _ in range(outages)]
-    printed = Print(text, moments).run()
-    cuts = list(enumerate(printed.cuts))
-    by_kind: dict[str, list[Outcome]] = {kind: [] for kind in KINDS}
-    refused: dict[str, int] = {}
-    for number, cut in cuts:
-        kind = KINDS[number % len(KINDS)]
-        name, measure = kind.partition(",")[0], "," in kind
-        try:
-            by_kind[kind].append(interrupt(printed, cut, name, gcode, rng, measure, index))
-        except RecoveryError as error:
-            refused[error.code] = refused.get(error.code, 0) + 1
-    found = [outcome for outcomes in by_kind.values() for outcome in outcomes]
+def judged(found: list[Outcome]) -> dict[str, Any]:
+    """The figures that must be 0, and how far from the place the prints went on."""
+    resumed = [outcome for outcome in found if outcome.action == "resume"]
+    kinds = dict.fromkeys(outcome.case.kind for outcome in found)
     return {
-        "seed": seed, "outages": len(cuts), "recovered": len(found), "refused": refused,
-        "collisions": sum(bool(outcome.collisions) for outcome in found),
-        "collision_examples": [outcome.collisions[0] for outcome in found if outcome.collisions][:5],
-        "wrong_layer": sum(outcome.recovery.layer != outcome.true_layer for outcome in found),
-        "doubled_layers": sum(outcome.true_layer - outcome.recovery.layer > 1 for outcome in found),
-        "kinds": {
+        "outages": len(found) + sum(outcome.second is not None for outcome in found),
+        "prints": len(found),
+        "during_recovery": sum(outcome.second is not None for outcome in found),
+        "actions": {a: sum(o.action == a for o in found) for a in dict.fromkeys(o.action for o in found)},
+        "collisions": sum(bool(outcome.touches) for outcome in found),
+        "collisions_with_the_safe_answer": sum(bool(outcome.safe_touches) for outcome in found),
+        "lost": sum(outcome.lost is not None for outcome in found),
+        "wrong_layer": sum(outcome.wrong_layer for outcome in found),
+        "doubled_layers": sum(outcome.doubled_layer for outcome in found),
+        "further_off_than_promised": sum(not outcome.promised for outcome in found),
+        "asked": sum(outcome.asked for outcome in found),
+        "path_mm": {
             kind: {
-                "count": len(outcomes), "ours": summary(outcomes, "error"),
-                "layer_start": summary(outcomes, "layer_start_error"),
+                "count": len(same := [o for o in resumed if o.case.kind == kind and o.second is None]),
+                "asked": sum(o.asked for o in same),
+                **{rule: summary(same, error) for rule, error in RULES.items()},
             }
-            for kind, outcomes in by_kind.items() if outcomes
+            for kind in kinds
         },
     }  # fmt: skip
 
 
+def campaign(gcode: Path | None, outages: int, seed: int, jobs: int) -> dict[str, Any]:
+    """Print the file once on every firmware, with so many outages altogether."""
+    found: list[Outcome] = []
+    rows: list[dict[str, Any]] = []
+    for number, version in enumerate(FIRMWARES):
+        with tempfile.TemporaryDirectory() as folder:
+            file = gcode or Path(folder, "busy.gcode")
+            if gcode is None:
+                file.write_bytes(busy_file())
+            printed = Campaign(file, Path(folder), version)
+            cases = make_cases(printed.spans(), round(outages * SHARES[version]), seed + number)
+            lived = printed.run(cases, jobs)
+        found += lived
+        rows += [{"firmware": version, **row(outcome)} for outcome in lived]
+    return {"seed": seed, **judged(found), "each": rows}
+
+
+def row(outcome: Outcome) -> dict[str, Any]:
+    """One outage as it is kept: what it was, where, what was true, and what was believed."""
+    return {**vars(outcome), "case": vars(outcome.case)}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The path left out and printed twice as a table."""
+    lines = [
+        "| Outage | number | | left out: median / p99 / max | printed twice: median / p99 / max |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, figures in result["path_mm"].items():
+        for rule in RULES:
+            if found := figures[rule]:
+                gap, overlap = (
+                    " / ".join(f"{found[f'{name}_{w}']:.1f}" for w in ("median", "p99", "max")) for name in ("gap", "overlap")
+                )
+                lines.append(f"| {kind} | {figures['count']} | {rule} | {gap} | {overlap} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--outages", type=int, default=1000)
+    parser.add_argument("--outages", type=int, default=1040)
+    parser.add_argument("--server", type=int, default=0, metavar="N", help="N outages of a real server instead")
+    parser.add_argument("--minutes", type=float, default=1e6, help="with --server: end after so long")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--gcode", type=Path, help="a sliced file; otherwise a small vase with infill")
-    parser.add_argument("--out", type=Path, help="write the result as JSON")
+    parser.add_argument("--jobs", type=int, default=1, help="so many at a time")
+    parser.add_argument("--gcode", type=Path, help="a sliced file; otherwise a small print that does all a slicer may")
+    parser.add_argument("--out", type=Path, help="write the result as JSON, with every outage")
     arguments = parser.parse_args()
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        gcode = arguments.gcode
-        if gcode is None:
-            gcode = Path(folder, "vase.gcode")
-            gcode.write_bytes(print_file(layers=12, sides=90, radius=15.0))
-        result = campaign(gcode, arguments.outages, arguments.seed, Path(folder, "index.json"))
+    if arguments.server:
+        lived = live_on_server(arguments.server, arguments.seed, arguments.jobs, arguments.minutes)
+        result = {"seed": arguments.seed, **judged(lived), "each": [row(outcome) for outcome in lived]}
+    else:
+        result = campaign(arguments.gcode, arguments.outages, arguments.seed, arguments.jobs)
     result["seconds"] = round(time.perf_counter() - start, 1)
-    print(json.dumps(result, indent=1))
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=1))
-    sys.exit(1 if result["collisions"] or result["doubled_layers"] else 0)
+    print(json.dumps({key: value for key, value in result.items() if key != "each"}, indent=1))
+    print(table(result))
+    must_be_0 = ("collisions", "collisions_with_the_safe_answer", "lost", "wrong_layer", "doubled_layers")
+    sys.exit(1 if any(result[name] for name in must_be_0) else 0)
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def _at_record(window: Window, lines: list[_Line]) -> tuple[float, float]:
     """The least and the most that was made at the moment of the record."""
     given = window.after_line(lines[-1].offset)
     low, high = 0.0, given
-    dry = False
+    dry = True
     answered = [line for line in lines if line.answered is not None]
     for line, following in zip(answered, [*answered[1:], None], strict=False):
         age = max(line.answered or 0.0, 0.0)
@@ -235,7 +235,8 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
         return _Bounds(given, given, given)
     if outage.kind == "cable":
         # A line that was torn in two is not executed.
-        return _Bounds(window.after_line(lines[-2].offset) if len(lines) > 1 else given, given, given)
+        arrived = last.answered is not None or len(lines) == 1
+        return _Bounds(given if arrived else window.after_line(lines[-2].offset), given, given)
     if outage.kind == "host":
         if record.get("boot") == seen.boot:
             since = UNSYNCED
@@ -303,12 +304,8 @@ def _choices(window: Window, earliest: float, latest: float, likely: float | Non
     """What lies between the bounds, by height, lowest first."""
     found: dict[int, list[tuple[float, float, Piece]]] = {}
     planes: list[float] = []
-    for piece in window.pieces:
-        first, last = max(piece.at, earliest), min(piece.until, latest)
-        if last < first or (last == first and (earliest < latest or window.piece_at(earliest) is not piece)):
-            continue
-        if latest > earliest and piece.start[2] != piece.end[2] and not piece.prints:
-            continue  # on its way up or down; the heights before and after it count
+
+    def add(first: float, last: float, piece: Piece) -> None:
         z = min(piece.start[2] + (piece.end[2] - piece.start[2]) * share_of(piece, moment) for moment in (first, last))
         plane = next((i for i, known in enumerate(planes) if abs(known - z) < SAME_HEIGHT), None)
         if plane is None:
@@ -316,8 +313,17 @@ def _choices(window: Window, earliest: float, latest: float, likely: float | Non
             planes.append(z)
         planes[plane] = min(planes[plane], z)
         found.setdefault(plane, []).append((first, last, piece))
-    if not found:  # nothing but a lift or its like
-        found, planes = {0: [(earliest, latest, window.piece_at(earliest))]}, [window.point_at(earliest)[2]]
+
+    for piece in window.pieces:
+        first, last = max(piece.at, earliest), min(piece.until, latest)
+        if last < first or (last == first and (earliest < latest or window.piece_at(earliest) is not piece)):
+            continue
+        if piece.start[2] != piece.end[2] and not piece.prints:
+            # On its way up or down: it can be anywhere between, which the two ends stand for.
+            add(first, first, piece)
+            add(last, last, piece)
+        else:
+            add(first, last, piece)
     rows = [_choice(window, spans, planes[plane], likely, at_line_end) for plane, spans in found.items()]
     return sorted(rows, key=lambda choice: (choice.z, choice.at))
 

@@ -21,6 +21,11 @@ import requests
 import yaml
 
 USER, PASSWORD = "owner", "sculpture"
+#: Bundled plugins that printing does without.
+UNNEEDED = (
+    "action_command_notification", "action_command_prompt", "appkeys", "backup", "classicwebcam", "corewizard",
+    "customcontrolmanager", "eventmanager", "file_check", "gcodeviewer", "logging", "uploadmanager", "virtual_printer",
+)  # fmt: skip
 
 
 def free_port() -> int:
@@ -34,7 +39,7 @@ class OctoPrintServer:
     """Start, stop and kill a server; a context manager.
 
     ``serial_port`` is the printer's device; ``assets`` a folder with the fetched model files, which the plugin finds in
-    its own data folder; ``offline`` leaves out what asks the internet at every start.
+    its own data folder; ``offline`` leaves out what asks the internet at every start, ``lean`` whatever is not needed to print.
     """
 
     def __init__(
@@ -44,8 +49,9 @@ class OctoPrintServer:
         assets: Path | None = None,
         port: int | None = None,
         offline: bool = False,
+        lean: bool = False,
     ) -> None:
-        self.base, self.port, self._offline = base, port or free_port(), offline
+        self.base, self.port, self._offline, self._lean = base, port or free_port(), offline, lean
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen | None = None
         base.mkdir(parents=True, exist_ok=True)
@@ -63,7 +69,7 @@ class OctoPrintServer:
         if serial_port is not None:
             serial |= {"port": serial_port, "additionalPorts": [serial_port], "autoconnect": True}
         config = {
-            "devel": {"enableRateLimiter": False},
+            "devel": {"enableRateLimiter": False, "webassets": {"clean_on_startup": False}},
             "server": {
                 "firstRun": False,
                 "host": "127.0.0.1",
@@ -82,6 +88,7 @@ class OctoPrintServer:
                 "_disabled": [
                     "announcements", "discovery", "softwareupdate", "tracking", "errortracking", "pi_support",
                     "achievements", "firmware_check", *(["health_check", "pluginmanager"] if self._offline else []),
+                    *(UNNEEDED if self._lean else []),
                 ],
             },
         }  # fmt: skip

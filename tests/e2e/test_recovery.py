@@ -46,6 +46,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _answered(server: OctoPrintServer, height: float) -> dict[str, Any]:
+    """The plan, after its question at which height the nozzle stopped was answered, if it has one."""
+    found = _recovery(server)
+    if found["plan"]["asks"]:
+        refused = server.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_chosen")
+        choices = found["plan"]["stop"]["choices"]
+        nearest = min(range(len(choices)), key=lambda number: abs(choices[number]["z"] - height))
+        server.post("/plugin/facesculpt/recovery", json={"command": "plan", "choice": nearest}).raise_for_status()
+        wait_for(lambda: (r := _recovery(server))["state"] == "ready" and not r["plan"]["asks"], 60, "the plan that was chosen")
+    return _recovery(server)
+
+
 def _operational(server: OctoPrintServer) -> None:
     wait_for(lambda: server.get("/plugin/facesculpt/status").json()["printer"]["operational"], 60, "the printer")
 
@@ -90,14 +103,17 @@ def story(printer: SimulatedPrinter, base: Path) -> dict[str, Any]:
         wait_for(lambda: "a print" in _recovery(second)["held_back"], 30, "the refusal of another print")
         wait_for(lambda: second.get("/plugin/facesculpt/status").json()["printer"]["ready"], 60, "the end of the refused print")
         told["moves_idle"] = len(printer.moves())
+        told["ready"] = _answered(second, told["cut"]["position"][2])
         with chromium() as browser, dashboard(browser, second.url) as tab:
             panel = tab.find("recovery")
             expect(panel).to_have_attribute("data-state", "ready", timeout=SOON)
             told["panel"] = panel.inner_text()
+            printer.order(do="speed", factor=20)  # slow enough for the browser to see it
             tab.find("recovery-resume").click()
             tab.confirm()
             expect(panel).to_have_attribute("data-state", "running", timeout=SOON)
             told["page_complaints"] = list(tab.complaints)
+            printer.order(do="speed", factor=1000)
         wait_for(lambda: _recovery(second)["state"] == "idle", 180, "the end of the print")
         told["moves"] = printer.moves()
         told["log"] = second.log()
@@ -185,6 +201,7 @@ def test_a_board_that_starts_anew_is_recovered_without_a_restart(
         assert ready["plan"]["outage"]["kind"] == "printer"
         assert ready["plan"]["stop"]["z"] == pytest.approx(cut["position"][2], abs=0.21)
         wait_for(lambda: server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 60, "the printer")
+        ready = _answered(server, cut["position"][2])
         interrupted = len(printer.moves())
         server.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True}).raise_for_status()
         wait_for(lambda: _recovery(server)["state"] == "idle", 180, "the end of the print")

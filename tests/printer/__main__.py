@@ -285,8 +285,7 @@ class Simulator:
             case "unplug":
                 self._unplug()
             case "clear":
-                if self.machine.plastic is not None:
-                    self.machine.plastic.clear()
+                self.machine.clear()
             case "reset":
                 self._log_unfinished()
                 self.machine.release()
@@ -312,7 +311,8 @@ class Simulator:
             "time": self.now, "powered": self.machine.powered, "position": _round(self.machine.position),
             "filament": round(self.machine.filament, 4), "nozzle": self.machine.nozzle.actual,
             "bed": self.machine.bed.actual, "blocks": len(self.firmware.planner.blocks), "lines": self.lines,
-            "moves": self.firmware.moves, "touches": self.machine.touches[:5], "deepest": round(self.machine.deepest, 3),
+            "moves": self.firmware.moves, "touches": self.machine.touches[:5],
+            "jumped": round(self.machine.jumped, 4), "deepest": round(self.machine.deepest, 3),
             "top": self.machine.plastic.top if self.machine.plastic else None,
         }  # fmt: skip
 

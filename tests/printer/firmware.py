@@ -268,6 +268,8 @@ class Firmware:
             yield "drained"
             self.native[axis] = self.counted[axis] = self.shift[axis] = self.carried[axis] = 0.0
             self.homed[axis] = True
+            if axis == 2:
+                self.machine.z_homed()
         self.say(self._position(self.native))
 
     def _raise(self, words: dict[str, float]) -> float:

@@ -48,7 +48,7 @@ class Machine:
 
     ``powered`` is the board's power, which USB can give, ``supply`` that of motors and heaters. Motors without power let Z be
     pushed, and jump when they wake up, by what ``chance`` makes of it (None: not at all). With ``plastic``, what is printed
-    stays, and ``touches`` tells where the nozzle ran into it: deeper than what the jumps since the print began excuse.
+    stays, and ``touches`` tells where the nozzle ran into it, deeper than the motors' jumps make it.
     """
 
     position: list[float] = field(default_factory=lambda: [60.0, 80.0, 5.0])
@@ -62,9 +62,31 @@ class Machine:
     chance: random.Random | None = None
     plastic: Plastic | None = None
     touches: list[str] = field(default_factory=list)
-    #: How far Z may be from where the firmware was told that it is, mm; and the deepest touch.
-    excused: float = 0.0
+    #: What Z has jumped by since it was homed, mm, which nobody can know, and the highest that it ever came to thereby.
+    jumped: float = 0.0
+    highest_jump: float = 0.0
+    #: The deepest touch, excused or not.
     deepest: float = 0.0
+
+    @property
+    def excused(self) -> float:
+        """How deep a nozzle that is exactly where it is believed to be can stand in what was printed before it jumped."""
+        return max(self.highest_jump, 0.0) - self.jumped
+
+    def shift(self, mm: float) -> None:
+        """Z is ``mm`` higher than anybody believes: motors jumped, or somebody measured wrongly."""
+        self.jumped += mm
+        self.highest_jump = max(self.highest_jump, self.jumped)
+
+    def z_homed(self) -> None:
+        """From here on the height is known again."""
+        self.jumped = 0.0
+
+    def clear(self) -> None:
+        """Somebody takes everything off the bed."""
+        if self.plastic is not None:
+            self.plastic.clear()
+        self.highest_jump = self.jumped
 
     def copy(self) -> Machine:
         """An independent machine in the same state."""
@@ -111,9 +133,10 @@ class Machine:
     def _wake(self, axis: int) -> None:
         self.energised[axis] = True
         if self.chance is not None:
-            self.position[axis] = max(self.position[axis] + self.chance.uniform(-WAKE[axis], WAKE[axis]), 0.0)
+            before = self.position[axis]
+            self.position[axis] = max(before + self.chance.uniform(-WAKE[axis], WAKE[axis]), 0.0)
             if axis == 2:
-                self.excused += WAKE[axis]
+                self.shift(self.position[axis] - before)
 
     def _meet(self, before: list[float], filament: float) -> None:
         assert self.plastic is not None

@@ -273,7 +273,8 @@ def _recover(
 ) -> Recovery | None:
     """Ask for a plan, answer its question as somebody would who looks, and note truth and estimate."""
     machine, index = host.machine, campaign.index
-    z = machine.position[2]
+    # As somebody sees it who looks at nozzle and print.
+    z = machine.position[2] - machine.jumped
     true_layer = layer_of(index, host.printed)
     outcome.truth |= {"printed": round(host.printed, 3), "layer": true_layer, "z": round(z, 3), "sent": record["sent"]}
     reading = Reading({"job": "1", "identity": identity_of(campaign.gcode)}, record, 1)
@@ -286,7 +287,9 @@ def _recover(
         if found.stop.asks:
             outcome.asked = True
             outcome.safe_touches += _with_safe_answer(campaign, host, found, record)
-            found = planned(_answer(found, z, chance))
+            answer = _answer(found, z, chance)
+            found = planned(answer)
+            machine.shift(z - found.stop.z)
     except RecoveryError as refusal:
         outcome.action = refusal.code
         ended = kind == "cancelled" or record.get("phase") in ("done", "cancelled")
@@ -306,10 +309,8 @@ def _recover(
     }  # fmt: skip
     outcome.error = round(error, 3)
     outcome.promised = -found.stop.overlap - 0.1 <= error <= found.stop.gap + 0.1
-    # On the edge between two layers both are right; whether the height is, is measured when it prints on.
-    edges = {layer_of(index, host.printed + 2e-3), true_layer}
-    outcome.wrong_layer = not edges & {layer_of(index, resumed + 2e-3), layer}
-    outcome.doubled_layer = -error >= _layer_length(index, true_layer) * 0.9
+    outcome.wrong_layer = not same_layer(index, host.printed, resumed)
+    outcome.doubled_layer = doubled(index, host.printed, resumed)
     if found.kind == "resume":
         sent = int(record["sent"])
         outcome.power_failure_error = round(state_at(campaign.gcode, sent, index).printed - host.printed, 3)
@@ -381,9 +382,7 @@ def _print_on(campaign: Campaign, host: Host, found: Recovery, outcome: Outcome,
     machine = host.machine
     machine.__dict__.pop("move", None)
     if found.kind == "restart":
-        assert machine.plastic is not None
-        machine.plastic.clear()
-        machine.excused = 0.0
+        machine.clear()
         again = Host(machine, chance, campaign.raise_mm, campaign.version, host.seconds)
         again.begin("vase.gcode")
         again.send_file(campaign.text, lines=campaign.lines_after)
@@ -397,7 +396,7 @@ def _print_on(campaign: Campaign, host: Host, found: Recovery, outcome: Outcome,
         if found.kind == "resume":
             places = [again.firmware.workspace(axis) for axis in range(3)]
             state_kept = max(abs(a - b) for a, b in zip(places, wanted.position, strict=True)) < 0.01
-            outcome.wrong_layer |= abs(off) > machine.excused + 0.05 or not state_kept
+            outcome.wrong_layer |= abs(off - machine.jumped) > 0.05 or not state_kept
         again.send_file(campaign.text, found.plan.offset, campaign.lines_after if found.kind == "resume" else 10**9)
     again.send("M400")
     outcome.touches = machine.touches[:5]
@@ -423,9 +422,17 @@ def layer_of(index: GcodeIndex, printed: float) -> int:
     return bisect_left(index.layers, printed - 1e-3, key=lambda layer: layer.printed)
 
 
-def _layer_length(index: GcodeIndex, layer: int) -> float:
-    starts = [row.printed for row in index.layers] + [index.end.printed]
-    return starts[layer] - starts[layer - 1] if layer else starts[0]
+def same_layer(index: GcodeIndex, true: float, resumed: float) -> bool:
+    """Whether two lengths of printed path end in the same layer. On the edge between two layers both are right; whether the
+    height is, is measured when it prints on."""
+    return bool({layer_of(index, true + edge) for edge in (0, 2e-3)} & {layer_of(index, resumed + edge) for edge in (0, 2e-3)})
+
+
+def doubled(index: GcodeIndex, true: float, resumed: float) -> bool:
+    """Whether as much is printed twice as nine tenths of the layer that it stopped in."""
+    starts = [0.0, *(row.printed for row in index.layers), index.end.printed]
+    layer = layer_of(index, true)
+    return true - resumed >= 0.9 * (starts[layer + 1] - starts[layer])
 
 
 def _line_under_way(host: Host) -> str:

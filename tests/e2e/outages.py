@@ -1,0 +1,287 @@
+"""A real OctoPrint server killed at random moments of a print, with or without its printer's power, and resumed by the plugin.
+
+Each outage is judged by the simulated hardware, as in :mod:`tests.recovery.outages`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from octoprint_facesculpt.recovery.replay import build_index, state_at
+from tests.printer.fixture import SimulatedPrinter
+from tests.recovery.outages import LOOKS_SAME, Case, Outcome, doubled, layer_of, same_layer
+from tests.recovery.programs import busy_file
+
+from .server import OctoPrintServer, wait_for
+
+#: ``both`` lose their power; ``server`` is killed, and the board starts anew when it comes back; ``kept``: it does not.
+KINDS = ("both", "server", "both", "kept")
+#: Outages of one print; every so many-th strikes during the resume of the one before.
+OF_A_PRINT, SECOND = 8, 5
+LAYERS = 40
+NAME = "busy.gcode"
+#: Virtual seconds a real second: while the print goes on, while it heats, and while an outage is awaited.
+PRINTING, HEATING, REAL = 25.0, 150.0, 1.0
+
+
+class Ledger:
+    """Path with plastic that the simulated printer has truly made, mm since the file's beginning, read from its log."""
+
+    def __init__(self, log: Path) -> None:
+        self._log, self._read = log, 0
+        self.printed = 0.0
+        self.last: dict[str, Any] | None = None
+
+    def look(self) -> list[dict[str, Any]]:
+        """The printing moves since the last look."""
+        with self._log.open() as file:
+            file.seek(self._read)
+            text = file.read()
+        whole = text[: text.rfind("\n") + 1]
+        self._read += len(whole.encode())
+        moves = [move for line in whole.splitlines() if (move := json.loads(line))["e"] > 0]
+        moves = [move for move in moves if move["from"][:2] != move["to"][:2]]
+        for move in moves:
+            self.printed += sum((a - b) ** 2 for a, b in zip(move["from"], move["to"], strict=True)) ** 0.5
+            self.last = move
+        return moves
+
+
+class Story:
+    """One server and one printer, in a folder of their own."""
+
+    def __init__(self, folder: Path, printer: SimulatedPrinter, seed: int) -> None:
+        self.printer, self.chance = printer, random.Random(seed)
+        self.gcode = folder / NAME
+        self.gcode.write_bytes(busy_file(layers=LAYERS))
+        self.index = build_index(self.gcode)
+        self.server = OctoPrintServer(folder / "octoprint", str(printer.link), offline=True, lean=True)
+        self.server.start()
+        self.ledger = Ledger(printer.log)
+        self.outages = 0
+        self.expected_offset = 0.0
+
+    def _recovery(self) -> dict[str, Any]:
+        return self.server.get("/plugin/facesculpt/recovery").json()["recovery"]
+
+    def _order(self, **order: Any) -> dict[str, Any]:
+        return self.printer.order(**order)
+
+    def _ready(self) -> None:
+        wait_for(lambda: self.server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 120, "the printer", pause=0.1)
+
+    def begin(self) -> None:
+        """A new print on a clear bed."""
+        self._ready()
+        self._order(do="clear")
+        self.ledger.look()
+        self.ledger.printed = 0.0
+        self._order(do="speed", factor=HEATING)
+        with self.gcode.open("rb") as file:
+            answer = self.server.post("/api/files/local", files={"file": (NAME, file)}, data={"print": "true"})
+        answer.raise_for_status()
+        self._printing()
+
+    def _printing(self) -> None:
+        """Wait until plastic is being put down."""
+        self._order(do="status")
+        self.ledger.look()
+        before = self.ledger.printed
+
+        def more() -> bool:
+            self._order(do="status")
+            self.ledger.look()
+            return self.ledger.printed > before
+
+        wait_for(more, 180, "plastic", pause=0.05)
+        self._order(do="speed", factor=PRINTING)
+        wait_for(lambda: self._recovery()["recording"], 60, "the journal", pause=0.1)
+
+    def outage(self, number: int) -> Outcome:
+        """Let the print go on for a while, strike, and resume."""
+        kind = self.chance.choice(KINDS)
+        virtual = self.chance.uniform(0.0, 25.0)
+        begun = self._order(do="status")["time"]
+        wait_for(lambda: self._order(do="status")["time"] >= begun + virtual, 120, "some of the print", pause=0.05)
+        # At the speed of a real printer from here on: the journal keeps real time.
+        self._order(do="speed", factor=REAL)
+        time.sleep(self.chance.uniform(1.5, 3.5))
+        outcome = Outcome(Case(number, kind, "printing", virtual, 0))
+        self._strike(kind)
+        found = self._come_back(kind, outcome)
+        if found["plan"]["kind"] == "resume" and number % SECOND == SECOND - 1:
+            self._resume(found)
+            step = self.chance.randrange(len(found["plan"]["plan"]["steps"]))
+            wait_for(lambda: self._recovery()["step"] >= step, 120, "a step of the resume", pause=0.02)
+            second = self.chance.choice(KINDS)
+            outcome.second = {"kind": second, "step": step, "first": outcome.estimate}
+            self._strike(second)
+            found = self._come_back(second, outcome)
+        self._go_on(found, outcome)
+        return outcome
+
+    def _strike(self, kind: str) -> None:
+        if kind == "both":
+            self._order(do="power", on=False)
+        self.server.kill()
+
+    def _come_back(self, kind: str, outcome: Outcome) -> dict[str, Any]:
+        """Note the truth, start everything again, and wait for a plan whose question is answered."""
+        self._order(do="speed", factor=HEATING)
+        if kind == "both":
+            wait_for(lambda: self._order(do="status")["nozzle"] < 140, 120, "a cold nozzle", pause=0.05)
+            self._order(do="power", on=True)
+        else:
+            wait_for(lambda: not self._order(do="status")["blocks"], 120, "the board's last moves", pause=0.05)
+            if kind == "server":
+                # Opening the port resets the board, as it does on an Ender 3.
+                self._order(do="reset")
+        state = self._order(do="status")
+        self.ledger.look()
+        truth = self.ledger.printed
+        z = state["position"][2] - state["jumped"]
+        outcome.truth = {"printed": round(truth, 3), "z": round(z, 3), "layer": layer_of(self.index, truth)}
+        self._order(do="speed", factor=REAL)
+        self.server.start()
+        wanted = "both" if kind == "both" else "host"
+
+        def planned() -> dict[str, Any] | None:
+            found = self._recovery()
+            if found["state"] == "refused":
+                raise RuntimeError(f"refused: {found['error']}")
+            seen = found["state"] == "ready" and found["plan"]["outage"]["kind"] == wanted
+            return found if seen and (kind != "kept" or found["plan"]["stop"]["exact"] or time.monotonic() > patience) else None
+
+        patience = time.monotonic() + 60
+        found = wait_for(planned, 180, "a plan", pause=0.1)
+        if found["plan"]["asks"]:
+            outcome.asked = True
+            found = self._answer(found, z)
+        self._ready()
+        self._judge(found["plan"], outcome, truth)
+        return found
+
+    def _answer(self, found: dict[str, Any], z: float) -> dict[str, Any]:
+        """What somebody answers who looks at the nozzle."""
+        choices = found["plan"]["stop"]["choices"]
+        offs = [abs(choice["z"] - z) for choice in choices]
+        answer: dict[str, Any] = {"command": "plan", "choice": offs.index(min(offs))} if offs else {"command": "plan"}
+        if not offs or min(offs) > LOOKS_SAME or found["plan"]["stop"]["z_spread"] > LOOKS_SAME:
+            answer |= {"height": round(z, 2)}
+        self.server.post("/plugin/facesculpt/recovery", json=answer).raise_for_status()
+
+        def planned() -> dict[str, Any] | None:
+            again = self._recovery()
+            return again if again["state"] == "ready" and not again["plan"]["asks"] else None
+
+        return wait_for(planned, 120, "the plan that was asked for", pause=0.1)
+
+    def _judge(self, plan: dict[str, Any], outcome: Outcome, truth: float) -> None:
+        outcome.action = plan["kind"]
+        if plan["kind"] != "resume":
+            outcome.wrong_layer = plan["kind"] == "restart" and layer_of(self.index, truth) > 1
+            return
+        resumed = _resumed_at(self.gcode, self.index, plan["plan"])
+        stop, layer = plan["stop"], layer_of(self.index, truth)
+        outcome.error = round(resumed - truth, 3)
+        outcome.estimate = {
+            "printed": round(resumed, 3), "layer": plan["layer"], "z": stop["z"], "gap": stop["gap"],
+            "overlap": stop["overlap"],
+            "exact": stop["exact"], "outage": plan["outage"]["kind"],
+        }  # fmt: skip
+        outcome.promised = -stop["overlap"] - 0.1 <= outcome.error <= stop["gap"] + 0.1
+        outcome.wrong_layer = not same_layer(self.index, truth, resumed)
+        outcome.doubled_layer = doubled(self.index, truth, resumed)
+        sent = plan["window_offset"]
+        if outcome.second is None:
+            outcome.power_failure_error = round(state_at(self.gcode, sent, self.index).printed - truth, 3)
+            outcome.layer_start_error = round(self.index.layers[max(layer - 1, 0)].printed - truth, 3)
+        self._resumed = resumed
+
+    def _resume(self, found: dict[str, Any]) -> None:
+        if found["plan"]["kind"] == "restart":
+            self._order(do="clear")
+            self.ledger.printed = 0.0
+        elif found["plan"]["kind"] == "resume":
+            self.ledger.printed = self._resumed
+        self._order(do="speed", factor=HEATING)
+        body = {"command": "resume", "confirmed": True}
+        self.server.post("/plugin/facesculpt/recovery", json=body).raise_for_status()
+
+    def _go_on(self, found: dict[str, Any], outcome: Outcome) -> None:
+        """Resume, and see at which height it prints on."""
+        self._resume(found)
+        if found["plan"]["kind"] == "finish":
+            wait_for(lambda: self._recovery()["state"] == "idle", 120, "the end", pause=0.1)
+            return
+        self._printing()
+        state = self._order(do="status")
+        self.ledger.look()
+        move = self.ledger.last
+        assert move is not None
+        layer = layer_of(self.index, self.ledger.printed)
+        off = move["at"][2] - state["jumped"] - 0.2 * max(layer, 1)
+        outcome.estimate["z_error"] = round(off, 3)
+        outcome.wrong_layer |= abs(off) > 0.05
+        outcome.touches, outcome.deepest = state["touches"], state["deepest"]
+
+    def finished(self) -> bool:
+        """Whether the print is over, or so near its end that another outage finds nothing."""
+        return self.index.end.printed - self.ledger.printed < 3000 or not self._recovery()["recording"]
+
+    def give_up(self) -> None:
+        """End the print, so that another can begin."""
+        if not self.server.get("/plugin/facesculpt/status").json()["printer"]["ready"]:
+            self._order(do="speed", factor=HEATING)
+            self.server.post("/api/job", json={"command": "cancel"})
+        self._ready()
+
+
+def _resumed_at(gcode: Path, index: Any, plan: dict[str, Any]) -> float:
+    """Printed path at which a plan goes on."""
+    left, here = 0.0, plan["point"]
+    for step in plan["steps"]:
+        if step["phase"] == "go" and step["line"].startswith("G1 X"):
+            words = {word[0]: float(word[1:]) for word in step["line"].split()[1:]}
+            there = [words[axis] for axis in "XYZ"]
+            left += sum((a - b) ** 2 for a, b in zip(here, there, strict=True)) ** 0.5 if words.get("E", 0.0) > 0 else 0.0
+            here = there
+    return state_at(gcode, plan["offset"], index).printed - left
+
+
+def live(seed: int, count: int, minutes: float) -> list[Outcome]:
+    """So many outages on a server and a printer, unless the time runs out before."""
+    deadline = time.monotonic() + 60 * minutes
+    lived: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        options = ("--plastic", "--seed", str(seed))
+        with SimulatedPrinter(folder / "ender3", speed=HEATING, options=options) as printer:
+            story = Story(folder, printer, seed)
+            try:
+                printing = False
+                while len(lived) < count and time.monotonic() < deadline:
+                    if not printing or story.finished() or len(lived) % OF_A_PRINT == 0:
+                        story.give_up()
+                        story.begin()
+                        printing = True
+                    lived.append(story.outage(len(lived)))
+                    print(json.dumps({"seed": seed, **vars(lived[-1]), "case": vars(lived[-1].case)}), flush=True)
+                    printing = lived[-1].action != "finish"
+            finally:
+                story.server.stop()
+    return lived
+
+
+def live_on_server(count: int, seed: int, jobs: int, minutes: float = 1e6) -> list[Outcome]:
+    """``count`` outages, on ``jobs`` servers at a time."""
+    shares = [count // jobs + (job < count % jobs) for job in range(jobs)]
+    with ProcessPoolExecutor(jobs) as pool:
+        parts = pool.map(live, [seed + 100 * job for job in range(jobs)], shares, [minutes] * jobs)
+        return [outcome for part in parts for outcome in part]
