@@ -109,9 +109,9 @@ class Story:
         virtual = self.chance.uniform(0.0, 25.0)
         begun = self._order(do="status")["time"]
         wait_for(lambda: self._order(do="status")["time"] >= begun + virtual, 120, "some of the print", pause=0.05)
-        # At the speed of a real printer from here on: the journal keeps real time.
-        self._order(do="speed", factor=REAL)
-        time.sleep(self.chance.uniform(1.5, 3.5))
+        # At the speed of a real printer from here on, which waits for nobody: the journal keeps real time.
+        self._order(do="speed", factor=REAL, hold=False)
+        time.sleep(self.chance.uniform(2.5, 4.5))
         outcome = Outcome(Case(number, kind, "printing", virtual, 0))
         self._strike(kind)
         found = self._come_back(kind, outcome)

@@ -7,7 +7,8 @@ without the next: :mod:`machine` (carriage, heaters, power), :mod:`planner` (mov
 (G-code), :mod:`protocol` (line numbers, checksums, resends), and ``__main__`` (pseudo-terminal, clock, control socket).
 
 Virtual time runs at most ``--speed`` times as fast as real time, and stands still while the host prepares its next line,
-so that acceleration does not starve the planner. The control socket takes one JSON object a line and answers alike:
+so that acceleration does not starve the planner, unless the speed was ordered with ``"hold": false``. The control socket
+takes one JSON object a line and answers alike:
 ``{"do": "status"}``, ``{"do": "power", "on": false}``, ``{"do": "power", "on": false, "at": 12.5}`` (virtual seconds,
 also in the middle of a move), ``{"do": "reset"}``, ``{"do": "speed", "factor": 50}``, ``{"do": "quit"}``,
 ``{"do": "supply", "on": false}`` (motors and heaters; the board runs on from USB), ``{"do": "push", "mm": -0.3}`` (Z, while

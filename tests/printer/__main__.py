@@ -28,6 +28,8 @@ STEP = 0.1
 #: Real seconds of virtual time that are saved up while there is nothing to wait for. Small, so that a host that was slow
 #: is not punished by a leap, and a queue does not run dry at once.
 SAVED = 0.05
+#: The same while time does not wait for the host: none must be lost when this process had to wait for its turn.
+SAVED_FREE = 2.0
 
 
 class Simulator:
@@ -59,6 +61,8 @@ class Simulator:
             self._listener.bind(str(control))
             self._listener.listen()
         self._clients: dict[socket.socket, bytes] = {}
+        #: Whether time stands still while the host prepares its next line.
+        self.hold = True
         self.now, self.lines = 0.0, 0
         self._cut_at: float | None = None
         self._allowed, self._seen = 0.0, time.monotonic()
@@ -103,7 +107,10 @@ class Simulator:
             self._control_path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
-        ready = self._poll(0.0 if self._waiting is not None else 0.01)
+        ready = self._poll(0.0 if self._waiting is not None else 0.01 if self.hold else 0.001)
+        if not self.hold and self._waiting is None:
+            self._save_up()
+            self._advance(self._allowed)
         if self._master in ready:
             self._pending += os.read(self._master, 4096)
             if not self.machine.powered:
@@ -114,7 +121,7 @@ class Simulator:
             raw, _, self._pending = self._pending.partition(b"\n")
             self._last_line = time.monotonic()
             self._line(raw.decode("ascii", "replace"))
-        elif time.monotonic() - self._last_line > GRACE:
+        elif self.hold and time.monotonic() - self._last_line > GRACE:
             # The host is silent: the queue runs dry as it would, at the wanted speed.
             self._advance(SAVED * self.speed)
 
@@ -204,7 +211,8 @@ class Simulator:
 
     def _save_up(self) -> None:
         moment = time.monotonic()
-        self._allowed = min(self._allowed + (moment - self._seen) * self.speed, SAVED * self.speed)
+        most = (SAVED if self.hold else SAVED_FREE) * self.speed
+        self._allowed = min(self._allowed + (moment - self._seen) * self.speed, most)
         self._seen = moment
 
     def _pass(self, seconds: float) -> None:
@@ -297,7 +305,7 @@ class Simulator:
                 factor = float(order["factor"])
                 if not 0 < factor < float("inf"):
                     raise ValueError("the speed must be above 0")
-                self.speed = factor
+                self.speed, self.hold = factor, bool(order.get("hold", True))
                 self._save_up()
             case "quit":
                 self.running = False
