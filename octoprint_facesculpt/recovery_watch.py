@@ -229,13 +229,17 @@ class PrintWatch:
         self._first_cold = self._first_cold or now
         settled = self._hot_since is not None and self._last_hot - self._hot_since >= SETTLED
         if settled and nozzle < self._target - COOLED and now - self._last_hot >= COLD:
-            # A powered board would heat; USB keeps its processor alive without.
-            self._journal.event(
-                reason="supply",
-                cold_seconds=round(now - self._last_hot, 1),
-                cold_anchor=self._anchor,
-                cold_report=round(self._first_cold - self._last_hot, 1),
-            )
+            self._journal.event(**self._dead_supply())
+
+    def _dead_supply(self) -> dict[str, Any]:
+        """What says that the heaters have had no power for a while: a powered board would heat; USB keeps its processor alive
+        without. Nothing, if they are hot."""
+        if self._first_cold is None or self._anchor is None or self._clock() - self._last_hot < COLD:
+            return {}
+        return {
+            "reason": "supply", "cold_seconds": round(self._clock() - self._last_hot, 1), "cold_anchor": self._anchor,
+            "cold_report": round(self._first_cold - self._last_hot, 1),
+        }  # fmt: skip
 
     # -- event thread
 
@@ -280,7 +284,7 @@ class PrintWatch:
             self._active = False
             # What is known of a resume that was under way stays true.
             phase = "recovering" if self._recovery is not None else "interrupted"
-            self._journal.event(phase=phase, reason=reason)
+            self._journal.event(**{"phase": phase, "reason": reason, **self._dead_supply()})
 
     def _end(self, phase: str) -> None:
         self._active = False

@@ -52,7 +52,8 @@ def test_what_is_tuned_by_hand_is_kept(watch: PrintWatch, kept: Journal, tmp_pat
     ):
         watch.on_sending(line, line.split()[0], tags)
     record = _record(kept, tmp_path)
-    assert (record["feed_percent"], record["flow_percent"], record["fan"]) == (80, 95, 99)
+    # The file's own M221 came last.
+    assert (record["feed_percent"], record["flow_percent"], record["fan"]) == (80, None, 99)
 
 
 def test_temperatures_are_kept_with_their_targets(watch: PrintWatch, kept: Journal, tmp_path: Path):
@@ -97,17 +98,26 @@ def test_restart_of_the_server_is_told(watch: PrintWatch, kept: Journal, tmp_pat
     assert read(tmp_path).record["reason"] == "shutdown"
 
 
-def test_dead_supply_is_seen_by_a_nozzle_that_cools(
-    watch: PrintWatch, kept: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.mark.parametrize("halted", [False, True])
+def test_dead_supply_is_seen_by_a_nozzle_that_cools(kept: Journal, tmp_path: Path, halted: bool):
+    """By itself after a while, and at once when the board halts because of it."""
     now = 1000.0
-    monkeypatch.setattr("octoprint_facesculpt.recovery_watch.time.monotonic", lambda: now)
-    for seconds, nozzle in ((0, 150), (10, 205), (40, 205), (50, 198), (60, 185)):
+    watch = PrintWatch(kept, lambda _origin, path: {"path": path}, clock=lambda: now)
+    watch.on_event("PrintStarted", STARTED)
+    watch.on_sending("G1 X5", "G1", FROM_FILE | {"filepos:120"})
+    for seconds, nozzle in ((0, 150), (10, 205), (15 if halted else 40, 205), (50, 198), (60, 195 if halted else 185)):
         now = 1000.0 + seconds
         watch.on_temperatures({"T0": (nozzle, 205.0)})
-    monkeypatch.undo()
+        if seconds < 45:
+            watch.on_sending("G1 X5", "G1", FROM_FILE | {f"filepos:{200 + seconds}"})
+    watch.on_sending("G1 X9", "G1", FROM_FILE | {"filepos:900"})
+    if halted:
+        watch.on_event("Error", {"reason": "firmware", "error": "Thermal Runaway"})
     record = _record(kept, tmp_path)
-    assert (record["reason"], record["cold_seconds"]) == ("supply", 20)
+    assert (record["reason"], record["cold_seconds"]) == ("supply", 45 if halted else 20)
+    # What the board acknowledged since was not made.
+    assert record["cold_anchor"]["sent"] == 210
+    assert record["sent"] == 900
 
 
 def test_heating_up_is_no_dead_supply(watch: PrintWatch, kept: Journal, tmp_path: Path):
@@ -121,3 +131,112 @@ def test_a_print_from_the_printers_own_card_is_not_ours(kept: Journal, tmp_path:
     watch.on_event("PrintStarted", {"origin": "sdcard", "path": "x.gco"})
     assert not watch.active
     assert read(tmp_path) is None
+
+
+AT_PAUSE = (110.0, 112.0, 4.2)
+PARK = ("G91", "G1 Z10 F600", "G90", "G1 X5 Y5 F6000")
+
+
+def _script(watch: PrintWatch, *lines: str) -> None:
+    for line in lines:
+        watch.on_sending(line, line.split()[0], {"source:script", "script:afterPrintPaused"})
+
+
+def test_pause_script_that_parks_the_nozzle_is_followed(kept: Journal, tmp_path: Path):
+    now = 1000.0
+    watch = PrintWatch(kept, lambda _origin, path: {"path": path}, clock=lambda: now)
+    watch.on_event("PrintStarted", STARTED)
+    watch.moves_away(AT_PAUSE)
+    # On disk before the first of its lines is sent.
+    assert read(tmp_path).record["moving"] == [4.2, 4.2]
+    watch.on_event("PrintPaused", {"position": dict(zip("xyz", AT_PAUSE, strict=True))})
+    _script(watch, *PARK)
+    record = _record(kept, tmp_path)
+    assert (record["phase"], record["parked"], record["moving"]) == ("paused", [5, 5, pytest.approx(14.2)], [4.2, 14.2])
+    now += 30
+    watch.on_temperatures({"T0": (205.0, 205.0)})
+    assert _record(kept, tmp_path)["moving"] is False
+    watch.moves_away(AT_PAUSE)
+    _script(watch, "G1 X110 Y112 F6000", "G1 Z4.2 F600")
+    # Until the file goes on it may still be anywhere between.
+    assert _record(kept, tmp_path)["moving"] == [4.2, 14.2]
+    watch.on_event("PrintResumed", {})
+    watch.on_sending("G1 X5", "G1", FROM_FILE | {"filepos:120"})
+    record = _record(kept, tmp_path)
+    assert (record["phase"], record["parked"], record["moving"]) == ("printing", None, False)
+
+
+@pytest.mark.parametrize("lines", [("G28 Z",), ("G27",), PARK])
+def test_nozzle_that_is_moved_nobody_knows_where_is_on_record(watch: PrintWatch, kept: Journal, tmp_path: Path, lines: tuple):
+    place = None if lines == PARK else AT_PAUSE
+    watch.moves_away(place)
+    _script(watch, *lines)
+    record = _record(kept, tmp_path)
+    assert (record.get("parked"), record["moving"]) == (None, True)
+
+
+def test_outage_in_a_pause_keeps_what_is_known_of_the_pause(watch: PrintWatch, kept: Journal, tmp_path: Path):
+    watch.moves_away(AT_PAUSE)
+    watch.on_event("PrintPaused", {"position": dict(zip("xyz", AT_PAUSE, strict=True))})
+    _script(watch, *PARK)
+    watch.on_event("Disconnected", {})
+    record = _record(kept, tmp_path)
+    assert (record["phase"], record["pause_position"]) == ("interrupted", list(AT_PAUSE))
+    assert record["parked"] == [5, 5, pytest.approx(14.2)]
+
+
+def test_new_layer_is_on_disk_when_it_is_sent_and_when_it_is_made(watch: PrintWatch, kept: Journal):
+    def synced() -> int:
+        assert kept.flush()
+        return kept.wear["syncs"]
+
+    watch.on_sending("G1 Z0.4 F9000", "G1", FROM_FILE | {"filepos:100"})
+    before = synced()
+    urgent = []
+    kept.event = lambda **fields: urgent.append(fields)  # type: ignore[method-assign]
+    for line in range(20):
+        watch.on_sending(f"G1 X{line}", "G1", FROM_FILE | {f"filepos:{120 + line}"})
+    assert len(urgent) == 1
+    watch.on_sending("G1 Z0.6 F9000", "G1", FROM_FILE | {"filepos:300"})
+    assert len(urgent) == 2
+    del kept.event
+    assert synced() == before + 1
+
+
+RECOVERY = {
+    "plan": {
+        "steps": [
+            {"line": "M104 S170", "phase": "heat", "z": 0.4, "z_after": 0.4},
+            {"line": "G1 Z5", "phase": "lift", "z": 0.4, "z_after": 5.4},
+            {"line": "M400", "phase": "lift", "z": 0.4, "z_after": 5.4},
+            {"line": "G92 Z5.4", "phase": "lift", "z": 5.4, "z_after": 5.4},
+            {"line": "G92 E0", "phase": "go", "z": 5.4, "z_after": 5.4},
+        ]
+    },
+    "stop": {"at": 3.0, "choices": []},
+    "window_offset": 500,
+    "resumed": [480, 0.5],
+}
+
+
+def test_steps_that_lift_are_on_disk_before_they_are_sent(watch: PrintWatch, kept: Journal, tmp_path: Path):
+    """Read without a flush: what the hook has waited for is there when it returns."""
+    watch.go_on(RECOVERY)
+    seen = []
+    for step in RECOVERY["plan"]["steps"]:
+        watch.on_sending(step["line"], step["line"].split()[0], {"plugin:facesculpt", "script:beforePrintStarted"})
+        record = read(tmp_path).record
+        seen.append((record["step"], record["z_low"], record["z_high"]))
+    assert seen[:4] == [(0, 0.4, 0.4), (1, 0.4, 5.4), (2, 0.4, 5.4), (3, 5.4, 5.4)]
+    watch.on_sending("G1 X5", "G1", FROM_FILE | {"filepos:520"})
+    record = read(tmp_path).record
+    assert (record["phase"], record["resumed"]) == ("printing", [480, 0.5])
+
+
+def test_printer_that_fails_during_the_resume_leaves_the_resume_on_record(watch: PrintWatch, kept: Journal, tmp_path: Path):
+    watch.go_on(RECOVERY)
+    for step in RECOVERY["plan"]["steps"][:2]:
+        watch.on_sending(step["line"], step["line"].split()[0], {"plugin:facesculpt", "script:beforePrintStarted"})
+    watch.on_received("start")
+    record = _record(kept, tmp_path)
+    assert (record["phase"], record["reason"], record["z_low"], record["z_high"]) == ("recovering", "printer_reset", 0.4, 5.4)
