@@ -11,22 +11,24 @@ from flask_login import current_user
 from octoprint.access.permissions import Permissions
 from werkzeug.exceptions import HTTPException
 
-from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, overrides, part, text
+from .api_profiles import ProfileRoutes
+from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, overrides, part, print_target, text
 from .errors import FaceSculptError
 from .printing.queue import ACTIVE, QueueError
 from .recovery.errors import RecoveryError
-from .slicing.profiles import PROFILES
+from .slicing.face import CARES
 from .store import Photo, QueueItem, Sculpture
 from .views import FILES, photo_json, queue_json, sculpture_json
 
 route = octoprint.plugin.BlueprintPlugin.route
 #: SQLite's largest integer.
 ROW_LIMIT = 2**63 - 1
+LAYER_LIMIT = 1_000_000
 #: Codes of the refusals that come from OctoPrint and Flask.
 STATUS_CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 500: "internal_error"}
 
 
-class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
+class FaceSculptApi(ProfileRoutes):
     """The routes; what they do is in the rooms."""
 
     def is_blueprint_csrf_protected(self) -> bool:
@@ -124,17 +126,7 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
         if photo.state != "ready":
             raise RequestError("photo_not_ready", "This photo has not been checked, or has no face.", 409)
         face = number(body, "face", 0, 0, max(len(photo.faces) - 1, 0), whole=True)
-        wanted = part(body, "settings", {"height_mm", "style"})
-        settings = {
-            "height_mm": number(wanted, "height_mm", self.default_height(), 20, 400),
-            "style": choice(wanted, "style", ("bust", "head")),
-        }
-        cut = part(body, "slicing", {"engine", "profile", "overrides"})
-        slicing = {
-            "engine": choice(cut, "engine", tuple(slicer["key"] for slicer in self.slicers())),
-            "profile": choice({"profile": self.default_profile(), **cut}, "profile", tuple(PROFILES)),
-            "overrides": overrides(cut),
-        }
+        settings, slicing = self._settings_of(body, {}), self._slicing_of(body, {})
         name = text(body, "name", photo.name.rsplit(".", 1)[0] or "Sculpture")
         sculpture = self.store.add_sculpture(photo, name, int(face), settings, slicing)
         self.pipeline.wake()
@@ -174,6 +166,27 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
         body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))
         return flask.make_response(flask.jsonify(sculpture=body), 202)
 
+    @route("/sculptures/<identifier>/plan", methods=["POST"])
+    @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
+    def api_plan_again(self, identifier: str):
+        """Other wishes for a sculpture: it is sliced anew, and made anew where its size or style changes."""
+        body = json_body({"settings", "slicing"})
+        sculpture = _find(Sculpture, identifier)
+        if sculpture.state not in ("ready", "failed", "cancelled"):
+            raise RequestError("not_stopped", "This sculpture is in the making.", 409)
+        self._refuse_while_printed(sculpture)
+        if any(item.state == "queued" for item in sculpture.queued):
+            raise QueueError("busy", "This sculpture waits in the queue.", "Take it out of the queue first.")
+        settings = self._settings_of(body, sculpture.settings)
+        slicing = self._slicing_of(body, sculpture.slicing)
+        target = slicing["target"]
+        sized = target is not None and not target["fixed_height"]
+        same = settings == sculpture.settings and not (sculpture.slicing.get("target") and target is None)
+        self.store.plan_again(sculpture, settings, slicing, "slice" if same or sized else "sculpt")
+        self.pipeline.retry(sculpture)
+        body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))
+        return flask.make_response(flask.jsonify(sculpture=body), 202)
+
     @route("/sculptures/<identifier>/files/<name>", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_file(self, identifier: str, name: str):
@@ -192,6 +205,20 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
             stem = "".join(c if c.isalnum() or c in " -_" else "_" for c in sculpture.name) or "sculpture"
             answer.headers.set("Content-Disposition", "attachment", filename=f"{stem}.{name.rsplit('.', 1)[1]}")
         return answer
+
+    @route("/sculptures/<identifier>/layers", methods=["GET"])
+    @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
+    def api_layers(self, identifier: str):
+        sculpture = _find(Sculpture, identifier)
+        return flask.jsonify(layers=self.layers.about(self.workshop.folder(sculpture)))
+
+    @route("/sculptures/<identifier>/layers/<int:number>.png", methods=["GET"])
+    @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
+    def api_layer(self, identifier: str, number: int):
+        sculpture = _find(Sculpture, identifier)
+        if number > LAYER_LIMIT:
+            raise RequestError("not_found", "There is no such layer.", 404)
+        return _private(flask.send_file(self.layers.picture(self.workshop.folder(sculpture), number), mimetype="image/png"))
 
     # -- queue
 
@@ -262,17 +289,45 @@ class FaceSculptApi(octoprint.plugin.BlueprintPlugin):
 
     # -- the rest
 
-    @route("/slicing/profiles", methods=["GET"])
-    @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
-    def api_profiles(self):
-        rows = [{"key": p.key, "name": p.name, "description": p.description} for p in PROFILES.values()]
-        return flask.jsonify(profiles=rows, default=self.default_profile())
-
     @route("/assets/fetch", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_ADMIN.require(403)
     def api_fetch_assets(self):
         self.fetch_assets()
         return flask.make_response(flask.jsonify(fetching=True), 202)
+
+    def _settings_of(self, body: dict, before: dict) -> dict:
+        """The sculpture's settings in a request; what it does not name stays as it was ``before``."""
+        wanted = {**before, **part(body, "settings", {"height_mm", "style"})}
+        return {
+            **before,
+            "height_mm": number(wanted, "height_mm", self.default_height(), 20, 400),
+            "style": choice(wanted, "style", ("bust", "head")),
+        }
+
+    def _slicing_of(self, body: dict, before: dict) -> dict:
+        """How a print is sliced: engine, profile, overrides, printer, target, and the care for the face."""
+        known = {"engine", "profile", "overrides", "printer", "target", "face_care", "filament_left_g"}
+        given = part(body, "slicing", known)
+        cut = {key: value for key, value in {**before, **given}.items() if value is not None}
+        engine = choice(cut, "engine", tuple(slicer["key"] for slicer in self.slicers()))
+        shelf = self.shelves()[engine]
+        profile = choice({"profile": self.default_profile(), **cut}, "profile", tuple(shelf.names()))
+        printers = ("", *(printer["key"] for printer in self.host.printers()))
+        target = print_target(cut)
+        if target is None and "target" not in given and not before and profile in shelf.presets:
+            hours = shelf.presets[profile].target_hours
+            # A height that was asked for decides against the preset's own time.
+            if hours is not None and "height_mm" not in body.get("settings", {}):
+                target = {"kind": "hours", "value": hours, "fixed_height": False}
+        return {
+            "engine": engine,
+            "profile": profile,
+            "overrides": overrides(cut),
+            "printer": choice(cut, "printer", printers),
+            "target": target,
+            "face_care": choice(cut, "face_care", CARES),
+            "filament_left_g": number(cut, "filament_left_g", 0, 0, 100_000) or None,
+        }
 
     def _refuse_while_printed(self, sculpture: Sculpture) -> None:
         path = sculpture.gcode_path

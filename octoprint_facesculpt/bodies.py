@@ -8,9 +8,10 @@ from typing import Any
 import flask
 
 from .errors import FaceSculptError
+from .slicing.targets import RANGES
 
 NAME_LIMIT = 80
-OVERRIDE_LIMIT = 30
+OVERRIDE_LIMIT, SETTING_LIMIT = 30, 500
 
 
 class RequestError(FaceSculptError):
@@ -92,6 +93,28 @@ def overrides(slicing: dict[str, Any]) -> dict[str, str]:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,79}", key) or not _is_value(value):
             raise RequestError("bad_request", f"'{key[:40]}' is not a setting, or its value not possible.")
     return {key: str(value) for key, value in wanted.items()}
+
+
+def setting_changes(body: dict[str, Any]) -> dict[str, str | None]:
+    """Changes of a profile: settings by name, None for one that is to be as in the preset."""
+    wanted = body.get("settings", {})
+    if not isinstance(wanted, dict) or len(wanted) > SETTING_LIMIT:
+        raise RequestError("bad_request", f"settings must be an object of at most {SETTING_LIMIT} settings.")
+    for key, value in wanted.items():
+        fits = value is None or (isinstance(value, str) and len(value) <= 20_000 and value.isprintable())
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,79}", key) or not fits:
+            raise RequestError("bad_request", f"'{key[:40]}' is not a setting, or its value not possible.")
+    return wanted
+
+
+def print_target(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The target of a print, ``{"kind", "value", "fixed_height"}``; None when its height decides."""
+    if body.get("target") is None:
+        return None
+    wanted = part(body, "target", {"kind", "value", "fixed_height"})
+    kind = choice(wanted, "kind", tuple(RANGES))
+    low, high = RANGES[kind]
+    return {"kind": kind, "value": number(wanted, "value", -1, low, high), "fixed_height": flag(wanted, "fixed_height")}
 
 
 def _is_value(value: Any) -> bool:

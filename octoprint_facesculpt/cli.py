@@ -23,10 +23,19 @@ import click
 from .errors import Cancelled, FaceSculptError
 from .progress import Progress
 from .recovery.command import recover_options, run_recover
+from .slicing.command import (
+    layers_options,
+    plan_options,
+    profile_options,
+    request_of,
+    run_layers,
+    run_profile,
+    wishes_of,
+)
 
 _File = click.Path(path_type=Path, dir_okay=False)
 #: Arguments that name files to be written.
-OUTPUTS = ("output", "report_file", "preview", "index")
+OUTPUTS = ("output", "report_file", "preview", "index", "contact")
 
 
 class Reporter:
@@ -251,7 +260,7 @@ def reconstruct_command(
 @click.argument("photos", type=_File, nargs=-1)
 @click.option("--head", "head_file", type=_File, help="A head that 'reconstruct -o head.npz' wrote, instead of a photo.")
 @click.option("-o", "--output", type=_File, required=True, help="stl, 3mf, ply, obj, glb or gcode.")
-@click.option("--height-mm", type=float, default=160.0, show_default=True)
+@click.option("--height-mm", type=float, default=None, help="From the bed to the crown; 160 unless a target decides.")
 @click.option("--style", default="bust", show_default=True, help="bust or head.")
 @click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
@@ -264,12 +273,13 @@ def reconstruct_command(
 )
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Also write all files and pictures here.")
+@plan_options
 def sculpt_command(
     reporter: Reporter,
     photos: tuple[Path, ...],
     head_file: Path | None,
     output: Path,
-    height_mm: float,
+    height_mm: float | None,
     style: str,
     face: int | None,
     engine: str,
@@ -277,6 +287,7 @@ def sculpt_command(
     orientation: str,
     report_file: Path | None,
     folder: Path | None,
+    **plan: Any,
 ) -> None:
     """Make a sculpture from a photo; with a .gcode output, slice it too."""
     from .reconstruction.head import Head
@@ -285,12 +296,16 @@ def sculpt_command(
     from .sculpture.export import export_mesh, suffix_of
     from .sculpture.orientation import candidates, parse_orientation
     from .sculpture.preview import save_view
+    from .slicing.plan import plan_print
 
     if len(photos) + (head_file is not None) != 1:
         raise SculptureError("one_photo_only", "A sculpture is made from one photo.", "Give one photo.")
     suffix_of(output, also=("gcode",))
     tilt = parse_orientation(orientation)
-    settings = SculptureSettings(height_mm=height_mm, style=style, tilt_deg=tilt or 0.0)
+    request, wishes, slicer_path = _print_of(engine, profile, fixed_height=height_mm is not None, **plan)
+    if wishes.target is not None and output.suffix.lower() != ".gcode":
+        raise UsageError("usage", "A target of time or filament needs a .gcode output.", "Use -o OUT.gcode.")
+    settings = SculptureSettings(height_mm=height_mm or 160.0, style=style, tilt_deg=tilt or 0.0)
     seconds: dict[str, float] = {}
     portrait = None
     if head_file is not None:
@@ -306,21 +321,30 @@ def sculpt_command(
         settings = replace(settings, tilt_deg=leans[0].tilt_deg)
     sculpture = sculpt(head, settings, reporter.part(0.36, 0.4))
     seconds["sculpt"] = time.perf_counter() - start
-    data = report(portrait, head, seconds) if portrait else {"schema": 1, "seconds": seconds}
+    data: dict[str, Any] = report(portrait, head, seconds) if portrait else {"schema": 1, "seconds": seconds}
     data["sculpture"] = {**sculpture.checks, "tilt_deg": settings.tilt_deg}
     data["orientations"] = [lean.to_json() for lean in leans]
     if folder is not None:
-        save(sculpture, folder, reporter.part(0.4, 0.48))
+        folder.mkdir(parents=True, exist_ok=True)
         for lean in leans:
             save_view(lean.sculpture.vertices, lean.sculpture.triangles, folder / f"lean_{lean.tilt_deg:02.0f}.png", -90, 320)
     if output.suffix.lower() == ".gcode":
-        data["slicing"] = _slice_sculpture(reporter.part(0.5, 1.0), sculpture, output, engine, profile)
+        picture = folder / "contact.png" if folder is not None else None
+        sculpture, data["slicing"] = plan_print(
+            sculpture, output, request, wishes, reporter.part(0.4, 0.92), slicer_path, picture
+        )
+        data["sculpture"] |= {**sculpture.checks, "height_mm": sculpture.settings.height_mm}
     else:
         export_mesh(sculpture.vertices, sculpture.triangles, output)
+    if folder is not None:
+        save(sculpture, folder, reporter.part(0.92, 1.0))
     if report_file is not None:
         _write_json(report_file, data)
     reporter(1.0, "Done")
-    reporter.result(data, f"{output} ({height_mm:g} mm, {sculpture.checks['triangles']} triangles)")
+    about = f"{sculpture.settings.height_mm:g} mm, {sculpture.checks['triangles']} triangles"
+    if "slicing" in data:
+        about += f", {_in_short(data['slicing'])}"
+    reporter.result(data, f"{output} ({about})")
 
 
 @commands.command("slice", cls=_OneLine)
@@ -328,58 +352,79 @@ def sculpt_command(
 @click.argument("model", type=_File)
 @click.option("-o", "--output", type=_File, required=True, help="G-code file.")
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
-@click.option("--slicer-path", default=None, help="The slicer's program.")
 @click.option("--profile", default="bust_016", show_default=True)
-@click.option("--profile-file", type=_File, help="Settings as KEY = VALUE lines instead of a profile.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a setting of the profile.")
 @click.option("--no-supports", is_flag=True)
-@click.option("--bed", default=None, metavar="WxDxH[@X,Y]", help="Printable space and its front left corner, mm.")
 @click.option("--center", default=None, metavar="X,Y", help="Where the model's middle goes, mm.")
 @click.option("--thumbnail", type=_File, help="PNG to put into the G-code.")
-@click.option("--index", type=_File, help="Write the index of the layers as JSON.")
+@click.option("--face", type=_File, help="JSON file that says where the model's face is (face.json of a sculpture).")
+@click.option("--contact", type=_File, help="Write a picture that marks where supports touch.")
 @click.option("--report", "report_file", type=_File, help="Write the result as JSON.")
+@plan_options
 def slice_command(
     reporter: Reporter,
     model: Path,
     output: Path,
     engine: str,
-    slicer_path: str | None,
     profile: str,
-    profile_file: Path | None,
-    settings: tuple[str, ...],
     no_supports: bool,
-    bed: str | None,
     center: str | None,
     thumbnail: Path | None,
-    index: Path | None,
+    face: Path | None,
+    contact: Path | None,
     report_file: Path | None,
+    **plan: Any,
 ) -> None:
     """Slice a mesh file into checked G-code."""
-    from .slicing import Bed, SliceRequest, SlicingError, slice_model
-    from .slicing.arguments import parse_bed, parse_point, parse_settings
-    from .slicing.vendor_bundle import read_config
+    from .slicing import slice_model
+    from .slicing.arguments import parse_point
+    from .slicing.plan import plan_model
 
-    config = None
-    if profile_file is not None:
-        if not profile_file.is_file():
-            raise SlicingError("profile_unknown", f"There is no profile file {profile_file.name}.")
-        config = read_config(profile_file)
-    request = SliceRequest(
-        engine=engine,
-        profile=profile,
-        config=config,
-        overrides=parse_settings(settings),
-        supports=not no_supports,
-        thumbnail=thumbnail,
-        index=index,
-        bed=parse_bed(bed) if bed else Bed(),
-        centre=parse_point(center) if center else None,
-    )
-    data = slice_model(model, output, request, reporter, slicer_path).to_json()
+    centre = parse_point(center) if center else None
+    more: dict[str, Any] = {"supports": not no_supports, "thumbnail": thumbnail, "face": face, "centre": centre}
+    request, wishes, slicer_path = _print_of(engine, profile, fixed_height=True, **more, **plan)
+    if wishes.target is not None:
+        raise UsageError("usage", "A finished mesh has its size.", "Give the target to 'sculpt'.")
+    result = slice_model(model, output, request, reporter.part(0.0, 0.97), slicer_path)
+    data = plan_model(output, model, request, result, wishes, contact) if face or contact else result.to_json()
     if report_file is not None:
         _write_json(report_file, data)
-    hours = data["estimated_seconds"] / 3600
-    reporter.result(data, f"{output}: {hours:.1f} h, {data['filament_g']:.0f} g, {data['layers']} layers")
+    reporter(1.0, "Done")
+    reporter.result(data, f"{output}: {_in_short(data)}")
+
+
+def _print_of(
+    engine: str, profile: str, slicer_path: str | None, face_care: str, fixed_height: bool, **options: Any
+) -> tuple[Any, Any, str | None]:
+    """The slicing job, the wishes of its plan, and the slicer's program, from the options of a command."""
+    wishes = ("target_hours", "target_grams", "filament_left", "correction", "prints")
+    wished = {name: options.pop(name) for name in wishes}
+    request = request_of(engine=engine, profile=profile, face_care=face_care, **options)
+    return request, wishes_of(**wished, fixed_height=fixed_height), slicer_path
+
+
+def _in_short(sliced: dict[str, Any]) -> str:
+    """A print in half a line: hours, grams, metres, layers, supports, and what to look out for."""
+    plan = sliced.get("plan") or {}
+    hours = (plan.get("seconds") or sliced["estimated_seconds"]) / 3600
+    metres, supports = sliced["filament_mm"] / 1000, 100 * sliced["support_share"]
+    text = f"{hours:.1f} h, {sliced['filament_g']:.0f} g, {metres:.1f} m, {sliced['layers']} layers, {supports:.0f} % supports"
+    return "; ".join([text, *(warning["message"] for warning in plan.get("warnings", ()))])
+
+
+@commands.command("profile", cls=_OneLine)
+@_command
+@profile_options
+def profile_command(reporter: Reporter, **arguments: Any) -> None:
+    """Read a slicing profile from elsewhere (.ini, .curaprofile, G-code, 3MF) and say what it changes."""
+    run_profile(reporter, **arguments)
+
+
+@commands.command("layers", cls=_OneLine)
+@_command
+@layers_options
+def layers_command(reporter: Reporter, **arguments: Any) -> None:
+    """Draw layers of sliced G-code as pictures."""
+    run_layers(reporter, **arguments)
 
 
 @commands.command("assets", cls=_OneLine)
@@ -415,20 +460,6 @@ def _reconstruct(reporter: Reporter, photo: Path, face: int | None, weights: Pat
     seconds = {"portrait": time.perf_counter() - start}
     head = reconstruct(portrait, weights=weights, progress=reporter.part(0.2 * share, share))
     return portrait, head, seconds
-
-
-def _slice_sculpture(progress, sculpture, output: Path, engine: str, profile: str) -> dict[str, Any]:
-    import tempfile
-
-    from .sculpture.export import export_mesh
-    from .sculpture.preview import save_view
-    from .slicing import SliceRequest, slice_model
-
-    with tempfile.TemporaryDirectory() as folder:
-        model = export_mesh(sculpture.vertices, sculpture.triangles, Path(folder, "bust.stl"))
-        picture = save_view(sculpture.vertices, sculpture.triangles, Path(folder, "front.png"))
-        request = SliceRequest(engine=engine, profile=profile, thumbnail=picture)
-        return slice_model(model, output, request, progress).to_json()
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

@@ -94,11 +94,39 @@ class Host:
         }
 
     def bed(self) -> str:
-        """The printer profile's printable space as ``WxDxH@X,Y`` in mm."""
-        volume = self._profiles.get_current_or_default()["volume"]
-        width, depth, height = (float(volume[key]) for key in ("width", "depth", "height"))
-        left, front = (-width / 2, -depth / 2) if volume.get("origin") == "center" else (0.0, 0.0)
-        return f"{width:g}x{depth:g}x{height:g}@{left:g},{front:g}"
+        """The printer's printable space as :func:`bed_of` writes it."""
+        return bed_of(self._profiles.get_current_or_default())
+
+    def printer(self, key: str | None) -> dict[str, Any]:
+        """One of :meth:`printers`; the current one if none is named, or if it is not there any more."""
+        known = self.printers()
+        return next((one for one in known if one["key"] == key), None) or next(one for one in known if one["current"])
+
+    def printers(self) -> list[dict[str, Any]]:
+        """Identifier, name, space and nozzle (mm) of OctoPrint's printer profiles, and which is the current one."""
+        current = self._profiles.get_current_or_default()
+        return [
+            {
+                "key": key,
+                "name": profile["name"],
+                "bed": bed_of(profile),
+                "nozzle": float(profile["extruder"]["nozzleDiameter"]),
+                "current": key == current["id"],
+            }
+            for key, profile in sorted({**self._profiles.get_all(), current["id"]: current}.items())
+        ]
+
+
+def bed_of(profile: dict[str, Any]) -> str:
+    """A printer profile's printable space as ``WxDxH@X,Y`` in mm; of a round bed the largest square in it."""
+    volume = profile["volume"]
+    width, depth, height = (float(volume[key]) for key in ("width", "depth", "height"))
+    left, front = (-width / 2, -depth / 2) if volume.get("origin") == "center" else (0.0, 0.0)
+    if volume.get("formFactor") == "circular":
+        side = width / 2**0.5
+        left, front = left + (width - side) / 2, front + (width - side) / 2
+        width = depth = side
+    return f"{width:g}x{depth:g}x{height:g}@{left:g},{front:g}"
 
 
 def pause_place(comm: Any) -> tuple[float, float, float] | None:

@@ -14,12 +14,16 @@ from . import assets, settings
 from .api import FaceSculptApi
 from .errors import FaceSculptError
 from .host import Host, analysis_of, pause_place
+from .jobs.layers import LayerPictures
 from .jobs.pipeline import Pipeline, Workshop
 from .printing.queue import PrintQueue
 from .recovery_plugin import RecoveryDesk
 from .slicing import ENGINES
-from .slicing.plugin import FaceSculptSlicer
+from .slicing.importing import LIMITS
+from .slicing.plugin import FaceSculptSlicer, slicer_type
 from .slicing.profiles import PROFILES
+from .slicing.shelf import Shelf
+from .slicing.targets import experience
 from .store import Photo, Sculpture, Store
 from .views import photo_json, queue_json, sculpture_json
 
@@ -45,6 +49,7 @@ class FaceSculptPlugin(
     queue: PrintQueue
     workshop: Workshop
     pipeline: Pipeline
+    layers: LayerPictures
     recovery: RecoveryDesk
 
     def initialize(self) -> None:
@@ -52,7 +57,8 @@ class FaceSculptPlugin(
         self.store = Store(data / "facesculpt.db")
         self.host = Host(self._printer, self._file_manager, self._printer_profile_manager)
         self.queue = PrintQueue(self.store, self.host, self.publish)
-        self.workshop = Workshop(data, self._hold, self.publish, self._add_gcode, self._options)
+        self.workshop = Workshop(data, self._hold, self.publish, self._add_gcode, self._options, self._printing)
+        self.layers = LayerPictures()
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
         self.recovery = RecoveryDesk(data / "recovery", self.host, self.publish)
         self._fetching = threading.Lock()
@@ -134,6 +140,9 @@ class FaceSculptPlugin(
                 "js/facesculpt_photos.js",
                 "js/facesculpt_queue.js",
                 "js/facesculpt_recovery.js",
+                "js/facesculpt_plan.js",
+                "js/facesculpt_profiles.js",
+                "js/facesculpt_layers.js",
                 "js/facesculpt_sculptures.js",
                 "js/facesculpt_new.js",
             ],
@@ -172,6 +181,7 @@ class FaceSculptPlugin(
                 "printing": self.host.printing(),
             },
             "limits": {"photo_bytes": self.photo_bytes()},
+            "experience": {name: _experience(self.store.experience(name)) for name in ENGINES},
             "defaults": {"height_mm": self.default_height(), "profile": self.default_profile()},
             "jobs_wait_for_print": not self._settings.get_boolean(["jobs_while_printing"]),
         }
@@ -181,6 +191,16 @@ class FaceSculptPlugin(
         if not self._slicers:
             self._slicers = sorted(map(self._look_for, ENGINES), key=lambda slicer: not slicer["found"])
         return self._slicers
+
+    def shelves(self) -> dict[str, Shelf]:
+        """The slicing profiles of every engine; the user's own lie where OctoPrint keeps them."""
+        shelves = {}
+        for slicer in self.slicers():
+            name = slicer["key"]
+            folder = Path(self._slicing_manager.get_slicer_profile_path(slicer_type(name)))
+            engine = ENGINES[name](self._settings.get([settings.PATHS[name]]))
+            shelves[name] = Shelf(engine, folder, slicer["version"])
+        return shelves
 
     def _look_for(self, name: str) -> dict[str, Any]:
         about = {"key": name, "name": ENGINES[name].title}
@@ -248,15 +268,32 @@ class FaceSculptPlugin(
             "bed": self.host.bed(),
         }
 
+    def _printing(self, sculpture: Sculpture) -> list[str]:
+        """Arguments of a sculpture's slicing: its printer, the file of an own profile, and what earlier prints taught."""
+        slicing = sculpture.slicing
+        printer = self.host.printer(slicing.get("printer") or None)
+        arguments = ["--bed", printer["bed"], "--nozzle", f"{printer['nozzle']:g}"]
+        file = self.shelves()[slicing["engine"]].file(slicing["profile"])
+        if file is not None:
+            arguments += ["--profile-file", str(file)]
+        correction, prints = experience(self.store.experience(slicing["engine"]))
+        return [*arguments, "--correction", f"{correction:.4f}", "--prints", str(prints)]
+
     def _add_gcode(self, sculpture: Sculpture, file: Path, result: dict[str, Any]) -> str:
         # The identifier keeps two sculptures of one name apart.
         stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in sculpture.name)[:40]
         return self.host.add_gcode(file, f"{stem}_{sculpture.id[:6]}", analysis_of(result))
 
 
+def _experience(prints: list[tuple[float, float]]) -> dict[str, Any]:
+    correction, count = experience(prints)
+    return {"correction": round(correction, 3), "prints": count}
+
+
 def body_size(_current: list, *_args: Any, **_kwargs: Any) -> list[tuple[str, str, int]]:
     """OctoPrint cuts requests at 100 kB unless it is told better; the exact limit is the settings'."""
-    return [("POST", r"/photos", (settings.RANGES["photo_megabytes"][1] + 1) << 20)]
+    photos = ("POST", r"/photos", (settings.RANGES["photo_megabytes"][1] + 1) << 20)
+    return [photos, ("POST", r"/slicing/profiles", LIMITS["file"] + (1 << 20))]
 
 
 def backup_excludes(_excludes: list, *_args: Any, **_kwargs: Any) -> list[str]:

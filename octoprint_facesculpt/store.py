@@ -100,6 +100,8 @@ class QueueItem(Model):
     started = CharField(null=True)
     ended = CharField(null=True)
     reason = CharField(default="")
+    #: How long the print really took, without pauses; None when it was not printed in one go.
+    seconds = FloatField(null=True)
 
 
 MODELS = (Photo, Sculpture, Stage, QueueItem)
@@ -109,8 +111,14 @@ def _first(database: SqliteDatabase) -> None:
     database.create_tables(MODELS)
 
 
+def _real_seconds(database: SqliteDatabase) -> None:
+    # Tables that are made now have the column already.
+    if "seconds" not in {column.name for column in database.get_columns("queueitem")}:
+        database.execute_sql("ALTER TABLE queueitem ADD COLUMN seconds REAL")
+
+
 #: Steps from each version of the tables to the next; a step is never changed once it was released.
-MIGRATIONS = (_first,)
+MIGRATIONS = (_first, _real_seconds)
 
 
 class StoreError(FaceSculptError):
@@ -189,6 +197,27 @@ class Store:
     def queued(self) -> list[QueueItem]:
         """Items that wait, in their order."""
         return list(QueueItem.select().where(QueueItem.state == "queued").order_by(QueueItem.position, QueueItem.id))
+
+    def experience(self, engine: str) -> list[tuple[float, float]]:
+        """Estimated and real seconds of finished prints that an engine sliced, newest first."""
+        items = QueueItem.select().where(QueueItem.state == "done", QueueItem.seconds.is_null(False))
+        told = []
+        for item in items.order_by(QueueItem.id.desc()).limit(100):
+            plan = (item.sculpture.estimates or {}).get("plan") or {}
+            if plan.get("engine") == engine and plan.get("slicer_seconds"):
+                told.append((float(plan["slicer_seconds"]), float(item.seconds or 0)))
+        return told
+
+    def plan_again(self, sculpture: Sculpture, settings: dict, slicing: dict, first: str) -> None:
+        """Let a finished sculpture be made anew from the stage ``first`` on, with other wishes."""
+        with self._writing():
+            again = STAGES[STAGES.index(first) :]
+            Stage.update(state="waiting", progress=0.0, message="", seconds=None).where(
+                Stage.sculpture == sculpture, Stage.stage.in_(again)
+            ).execute()
+            sculpture.settings, sculpture.slicing = settings, slicing
+            sculpture.state, sculpture.error, sculpture.estimates = "waiting", None, None
+            sculpture.save()
 
     @staticmethod
     def _number(items: list[QueueItem]) -> None:

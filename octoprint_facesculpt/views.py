@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .jobs.pipeline import INDEX
 from .store import Photo, QueueItem, Sculpture, Stage
 
 #: Files of a sculpture that may be asked for.
@@ -18,6 +19,8 @@ FILES = {
     "glb": "bust.glb",
     "gcode": "bust.gcode",
     "report": "report.json",
+    "contact": "contact.png",
+    "index": INDEX,
 }
 BASE = "plugin/facesculpt"
 #: Finished items of the queue that are still shown.

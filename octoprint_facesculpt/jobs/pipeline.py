@@ -39,7 +39,8 @@ class Workshop:
 
     ``data`` is the plugin's folder; ``hold`` says whether work must wait (a print is running); ``publish(type, object)``
     tells the dashboards; ``add_gcode(sculpture, file, result)`` stores finished G-code and returns its path; ``options()``
-    gives ``threads``, ``time_limit_seconds``, ``slicer_paths`` by engine, ``bed``.
+    gives ``threads``, ``time_limit_seconds``, ``slicer_paths`` by engine, ``bed``; ``printing(sculpture)`` further
+    arguments of its slicing, such as its printer's bed and nozzle and the file of a profile of the user's own.
     """
 
     data: Path
@@ -47,6 +48,7 @@ class Workshop:
     publish: Callable[[str, Any], None]
     add_gcode: Callable[[Sculpture, Path, dict[str, Any]], str]
     options: Callable[[], dict[str, Any]]
+    printing: Callable[[Sculpture], list[str]] = lambda _: []
 
     def photo_file(self, photo: Photo) -> Path:
         return self.data / "photos" / photo.id / "original"
@@ -256,25 +258,47 @@ class Pipeline:
                 "--folder", str(folder),
                 "--height-mm", str(settings["height_mm"]), "--style", settings["style"],
             ]  # fmt: skip
-        slicing = sculpture.slicing
-        arguments = [
-            "slice", str(folder / OUTPUTS["sculpt"]), "-o", str(folder / OUTPUTS["slice"]), "--engine", slicing["engine"],
-            "--profile", slicing["profile"], "--bed", options["bed"], "--thumbnail", str(folder / "front.png"),
-            "--report", str(folder / "slice.json"), "--index", str(folder / INDEX),
-        ]  # fmt: skip
+        slicing, target = sculpture.slicing, sculpture.slicing.get("target")
+        gcode = folder / OUTPUTS["slice"]
+        if target is None:
+            arguments = ["slice", str(folder / OUTPUTS["sculpt"]), "-o", str(gcode), "--thumbnail", str(folder / "front.png")]
+            arguments += ["--face", str(folder / "face.json")] if (folder / "face.json").is_file() else []
+            arguments += ["--contact", str(folder / "contact.png")]
+        else:
+            # A size that is chosen by time or filament is found by slicing, so both are one work.
+            arguments = ["sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(gcode), "--folder", str(folder)]
+            arguments += ["--style", sculpture.settings["style"], f"--target-{target['kind']}", str(target["value"])]
+            if target.get("fixed_height"):
+                arguments += ["--height-mm", str(sculpture.settings["height_mm"])]
+        arguments += ["--engine", slicing["engine"], "--profile", slicing["profile"], "--bed", options["bed"]]
+        arguments += [
+            "--report",
+            str(folder / "slice.json"),
+            "--index",
+            str(folder / INDEX),
+            "--face-care",
+            slicing.get("face_care", "spare"),
+        ]
         if path := options["slicer_paths"].get(slicing["engine"]):
             arguments += ["--slicer-path", path]
+        if left := slicing.get("filament_left_g"):
+            arguments += ["--filament-left", str(left)]
         for key, value in slicing.get("overrides", {}).items():
             arguments += ["--set", f"{key}={value}"]
-        return arguments
+        return [*arguments, *self._shop.printing(sculpture)]
 
     def _finish(self, sculpture: Sculpture, stage: Stage, data: dict[str, Any]) -> None:
         if stage.stage == "reconstruct":
             sculpture.notes = data["quality"]["notes"]
         elif stage.stage == "slice":
+            sliced = data.get("slicing", data)
             keys = ("filament_mm", "filament_g", "layers", "height_mm")
-            sculpture.estimates = {"seconds": data["estimated_seconds"], **{key: data[key] for key in keys}}
-            sculpture.gcode_path = self._shop.add_gcode(sculpture, self._shop.folder(sculpture) / OUTPUTS["slice"], data)
+            plan = sliced.get("plan") or {}
+            seconds = plan.get("seconds", sliced["estimated_seconds"])
+            sculpture.estimates = {"seconds": seconds, **{key: plan.get(key, sliced[key]) for key in keys}, "plan": plan}
+            if sculpture.slicing.get("target"):
+                sculpture.settings = {**sculpture.settings, "height_mm": data["sculpture"]["height_mm"]}
+            sculpture.gcode_path = self._shop.add_gcode(sculpture, self._shop.folder(sculpture) / OUTPUTS["slice"], sliced)
         stage.state, stage.progress, stage.message = "done", 1.0, ""
 
     def _child(self, arguments: list[str], log: Path, progress) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from ..errors import FaceSculptError
 from ..store import QueueItem, Sculpture, Store, now
 
 ACTIVE = ("printing", "paused")
+#: Reason of an item that goes on after an outage.
+RESUMED = "resumed"
 
 
 class QueueError(FaceSculptError):
@@ -74,7 +76,7 @@ class PrintQueue:
         ended = QueueItem.select().where(QueueItem.state.in_(("failed", "cancelled"))).order_by(QueueItem.id.desc())
         item = next((item for item in ended if item.sculpture.gcode_path == path), None)
         if item is not None and self.active() is None:
-            item.state, item.ended, item.reason = "printing", None, ""
+            item.state, item.ended, item.reason = "printing", None, RESUMED
             item.save()
             self._publish("queue", None)
 
@@ -109,6 +111,10 @@ class PrintQueue:
             item.state = "printing"
         elif event == "PrintDone":
             item.state, item.ended = "done", now()
+            taken = payload.get("time")
+            # Of a print that was interrupted only the rest was timed.
+            if item.reason != RESUMED and isinstance(taken, (int, float)) and taken > 0:
+                item.seconds = float(taken)
         elif event == "PrintFailed":
             cancelled = payload.get("reason") == "cancelled"
             item.state, item.ended = ("cancelled" if cancelled else "failed"), now()

@@ -24,13 +24,14 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
 
 def save(sculpture: Sculpture, folder: Path, progress: Progress = silent) -> dict[str, Path]:
     """Write everything about a sculpture into ``folder``: the files by what they are."""
-    from .export import export_mesh
+    from .export import export_mesh, write_face
     from .preview import save_previews
     from .viewer import save_viewer
 
     folder.mkdir(parents=True, exist_ok=True)
     mesh = (sculpture.vertices, sculpture.triangles)
     files = {kind: export_mesh(*mesh, folder / f"bust.{kind}") for kind in ("stl", "3mf", "glb")}
+    files["face"] = write_face(sculpture.landmarks, folder / "face.json")
     progress(0.4, "Drawing the previews")
     files.update((path.stem, path) for path in save_previews(*mesh, folder))
     progress(0.9, "Writing the 3-D view")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from .settings import SculptureError
 
+#: A point of the surface belongs to the face when it is this near to a landmark, as a share of the distance from forehead to
+#: chin (MediaPipe's landmarks 10 and 152).
+FACE_REACH, FOREHEAD, CHIN = 0.12, 10, 152
 FORMATS = ("stl", "3mf", "ply", "obj", "glb")
 
 
@@ -32,6 +36,14 @@ def export_mesh(vertices: np.ndarray, triangles: np.ndarray, path: Path, title: 
     else:
         data = mesh.export(file_type=kind)
     return write(path, data if isinstance(data, bytes) else data.encode())
+
+
+def write_face(points: np.ndarray, path: Path) -> Path:
+    """Write where the face of a sculpture is: its landmarks (N, 3) mm in the frame of the mesh, and how far the face reaches
+    around them."""
+    reach = FACE_REACH * float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+    face = {"schema": 1, "reach_mm": round(reach, 3), "points": points.round(3).tolist()}
+    return write(path, json.dumps(face).encode())
 
 
 def suffix_of(path: Path, also: tuple[str, ...] = ()) -> str:

@@ -13,6 +13,8 @@ from .export import write
 #: Turn of the sculpture for each view in degrees; positive shows its left side.
 VIEWS = {"front": 0.0, "three_quarter": -38.0, "profile": -90.0}
 CLAY = np.array([0.80, 0.74, 0.68])
+#: Colour of what is marked on the clay.
+MARK = np.array([0.93, 0.22, 0.16])
 BACKDROP = np.array([0.955, 0.95, 0.945])
 
 
@@ -26,8 +28,16 @@ def save_view(vertices: np.ndarray, triangles: np.ndarray, path: Path, turn_deg:
     return write(path, _png(clay(vertices, triangles, turn_deg, size)))
 
 
-def clay(vertices: np.ndarray, triangles: np.ndarray, turn_deg: float = 0.0, size: int = 640) -> np.ndarray:
-    """A clay picture (size, size, 3) uint8 of a mesh in print frame, turned about the vertical axis.
+def clay(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    turn_deg: float = 0.0,
+    size: int = 640,
+    rise_deg: float = 0.0,
+    marked: np.ndarray | None = None,
+) -> np.ndarray:
+    """A clay picture (size, size, 3) uint8 of a mesh in print frame, turned about the vertical axis, seen from ``rise_deg``
+    above the horizon (negative: from below); the triangles of the mask ``marked`` (T,) in the colour of a mark.
 
     Key light from upper left, a weak fill, and darkened hollows (from the depth alone): they draw the eyes, the lips and
     the wings of the nose, which even light would wash out.
@@ -37,6 +47,8 @@ def clay(vertices: np.ndarray, triangles: np.ndarray, turn_deg: float = 0.0, siz
     c, s = np.cos(angle), np.sin(angle)
     # From print frame to the viewer's: right, up, towards the viewer.
     axes = np.array([[c, -s, 0.0], [0.0, 0.0, 1.0], [-s, -c, 0.0]])
+    c, s = np.cos(np.radians(rise_deg)), np.sin(np.radians(rise_deg))
+    axes = np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]]) @ axes
     seen = vertices @ axes.T
     low, high = seen.min(0), seen.max(0)
     zoom = 0.9 * side / max(high[0] - low[0], high[1] - low[1])
@@ -46,9 +58,17 @@ def clay(vertices: np.ndarray, triangles: np.ndarray, turn_deg: float = 0.0, siz
     raster = rasterise(points, triangles, side, side)
     shade = _shade(raster, triangles, _normals(vertices, triangles) @ axes.T, side)
     covered = (raster.triangle >= 0)[..., None]
-    picture = np.where(covered, CLAY * shade[..., None], BACKDROP)
+    colour = CLAY if marked is None else np.where(marked[np.maximum(raster.triangle, 0)][..., None], MARK, CLAY)
+    picture = np.where(covered, colour * shade[..., None], BACKDROP)
     picture = picture.reshape(size, 2, size, 2, 3).mean((1, 3))
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def save_marked(vertices: np.ndarray, triangles: np.ndarray, marked: np.ndarray, path: Path, size: int = 480) -> Path:
+    """Write a picture (PNG) of the front and a three-quarter view side by side, seen from below, where overhangs are; the
+    triangles of the mask ``marked`` (T,) stand out."""
+    views = [clay(vertices, triangles, turn, size, -35.0, marked) for turn in (VIEWS["front"], VIEWS["three_quarter"])]
+    return write(path, _png(np.concatenate(views, 1)))
 
 
 def contact_sheet(photo: np.ndarray, views: list[np.ndarray], height: int = 480) -> np.ndarray:

@@ -6,7 +6,7 @@ construction; it is checked all the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +88,17 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     checks = check(vertices, triangles)
     progress(1.0, "Sculpture ready")
     return Sculpture(vertices, triangles, (landmarks + to_bed) * scale, settings, checks)
+
+
+def scaled(sculpture: Sculpture, height_mm: float) -> Sculpture:
+    """The same sculpture in another height; :class:`SculptureError` ``height_out_of_range``."""
+    settings = replace(sculpture.settings, height_mm=height_mm)
+    factor = height_mm / float(np.ptp(sculpture.vertices[:, 2]))
+    vertices = sculpture.vertices * factor
+    return replace(
+        sculpture, vertices=vertices, landmarks=sculpture.landmarks * factor, settings=settings,
+        checks=check(vertices, sculpture.triangles),
+    )  # fmt: skip
 
 
 def solid_of(vertices: np.ndarray, triangles: np.ndarray) -> Manifold:

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import Progress
+from .blocking import shell
 from .cura_definitions import Library
 from .cura_stack import Choice, Resolved, resolve
-from .engine import Bed, EngineInfo, Profile, SliceRequest, SlicingError
+from .engine import Accepted, Bed, EngineInfo, Profile, SliceRequest, SlicingError
+from .face import to_spare
+from .presets import presets
 from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ STAGES = {
 #: Where a stage ends, for engines that do not say how far they are (5.2 and newer).
 STAGE_ENDS = {"slice": 0.03, "layerparts": 0.05, "inset+skin": 0.3, "support": 0.5, "export": 1.0}
 HEADER_LINES = 30
+PRESET_NOZZLE = 0.4
 #: Names in a configuration that choose what the settings lie on.
 CHOICES = ("machine", "quality", "variant", "material")
 #: What every bust needs, whatever the layers: the seam at the back of the head (Cura's own choice for the printer), supports
@@ -45,17 +49,15 @@ BUST = {
     "brim_width": "3",
     "relative_extrusion": "True",
 }
-PROFILES = {
-    profile.key: profile
-    for profile in (
-        Profile("bust_012", "Bust, fine 0.12 mm", "Finest layers; about a third longer than 0.16 mm.", "super", BUST),
-        Profile("bust_016", "Bust, 0.16 mm", "Layers of 0.12 to 0.20 mm as the shape asks: a 16 cm bust takes about a day.",
-                "adaptive", BUST),
-        Profile("bust_020", "Bust, 0.20 mm", "Faster, with layers that can be felt.", "standard", BUST),
-        Profile("bust_028", "Preview, 0.28 mm", "Quick and coarse, to judge the size before the real print.", "low",
-                {**BUST, "infill_sparse_density": "6"}),
-    )
-}  # fmt: skip
+PROFILES = presets(
+    layers={"0.12": "super", "0.16": "adaptive", "0.20": "standard", "0.28": "low"},
+    bust=BUST,
+    special={
+        "bust_028": {"infill_sparse_density": "6"},
+        "mask": {"wall_line_count": "4", "brim_width": "6", "infill_sparse_density": "20"},
+    },
+    tree={"support_structure": "tree"},
+)
 
 
 @dataclass
@@ -128,6 +130,16 @@ class CuraEngine(CommandLineEngine):
         preset = _preset(profile)
         return {"quality": preset.print_preset, "support_enable": "True", **preset.overrides}
 
+    def accepted(self, config: Mapping[str, str]) -> Accepted:
+        library, machine = Library(), config.get("machine", Choice().machine)
+        library.require()
+        printer = library.machine(machine)
+        extruder = library.extruder((printer.metadata.get("machine_extruder_trains") or {}).get("0", ""))
+        known = {*printer.settings, *extruder.settings, *CHOICES}
+        kept = {key: value for key, value in config.items() if key in known}
+        self.resolve(SliceRequest(engine=self.name, config=kept))
+        return Accepted(kept, tuple(sorted(set(config) - known)))
+
     def resolve(self, request: SliceRequest) -> Resolved:
         choice, overrides = configure(request)
         resolved = resolve(choice, overrides)
@@ -143,7 +155,7 @@ class CuraEngine(CommandLineEngine):
     ) -> Made:
         sliced, log = folder / "out.gcode", _Log(progress)
         command = [str(info.path), "slice", "-v", "-p", "-j", str(write_definition(settings, folder))]
-        command += ["-o", str(sliced), "-l", str(_as_stl(model, folder))]
+        command += ["-o", str(sliced), *_models(model, folder, settings, request)]
         code, said = self.run(command, folder, request.time_limit_seconds, log.hear)
         if any("no value given" in error for error in log.errors):
             raise SlicingError(
@@ -183,6 +195,9 @@ def configure(request: SliceRequest) -> tuple[Choice, dict[str, str]]:
     else:
         preset = _preset(request.profile)
         choice, overrides = Choice(quality=preset.print_preset), {**preset.overrides, **supports}
+        if request.nozzle_mm != PRESET_NOZZLE:
+            # Cura's own formulas make the lines as wide as the nozzle.
+            overrides["machine_nozzle_size"] = f"{request.nozzle_mm:g}"
     overrides |= _placement(request.bed, request.centre) | request.overrides
     if not request.supports:
         overrides["support_enable"] = "False"
@@ -234,6 +249,31 @@ def _as_stl(model: Path, folder: Path) -> Path:
 
         trimesh.load(model, force="mesh").export(path)
     return path
+
+
+def _models(model: Path, folder: Path, settings: Resolved, request: SliceRequest) -> list[str]:
+    """The engine's arguments for the model, and for a second one within which the face's overhangs do not count."""
+    stl = _as_stl(model, folder)
+    layer, line = float(settings.machine["layer_height"]), float(settings.extruder["wall_line_width_0"])
+    spared = to_spare(model, request, layer, line) if settings.machine.get("support_enable") == "True" else None
+    if spared is None:
+        return ["-l", str(stl)]
+    import trimesh
+
+    vertices, triangles, mask = spared
+    keep_off = trimesh.Trimesh(*shell(vertices, triangles, mask), process=False)
+    keep_off.export(folder / "keep_off.stl")
+    # Both are moved alike: each would be centred on its own.
+    low, high = vertices.min(0), vertices.max(0)
+    x, y = ((request.centre or request.bed.centre)[axis] - (low[axis] + high[axis]) / 2 for axis in (0, 1))
+    place = {"mesh_position_x": x - request.bed.width / 2, "mesh_position_y": y - request.bed.depth / 2}
+    moved = [f"{key}={value:.6g}" for key, value in {**place, "mesh_position_z": -low[2]}.items()]
+    arguments = []
+    for file, own in ((stl, ()), (folder / "keep_off.stl", ("anti_overhang_mesh=True",))):
+        arguments += ["-l", str(file)]
+        for setting in ("center_object=False", *moved, *own):
+            arguments += ["-s", setting]
+    return arguments
 
 
 def _require_layer_height(header: tuple[str, ...], settings: Resolved) -> None:

@@ -22,7 +22,8 @@ class SlicingError(FaceSculptError):
 
 BAD_INPUT = frozenset({
     "model_invalid", "model_empty", "model_open", "too_large", "profile_unknown", "profile_invalid", "engine_unknown",
-    "thumbnail_invalid", "output_unwritable",
+    "thumbnail_invalid", "output_unwritable", "face_invalid", "profile_protected", "target_impossible",
+    "layer_unknown",
 })  # fmt: skip
 
 
@@ -49,6 +50,9 @@ class SliceRequest:
     ``profile`` names a preset; ``config`` is a flat configuration instead of it; ``overrides`` replace single settings
     of either. ``supports`` False switches supports off, whatever those say. ``thumbnail`` is a PNG to put into the G-code;
     ``index`` is where the index of its layers (:mod:`.gcode_index`) is to be written.
+    A nozzle other than 0.4 mm changes the widths of lines in presets, not in a ``config``.
+    ``face`` is a file that says where the model's face is (:mod:`.face`), and ``face_care`` how supports may meet it:
+    ``spare`` keeps them off where it prints without, ``free`` off all of it, ``ignore`` leaves them to the slicer.
     """
 
     engine: str = "prusaslicer"
@@ -60,7 +64,14 @@ class SliceRequest:
     centre: tuple[float, float] | None = None
     thumbnail: Path | None = None
     index: Path | None = None
+    nozzle_mm: float = 0.4
+    face: Path | None = None
+    face_care: str = "spare"
     time_limit_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.nozzle_mm <= 2:
+            raise SlicingError("profile_invalid", f"A nozzle of {self.nozzle_mm:g} mm is not possible.", "Use 0.1 to 2 mm.")
 
 
 @dataclass(frozen=True)
@@ -74,13 +85,29 @@ class EngineInfo:
 @dataclass(frozen=True)
 class Profile:
     """A ready-made way to print: stable ``key``, name for people, description, and the settings it changes in what the
-    slicer itself ships as ``print_preset`` (PrusaSlicer's preset, Cura's quality)."""
+    slicer itself ships as ``print_preset`` (PrusaSlicer's preset, Cura's quality).
+
+    ``target_hours`` is the print time that its sculptures are sized for; ``since`` the first version of the engine that
+    can print it.
+    """
 
     key: str
     name: str
     description: str
     print_preset: str
     overrides: dict[str, str] = field(default_factory=dict)
+    target_hours: float | None = None
+    since: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A configuration as an engine takes it: the settings it knows; ``unknown`` names the others, ``substituted`` those whose
+    value it does not know and replaced."""
+
+    config: dict[str, str]
+    unknown: tuple[str, ...] = ()
+    substituted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

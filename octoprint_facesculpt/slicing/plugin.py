@@ -10,17 +10,17 @@ from typing import Any
 import octoprint.plugin
 import octoprint.settings
 from octoprint.slicing import SlicingCancelled, SlicingProfile
-from octoprint.util import atomic_write
 
 from .. import settings
 from ..errors import Cancelled, FaceSculptError
-from ..host import Host, analysis_of
+from ..host import analysis_of, bed_of
 from ..jobs.runner import run
 from . import ENGINES
-from .engine import Profile, SlicingError
-from .profiles import DEFAULT
+from .engine import SlicingError
+from .presets import DEFAULT
+from .profile_files import ProfileFile, read_profile, title_of, write_profile
 from .program import CommandLineEngine
-from .vendor_bundle import format_config, read_config
+from .shelf import Shelf
 
 
 class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
@@ -31,18 +31,11 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
     def __init__(self) -> None:
         super().__init__()
         self._slicing: dict[str, threading.Event] = {}
-        #: The path and program that were found to work.
-        self._working: tuple[str, ...] = ()
+        #: The path that was found to work, and the program's version there.
+        self._working: tuple[str, str] | None = None
 
     def is_slicer_configured(self) -> bool:
-        path = self._of_facesculpt(settings.PATHS[self.engine_name])
-        if self._working != (path,):
-            try:
-                self._engine().detect()
-                self._working = (path,)
-            except SlicingError:
-                return False
-        return True
+        return self._version() is not None
 
     def get_slicer_properties(self) -> dict:
         return {
@@ -58,39 +51,58 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
         return self._preset(DEFAULT)
 
     def get_slicer_profiles(self, profile_path: str) -> dict[str, SlicingProfile]:
-        folder = Path(profile_path)
-        for key in self._profiles():
-            # OctoPrint silently slices with the default when a profile that was chosen is not a file.
-            file, preset = folder / f"{key}.profile", self._preset(key)
-            if preset.data and not file.exists():
-                self.save_slicer_profile(str(file), preset)
-        profiles = {}
-        for file in sorted(folder.glob("*.profile")):
+        folder, profiles = Path(profile_path), {}
+        shelf = self.shelf(folder)
+        for key in self._engine().profiles():
+            # OctoPrint silently slices with the default when a profile that was chosen is not a file. And what is read-only
+            # is what this plugin says, whatever somebody wrote into its file.
+            file, preset = folder / f"{key}.profile", shelf.presets.get(key)
+            if preset is not None:
+                self._keep_preset(shelf, key, file)
+            elif file.exists():
+                file.unlink()
+        for key in shelf.names():
+            file = folder / f"{key}.profile"
             try:
-                profiles[file.stem] = self.get_slicer_profile(str(file))
+                profiles[key] = self.get_slicer_profile(str(file))
             except SlicingError as error:
                 self._logger.warning("the slicing profile %s is left out: %s", file.name, error)
         return profiles
 
     def get_slicer_profile(self, path: str) -> SlicingProfile:
         file = Path(path)
-        config = read_config(file)
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            first = lines.readline(200)
-        title = first[2:].strip() if first.startswith("# ") else file.stem
-        preset = self._profiles().get(file.stem)
+        profile, preset = read_profile(file), self._engine().profiles().get(file.stem)
         return SlicingProfile(
-            slicer_type(self.engine_name), file.stem, config, display_name=title,
+            slicer_type(self.engine_name), file.stem, dict(profile.config), display_name=profile.title,
             description=preset.description if preset else None, default=file.stem == DEFAULT,
         )  # fmt: skip
 
     def save_slicer_profile(self, path: str, profile: SlicingProfile, allow_overwrite=True, overrides=None) -> None:
-        if Path(path).exists() and not allow_overwrite:
+        file = Path(path)
+        if file.exists() and not allow_overwrite:
             raise OSError(f"{path} exists")
+        if file.stem in self._engine().profiles():
+            raise SlicingError("profile_protected", f"'{file.stem}' is a preset and stays as it is.", "Change a copy of it.")
         config = {**(profile.data or {}), **{key: str(value) for key, value in (overrides or {}).items()}}
-        title = " ".join((profile.display_name or profile.name).split())
-        with atomic_write(path, mode="wt", max_permissions=0o666) as file:
-            file.write(f"# {title}\n{format_config(config)}")
+        try:
+            base = read_profile(file).base
+        except SlicingError:
+            # A job's own copy of a profile is a new, empty file.
+            base = ""
+        write_profile(ProfileFile(title_of(profile.display_name or profile.name), base, config), file)
+
+    def shelf(self, folder: Path) -> Shelf:
+        """Presets and own profiles of this engine, the latter in OctoPrint's folder of its slicing profiles."""
+        return Shelf(self._engine(), folder, self._version())
+
+    def _keep_preset(self, shelf: Shelf, key: str, file: Path) -> None:
+        try:
+            text = shelf.read(key).text()
+            if not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
+                write_profile(shelf.read(key), file)
+        except SlicingError:
+            # Without the engine's own files there is nothing to keep.
+            return
 
     def do_slice(
         self, model_path, printer_profile, machinecode_path=None, profile_path=None, position=None, on_progress=None,
@@ -99,7 +111,8 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
         # OctoPrint takes any other exception for a success and keeps an empty file.
         try:
             return True, {"analysis": self._slice(
-                model_path, machinecode_path, profile_path, position, on_progress, on_progress_args, on_progress_kwargs
+                model_path, printer_profile, machinecode_path, profile_path, position, on_progress, on_progress_args,
+                on_progress_kwargs,
             )}  # fmt: skip
         except Cancelled as error:
             raise SlicingCancelled() from error
@@ -114,12 +127,11 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
         if event is not None:
             event.set()
 
-    def _slice(self, model, machinecode, profile, position, on_progress, args, kwargs) -> dict:
+    def _slice(self, model, printer, machinecode, profile, position, on_progress, args, kwargs) -> dict:
         target = machinecode or str(Path(model).with_suffix(".gcode"))
         cancelled = self._slicing.setdefault(target, threading.Event())
         command = [sys.executable, "-m", "octoprint_facesculpt", "slice", model, "-o", target, "--json"]
-        host = Host(self._printer, self._file_manager, self._printer_profile_manager)
-        command += ["--bed", host.bed(), "--engine", self.engine_name]
+        command += ["--bed", bed_of(printer), "--engine", self.engine_name]
         if profile:
             command += ["--profile-file", profile]
         if position:
@@ -144,7 +156,7 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
         return analysis_of(result)
 
     def _preset(self, key: str) -> SlicingProfile:
-        profile = self._profiles()[key]
+        profile = self._engine().profiles()[key]
         try:
             data = self._engine().configuration(key)
         except SlicingError:
@@ -154,11 +166,18 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
             default=key == DEFAULT,
         )  # fmt: skip
 
+    def _version(self) -> str | None:
+        """The program's version; None when it cannot be used."""
+        path = self._of_facesculpt(settings.PATHS[self.engine_name])
+        if self._working is None or self._working[0] != path:
+            try:
+                self._working = (path, self._engine().detect().version)
+            except SlicingError:
+                return None
+        return self._working[1]
+
     def _engine(self) -> CommandLineEngine:
         return ENGINES[self.engine_name](self._of_facesculpt(settings.PATHS[self.engine_name]))
-
-    def _profiles(self) -> dict[str, Profile]:
-        return self._engine().profiles()
 
     def _of_facesculpt(self, name: str) -> Any:
         """A setting of the main plugin, whichever plugin asks."""

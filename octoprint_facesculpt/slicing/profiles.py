@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from .engine import Bed, Profile, SliceRequest, SlicingError
+from .engine import Bed, SliceRequest, SlicingError
+from .presets import DEFAULT, presets
 from .vendor_bundle import read_bundle
+
+__all__ = ["DEFAULT", "PROFILES", "resolve"]
 
 BUNDLE = Path("/usr/share/PrusaSlicer/profiles/Creality.ini")
 PRINTER = "Creality Ender-3 (0.4 mm nozzle)"
+PRESET_NOZZLE = 0.4
+_WIDTH = re.compile(r"\w*extrusion_width")
 FILAMENT = "Creality PLA @CREALITY"
-DEFAULT = "bust_016"
 
 #: What every bust needs, whatever the layers: the seam at the back of the head; supports only where it overhangs by more
 #: than 55 degrees; nothing that only a newer engine or another firmware understands.
@@ -18,6 +23,11 @@ BUST = {
     "seam_position": "rear",
     "support_material_threshold": "35",
     "support_material_contact_distance": "0.2",
+    # Beside the skin a whole line away, so that only what holds it from below touches it; and three dense layers there.
+    "support_material_xy_spacing": "100%",
+    "support_material_interface_layers": "3",
+    # What overhangs without support is printed slowly and cooled.
+    "overhangs": "1",
     "gcode_comments": "0",
     "gcode_label_objects": "1",
     "remaining_times": "1",
@@ -26,22 +36,25 @@ BUST = {
     "resolution": "0.0125",
 }
 
-PROFILES = {
-    profile.key: profile
-    for profile in (
-        Profile("bust_012", "Bust, fine 0.12 mm", "Finest layers; about a third longer than 0.16 mm.",
-                "0.12 mm DETAIL (0.4 mm nozzle) @CREALITY", BUST),
-        Profile("bust_016", "Bust, 0.16 mm", "The balance of detail and time: a 16 cm bust takes about a day.",
-                "0.16 mm OPTIMAL (0.4 mm nozzle) @CREALITY", BUST),
-        Profile("bust_020", "Bust, 0.20 mm", "Faster, with layers that can be felt.",
-                "0.20 mm NORMAL (0.4 mm nozzle) @CREALITY", BUST),
-        Profile("bust_028", "Preview, 0.28 mm", "Quick and coarse, to judge the size before the real print.",
-                "0.28 mm SUPERDRAFT (0.4 mm nozzle) @CREALITY", {**BUST, "fill_density": "6%"}),
-    )
-}  # fmt: skip
+#: Branching supports came with 2.6.
+PROFILES = presets(
+    layers={
+        "0.12": "0.12 mm DETAIL (0.4 mm nozzle) @CREALITY",
+        "0.16": "0.16 mm OPTIMAL (0.4 mm nozzle) @CREALITY",
+        "0.20": "0.20 mm NORMAL (0.4 mm nozzle) @CREALITY",
+        "0.28": "0.28 mm SUPERDRAFT (0.4 mm nozzle) @CREALITY",
+    },
+    bust=BUST,
+    special={"bust_028": {"fill_density": "6%"}, "mask": {"perimeters": "4", "brim_width": "6", "fill_density": "20%"}},
+    tree={"support_material_style": "organic"},
+    tree_since=(2, 6),
+)
 
 #: Settings that run programs or write files where we do not expect them.
-FORBIDDEN = frozenset({"post_process", "output_filename_format", "binary_gcode"})
+FORBIDDEN = frozenset({
+    "post_process", "output_filename_format", "binary_gcode", "bed_custom_model", "bed_custom_texture", "print_host",
+    "printhost_apikey", "printhost_cafile", "printhost_password", "printhost_port", "printhost_user", "host_type",
+})  # fmt: skip
 
 
 def resolve(request: SliceRequest, bundle: Path = BUNDLE) -> dict[str, str]:
@@ -55,6 +68,7 @@ def resolve(request: SliceRequest, bundle: Path = BUNDLE) -> dict[str, str]:
         config = {**supports, **request.config}
     else:
         config = {**_preset(request.profile, bundle), **supports}
+        config |= _nozzle_settings(config, request.nozzle_mm)
     config |= _bed_settings(request.bed)
     for key, value in request.overrides.items():
         if not value.isprintable() or not key.replace("_", "").isalnum():
@@ -78,6 +92,21 @@ def _preset(key: str, bundle: Path) -> dict[str, str]:
         "printer_settings_id": PRINTER,
         **profile.overrides,
     }
+
+
+def _nozzle_settings(config: dict[str, str], nozzle_mm: float) -> dict[str, str]:
+    """What another nozzle than the presets' changes: lines grow with it, and layers may not be thicker than three quarters."""
+    if nozzle_mm == PRESET_NOZZLE:
+        return {}
+    share = nozzle_mm / PRESET_NOZZLE
+    widths = {key: f"{float(value) * share:.3g}" for key, value in config.items() if _WIDTH.fullmatch(key) and _is_mm(value)}
+    thickest = 0.75 * nozzle_mm
+    heights = {key: f"{min(float(config[key]), thickest):.3g}" for key in ("layer_height", "first_layer_height")}
+    return {**widths, **heights, "nozzle_diameter": f"{nozzle_mm:g}", "max_layer_height": f"{thickest:.3g}"}
+
+
+def _is_mm(value: str) -> bool:
+    return value.replace(".", "", 1).isdigit()
 
 
 def _bed_settings(bed: Bed) -> dict[str, str]:

@@ -16,15 +16,16 @@ import subprocess
 import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from ..children import Guard, with_parent
 from ..progress import Progress
-from .engine import EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
+from .engine import Accepted, EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
 from .gcode_index import write_index
+from .presets import offered
 
 if TYPE_CHECKING:
     from .gcode_facts import GcodeFacts
@@ -94,6 +95,7 @@ class CommandLineEngine(ABC):
         # The program runs in a folder of its own, where relative paths would mean something else.
         model, gcode = model.absolute(), gcode.absolute()
         info = self.detect()
+        self._require_offered(request, info)
         extents = model_size(model)
         check_fits(extents, request.bed)
         settings = self.resolve(request)
@@ -129,6 +131,16 @@ class CommandLineEngine(ABC):
             warnings=made.warnings,
         )
 
+    def _require_offered(self, request: SliceRequest, info: EngineInfo) -> None:
+        """An older engine would print something else instead, without a word."""
+        preset = self.profiles().get(request.profile)
+        if request.config is None and preset is not None and not offered({preset.key: preset}, info.version):
+            since = ".".join(map(str, preset.since))
+            raise SlicingError(
+                "profile_unknown", f"'{preset.name}' needs {self.title} {since}; {info.version} is installed.",
+                "Choose a profile without it.",
+            )  # fmt: skip
+
     @abstractmethod
     def profiles(self) -> dict[str, Profile]:
         """The presets by key."""
@@ -136,6 +148,10 @@ class CommandLineEngine(ABC):
     @abstractmethod
     def configuration(self, profile: str) -> dict[str, str]:
         """A preset written out, as ``SliceRequest.config`` and a profile file take it."""
+
+    @abstractmethod
+    def accepted(self, config: Mapping[str, str]) -> Accepted:
+        """What this engine makes of a configuration; :class:`SlicingError` ``profile_invalid`` when it refuses a value."""
 
     @abstractmethod
     def resolve(self, request: SliceRequest) -> Any:

@@ -6,15 +6,20 @@ pipe.
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import Progress
-from .engine import EngineInfo, Profile, SliceRequest, SlicingError
-from .profiles import PROFILES, resolve
-from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
-from .vendor_bundle import format_config
+from .blocking import write_painted
+from .engine import Accepted, EngineInfo, Profile, SliceRequest, SlicingError
+from .face import LINE_WIDTH, to_spare
+from .profiles import DEFAULT, PROFILES, resolve
+from .program import DETECT_SECONDS, LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
+from .vendor_bundle import format_config, read_config
 
 if TYPE_CHECKING:
     from .gcode_facts import GcodeFacts
@@ -32,6 +37,9 @@ STAGES = {
 }
 #: Settings whose value must come back from the slicer as it was asked for.
 ESSENTIAL = ("layer_height", "support_material", "nozzle_diameter", "temperature", "perimeters", "fill_density")
+
+
+_SUBSTITUTED = re.compile(r'key = "(\w+)"\s+loaded = ')
 
 
 class PrusaSlicer(CommandLineEngine):
@@ -53,6 +61,25 @@ class PrusaSlicer(CommandLineEngine):
     def resolve(self, request: SliceRequest) -> dict[str, str]:
         return resolve(request)
 
+    def accepted(self, config: Mapping[str, str]) -> Accepted:
+        info = self.detect()
+        with tempfile.TemporaryDirectory(prefix="facesculpt-") as folder:
+            given, taken = Path(folder, "given.ini"), Path(folder, "taken.ini")
+            given.write_text(format_config(config), encoding="utf-8")
+            code, said = self.run(
+                [str(info.path), "--load", str(given), "--save", str(taken)], Path(folder), DETECT_SECONDS, lambda _: None
+            )
+            if code or not taken.is_file():
+                reason = next((line.rpartition(": Invalid")[2] for line in said if ": Invalid" in line), "")
+                told = f"PrusaSlicer refuses it: invalid{reason}." if reason else "PrusaSlicer refuses it."
+                raise SlicingError("profile_invalid", told, "Choose another value or file.")
+            # The vendor's presets name some settings as older versions did; the slicer still understands those.
+            seen = read_config(taken)
+            known = {*seen, *self.configuration(DEFAULT)}
+        replaced = {match[1] for line in said if (match := _SUBSTITUTED.search(line)) and match[1] in seen}
+        kept = {key: seen[key] if key in replaced else value for key, value in config.items() if key in known}
+        return Accepted(kept, tuple(sorted(set(config) - known)), tuple(sorted(replaced)))
+
     def make(
         self,
         info: EngineInfo,
@@ -66,7 +93,7 @@ class PrusaSlicer(CommandLineEngine):
         flat.write_text(format_config(settings), encoding="utf-8")
         x, y = request.centre or request.bed.centre
         command = ["stdbuf", "-oL", str(info.path), "--load", str(flat), "--center", f"{x:g},{y:g}"]
-        command += ["--export-gcode", "--output", str(sliced), str(model)]
+        command += ["--export-gcode", "--output", str(sliced), str(_as_asked(model, folder, settings, request))]
         warnings: list[str] = []
         reached, exported = 0.0, False
 
@@ -95,6 +122,23 @@ class PrusaSlicer(CommandLineEngine):
         ]
         if differing:
             raise SlicingError("settings_changed", f"PrusaSlicer changed settings: {'; '.join(differing)}.")
+
+
+def _as_asked(model: Path, folder: Path, settings: dict[str, str], request: SliceRequest) -> Path:
+    """The model itself, or a copy with its face painted so that supports keep off it."""
+    if settings.get("support_material") != "1":
+        return model
+    line = _number(settings, "external_perimeter_extrusion_width") or LINE_WIDTH
+    spared = to_spare(model, request, _number(settings, "layer_height") or 0.2, line)
+    return write_painted(*spared, folder / "model.3mf") if spared is not None else model
+
+
+def _number(settings: dict[str, str], key: str) -> float:
+    """A setting in mm; 0 where it is missing, automatic, or a share of another."""
+    try:
+        return float(settings.get(key, "0"))
+    except ValueError:
+        return 0.0
 
 
 def _telling(said: deque[str]) -> list[str]:

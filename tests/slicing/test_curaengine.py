@@ -181,11 +181,20 @@ def test_both_ways_of_handing_over_settings_make_the_same_g_code(mushroom: Path,
 
 
 def test_every_profile_resolves() -> None:
-    for key, height in {"bust_012": "0.12", "bust_016": "0.16", "bust_020": "0.2", "bust_028": "0.28"}.items():
+    heights = {
+        "bust_012": "0.12",
+        "bust_016": "0.16",
+        "bust_020": "0.2",
+        "bust_028": "0.28",
+        "bust_26h": "0.16",
+        "mask": "0.16",
+    }
+    for key, height in {**heights, **{f"{key}_tree": height for key, height in heights.items()}}.items():
         settings = CuraEngine().resolve(SliceRequest(engine="curaengine", profile=key))
         assert settings.machine["layer_height"] == height and settings.machine["support_enable"] == "True"
         assert settings.extruder["support_angle"] == "55" and settings.extruder["z_seam_type"] == "back"
-    assert len(PROFILES) == 4
+        assert settings.extruder["support_structure"] == ("tree" if key.endswith("_tree") else "normal")
+    assert len(PROFILES) == 12
 
 
 # -- what it makes

@@ -151,7 +151,7 @@ def test_every_profile_resolves(key: str, height: str) -> None:
     config = resolve(SliceRequest(profile=key))
     assert config["layer_height"] == height and config["support_material"] == "1"
     assert config["bed_shape"] == "0x0,235x0,235x235,0x235" and config["nozzle_diameter"] == "0.4"
-    assert set(PROFILES) == {"bust_012", "bust_016", "bust_020", "bust_028"}
+    assert {"bust_012", "bust_016", "bust_020", "bust_028"} < set(PROFILES)
 
 
 def test_nothing_that_runs_programs_gets_into_a_configuration() -> None:

@@ -38,8 +38,34 @@
         return this.post(["assets", "fetch"]);
     };
 
+    /** All profiles of all slicers, the key of the usual one, and OctoPrint's printer profiles. */
     FaceSculptClient.prototype.profiles = function () {
-        return this.get("slicing", "profiles").then(only("profiles"));
+        return this.get("slicing", "profiles");
+    };
+
+    FaceSculptClient.prototype.profile = function (engine, key) {
+        return this.get("slicing", "profiles", engine, key).then(only("profile"));
+    };
+
+    FaceSculptClient.prototype.copyProfile = function (engine, key, name) {
+        return this.post(["slicing", "profiles", engine, key, "copy"], {name: name}).then(only("profile"));
+    };
+
+    /** `changes` may have a name, and settings by key; null takes one back to what it is in the preset. */
+    FaceSculptClient.prototype.changeProfile = function (engine, key, changes) {
+        return this.base.putJson(this.url + path("slicing", "profiles", engine, key), changes).then(only("profile"));
+    };
+
+    FaceSculptClient.prototype.deleteProfile = function (engine, key) {
+        return this.remove("slicing", "profiles", engine, key);
+    };
+
+    FaceSculptClient.prototype.importProfile = function (file) {
+        const form = new FormData();
+        form.append("profile", file, file.name);
+        return this.base
+            .post(this.url + path("slicing", "profiles"), form, {contentType: false, processData: false})
+            .then(only("profile"));
     };
 
     FaceSculptClient.prototype.photos = function () {
@@ -83,6 +109,21 @@
 
     FaceSculptClient.prototype.retrySculpture = function (id) {
         return this.post(["sculptures", id, "retry"]);
+    };
+
+    /** Slices a finished sculpture anew with other settings. */
+    FaceSculptClient.prototype.planAgain = function (id, order) {
+        return this.post(["sculptures", id, "plan"], order).then(only("sculpture"));
+    };
+
+    /** Heights, times and colours of a print's layers. */
+    FaceSculptClient.prototype.layers = function (id) {
+        return this.get("sculptures", id, "layers").then(only("layers"));
+    };
+
+    /** The address of a layer's picture; `version` tells one slicing from the next. */
+    FaceSculptClient.prototype.layerUrl = function (id, number, version) {
+        return this.url + path("sculptures", id, "layers", number + ".png") + "?v=" + encodeURIComponent(version);
     };
 
     FaceSculptClient.prototype.deleteSculpture = function (id) {

@@ -1,50 +1,25 @@
 /* The form that orders a sculpture of the selected photo. */
 $(function () {
-    const MIN_HEIGHT = 20;
-    const MAX_HEIGHT = 400;
-
     function FacesculptNewViewModel(parameters) {
         const self = this;
         const shared = (self.shared = parameters[0]);
         self.photos = parameters[1];
         self.sculptures = parameters[2];
-        self.printerProfiles = parameters[3];
+        self.plan = parameters[3];
+        self.profiles = parameters[4];
 
         self.name = ko.observable("");
-        self.height = ko.observable(160);
         self.style = ko.observable("bust");
-        self.profile = ko.observable();
-        self.profiles = ko.observableArray([]);
-        /** The slicers that can be used; the choice is only shown when there is one. */
-        self.engines = ko.pureComputed(() =>
-            ((shared.status() || {}).slicers || []).filter((slicer) => slicer.found)
-        );
-        self.engine = ko.observable();
+        self.form = self.plan.form("");
         self.sending = ko.observable(false);
         self.error = ko.observable();
 
         self.photo = self.photos.selected;
         self.visible = ko.pureComputed(() => !!self.photo() && self.photo().usable() && shared.mayCreate());
 
-        /** The tallest sculpture: the printer's volume, if OctoPrint knows it. */
-        self.maxHeight = ko.pureComputed(() => {
-            const profile = self.printerProfiles.currentProfileData();
-            const volume = profile && profile.volume && Number(ko.unwrap(profile.volume.height));
-            return volume > MIN_HEIGHT ? Math.min(MAX_HEIGHT, Math.floor(volume)) : MAX_HEIGHT;
-        });
-        self.heightHelp = ko.pureComputed(() =>
-            _.sprintf(gettext("From %(min)d to %(max)d mm, measured from the bed to the crown of the head."), {
-                min: MIN_HEIGHT,
-                max: self.maxHeight()
-            })
-        );
-        self.heightInvalid = ko.pureComputed(() => {
-            const height = Number(self.height());
-            return !(height >= MIN_HEIGHT && height <= self.maxHeight());
-        });
         self.nameInvalid = ko.pureComputed(() => !self.name().trim());
         self.canCreate = ko.pureComputed(
-            () => self.visible() && !self.sending() && !self.heightInvalid() && !self.nameInvalid()
+            () => self.visible() && !self.sending() && self.form.valid() && !self.nameInvalid()
         );
 
         self.photo.subscribe((photo) => {
@@ -57,16 +32,13 @@ $(function () {
             if (!self.canCreate()) return;
             self.sending(true);
             self.error(undefined);
-            const slicing = {};
-            if (self.profile()) slicing.profile = self.profile().key;
-            if (self.engine()) slicing.engine = self.engine();
             OctoPrint.plugins.facesculpt
                 .createSculpture({
                     photo: self.photo().id,
                     face: self.photos.face(),
                     name: self.name().trim(),
-                    settings: {height_mm: Number(self.height()), style: self.style()},
-                    slicing: slicing
+                    settings: _.extend({style: self.style()}, self.form.settings()),
+                    slicing: self.form.slicing()
                 })
                 .done((sculpture) => {
                     self.sculptures.put(sculpture);
@@ -80,25 +52,14 @@ $(function () {
 
         self.close = () => self.photos.selected(undefined);
 
-        self.refresh = () => {
-            if (!shared.mayView()) return self.profiles([]);
-            return OctoPrint.plugins.facesculpt.profiles().done((profiles) => {
-                self.profiles(profiles);
-                self._useDefaults();
-            });
-        };
+        self.openProfiles = () => self.profiles.open(self.form);
 
         // The settings' height and profile, until the user chose others.
         self._useDefaults = () => {
-            const defaults = (shared.status() || {}).defaults;
-            if (!defaults || self.visible()) return;
-            self.height(defaults.height_mm);
-            self.profile(self.profiles().find((profile) => profile.key === defaults.profile) || self.profiles()[0]);
+            if (shared.status() && self.plan.profiles().length && !self.visible()) self.form.load({}, {});
         };
-        shared.status.subscribe(() => self._useDefaults());
-        self.profileHelp = ko.pureComputed(() => (self.profile() ? shared.texts.profileHelp(self.profile()) : ""));
-
-        shared.follow(self, {});
+        shared.status.subscribe(self._useDefaults);
+        self.plan.profiles.subscribe(self._useDefaults);
     }
 
     OCTOPRINT_VIEWMODELS.push({
@@ -107,7 +68,8 @@ $(function () {
             "facesculptViewModel",
             "facesculptPhotosViewModel",
             "facesculptSculpturesViewModel",
-            "printerProfilesViewModel"
+            "facesculptPlanViewModel",
+            "facesculptProfilesViewModel"
         ],
         elements: ["#facesculpt_new"]
     });

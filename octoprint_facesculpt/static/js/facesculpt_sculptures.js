@@ -1,6 +1,6 @@
 /* Sculptures: their making, pictures to compare, the view that can be turned, files, and the way into the queue. */
 $(function () {
-    const VIEWS = ["photo", "front", "three_quarter", "profile"];
+    const VIEWS = ["photo", "front", "three_quarter", "profile", "contact"];
     const STAGE_ICONS = {
         waiting: "far fa-circle",
         running: "fas fa-spinner fa-pulse",
@@ -15,6 +15,8 @@ $(function () {
         const texts = (self.texts = shared.texts);
         self.photos = parameters[1];
         self.queue = parameters[2];
+        self.plan = parameters[3];
+        self.layers = parameters[4];
 
         self.loaded = ko.observable(false);
         // One view for all cards, so that like is compared with like.
@@ -26,7 +28,8 @@ $(function () {
             photo: gettext("Photo"),
             front: gettext("Front"),
             three_quarter: gettext("Three-quarter"),
-            profile: gettext("Profile")
+            profile: gettext("Profile"),
+            contact: gettext("What supports touch, in red")
         };
 
         const list = shared.keyedList((data) => new Sculpture(data), shared.newestFirst);
@@ -99,28 +102,12 @@ $(function () {
                 }))
             );
 
-            sculpture.estimates = ko.pureComputed(() => {
-                const estimates = data().estimates;
-                if (!estimates) return [];
-                const rows = [];
-                const add = (name, value) => rows.push({name: name, value: value});
-                if (estimates.seconds) add(gettext("Print time"), texts.duration(estimates.seconds));
-                if (estimates.filament_mm)
-                    add(
-                        gettext("Filament"),
-                        _.sprintf(gettext("%(length)s m"), {length: texts.number(estimates.filament_mm / 1000, 1)}) +
-                            (estimates.filament_g
-                                ? _.sprintf(gettext(" (%(weight)s g)"), {weight: texts.number(estimates.filament_g)})
-                                : "")
-                    );
-                if (estimates.layers) add(gettext("Layers"), texts.number(estimates.layers));
-                if (estimates.height_mm)
-                    add(
-                        gettext("Height"),
-                        _.sprintf(gettext("%(height)s mm"), {height: texts.number(Math.round(estimates.height_mm))})
-                    );
-                return rows;
-            });
+            sculpture.estimates = ko.pureComputed(() => texts.estimates(data().estimates));
+            sculpture.warnings = ko.pureComputed(() =>
+                (((data().estimates || {}).plan || {}).warnings || []).map(texts.warning)
+            );
+            sculpture.layered = ko.pureComputed(() => !!files().index && !!files().gcode && !sculpture.inTheMaking());
+            sculpture.mayPlan = ko.pureComputed(() => !sculpture.inTheMaking());
 
             sculpture.downloads = ko.pureComputed(() =>
                 [
@@ -181,6 +168,8 @@ $(function () {
                         .fail(shared.complain(gettext("The sculpture could not be deleted")))
             );
 
+        self.planAgain = (sculpture) => self.plan.planAgain(sculpture);
+        self.openLayers = (sculpture) => self.layers.open(sculpture);
         self.enqueue = (sculpture) => self.queue.add(sculpture);
         self.printNow = (sculpture) => self.queue.printSculpture(sculpture);
 
@@ -225,7 +214,13 @@ $(function () {
 
     OCTOPRINT_VIEWMODELS.push({
         construct: FacesculptSculpturesViewModel,
-        dependencies: ["facesculptViewModel", "facesculptPhotosViewModel", "facesculptQueueViewModel"],
+        dependencies: [
+            "facesculptViewModel",
+            "facesculptPhotosViewModel",
+            "facesculptQueueViewModel",
+            "facesculptPlanViewModel",
+            "facesculptLayersViewModel"
+        ],
         elements: ["#facesculpt_intro", "#facesculpt_sculptures", "#facesculpt_viewer"]
     });
 });

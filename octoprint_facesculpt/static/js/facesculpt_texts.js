@@ -111,6 +111,19 @@ $(function () {
                 gettext("The slicer did not accept the print profile."),
                 gettext("Try another print profile.")
             ],
+            profile_protected: [
+                gettext("This is a preset, which stays as it is."),
+                gettext("Make a copy of it and change that.")
+            ],
+            target_impossible: [
+                gettext("This time or amount of filament is not possible."),
+                gettext("Choose another one.")
+            ],
+            face_invalid: [
+                gettext("It is not known where the face of this sculpture is."),
+                gettext("Make the sculpture again.")
+            ],
+            layer_unknown: [gettext("This layer is not there."), gettext("Reload the page.")],
             face_choice: [gettext("This face is not in the photo."), gettext("Choose the face that is meant.")],
             output_unwritable: [
                 gettext("Nothing can be written into the folder of FaceSculpt."),
@@ -186,7 +199,47 @@ $(function () {
             bust_028: [
                 gettext("Preview (0.28 mm)"),
                 gettext("Quick and coarse, to judge the size before the real print.")
-            ]
+            ],
+            bust_26h: [
+                gettext("Bust, 26 h"),
+                gettext("Layers of 0.16 mm, and as large as can be printed in 26 hours.")
+            ],
+            mask: [gettext("Mask"), gettext("For thin, hollow shapes: more walls and a wide brim.")]
+        };
+
+        const engines = {prusaslicer: "PrusaSlicer", curaengine: "CuraEngine"};
+
+        const lines = {
+            outer: gettext("Outer wall"),
+            inner: gettext("Inner walls"),
+            skin: gettext("Top and bottom"),
+            bridge: gettext("Overhang"),
+            infill: gettext("Infill"),
+            support: gettext("Support"),
+            interface: gettext("Support that touches"),
+            rim: gettext("Brim"),
+            other: gettext("Other")
+        };
+
+        // What happened to an imported profile.
+        const imports = {
+            dropped: gettext("Left out, because it runs programs, names files or holds passwords:"),
+            unknown: gettext("Left out, because this version of the slicer does not know it:"),
+            substituted: gettext("Replaced, because this version of the slicer does not know its value:"),
+            of_printer: gettext("Size and origin of the bed come from OctoPrint’s printer profile."),
+            lasting_gcode: gettext("Its own G-code changes the printer’s memory or card; look at it before you print:"),
+            filled_up: gettext("It is not whole; what is missing comes from the preset."),
+            other_printer: gettext("It was made for another printer; here it is used for the Ender 3."),
+            other_quality: gettext("The Ender 3 does not know its quality; the standard one is taken for it.")
+        };
+        const withKeys = ["dropped", "unknown", "substituted", "lasting_gcode"];
+
+        const warnings = {
+            filament_short: gettext("The filament on the spool does not suffice."),
+            target_missed: gettext("The time or filament that was asked for could not be met."),
+            small_foot: gettext("Little of it stands on the bed. Use a brim."),
+            tips_over: gettext("It tips over easily while it is printed."),
+            face_touched: gettext("Supports touch the face and will leave marks.")
         };
 
         const stages = {
@@ -231,8 +284,29 @@ $(function () {
             "Waits until the print is finished": gettext("Waits until the running print has ended, so as not to disturb it")
         };
 
-        self.profileName = (profile) => (profiles[profile.key] || [profile.name])[0];
-        self.profileHelp = (profile) => (profiles[profile.key] || ["", profile.description])[1];
+        const preset = (profile) => profiles[profile.key.replace(/_tree$/, "")];
+        const branched = (profile) => /_tree$/.test(profile.key);
+        const isPreset = (profile) => profile.preset !== false && preset(profile);
+        self.profileName = (profile) =>
+            !isPreset(profile)
+                ? profile.name
+                : branched(profile)
+                  ? _.sprintf(gettext("%(name)s, tree supports"), {name: preset(profile)[0]})
+                  : preset(profile)[0];
+        self.profileHelp = (profile) =>
+            !isPreset(profile)
+                ? profile.description || ""
+                : preset(profile)[1] +
+                  (branched(profile)
+                      ? " " + gettext("Supports branch like trees: they touch less, and take longer to compute.")
+                      : "");
+        self.engine = (key) => engines[key] || key;
+        self.line = (kind) => lines[kind] || kind;
+        self.warning = (warning) => warnings[warning.code] || warning.message;
+        self.ofImport = (note) =>
+            imports[note.code]
+                ? imports[note.code] + (withKeys.includes(note.code) ? " " + note.keys.join(", ") : "")
+                : note.message;
         self.message = (text) => messages[text] || text;
         self.stage = (name) => stages[name] || name;
         self.stageState = (state) => stageStates[state] || state;
@@ -289,6 +363,67 @@ $(function () {
             const values = {hours: Math.floor(minutes / 60), minutes: minutes % 60};
             if (minutes < 60) return _.sprintf(gettext("%(minutes)d min"), values);
             return _.sprintf(gettext("%(hours)d h %(minutes)d min"), values);
+        };
+
+        /** What is known about a print, as rows of a name, a value and a detail. */
+        self.estimates = (estimates) => {
+            if (!estimates) return [];
+            const plan = estimates.plan || {};
+            const rows = [];
+            const add = (name, value, detail) => rows.push({name: name, value: value, detail: detail || ""});
+            const grams = (weight) => _.sprintf(gettext("%(weight)s g"), {weight: self.number(weight)});
+            const target = plan.target;
+            const asked = (kind) => {
+                if (!target || target.kind !== kind) return "";
+                const value = kind === "hours" ? self.duration(3600 * target.value) : grams(target.value);
+                return _.sprintf(gettext("asked for: %(value)s"), {value: value});
+            };
+            if (estimates.seconds) {
+                const learnt = plan.prints
+                    ? _.sprintf(gettext("corrected by %(count)d earlier prints"), {count: plan.prints})
+                    : "";
+                add(
+                    gettext("Print time"),
+                    self.duration(estimates.seconds),
+                    [asked("hours"), learnt].filter(Boolean).join(", ")
+                );
+            }
+            if (estimates.filament_mm)
+                add(
+                    gettext("Filament"),
+                    _.sprintf(gettext("%(length)s m"), {length: self.number(estimates.filament_mm / 1000, 1)}) +
+                        (estimates.filament_g
+                            ? _.sprintf(gettext(" (%(weight)s g)"), {weight: self.number(estimates.filament_g)})
+                            : ""),
+                    asked("grams")
+                );
+            if (estimates.layers)
+                add(
+                    gettext("Layers"),
+                    self.number(estimates.layers),
+                    plan.layer_mm ? _.sprintf(gettext("of %(height)s mm"), {height: self.number(plan.layer_mm, 2)}) : ""
+                );
+            if (plan.support_share !== undefined)
+                add(
+                    gettext("Supports"),
+                    plan.support_share > 0.0005
+                        ? _.sprintf(gettext("%(percent)s %%, %(weight)s g"), {
+                              percent: self.number(100 * plan.support_share),
+                              weight: self.number(plan.support_g)
+                          })
+                        : gettext("none"),
+                    plan.face_contact_mm2 !== null && plan.face_contact_mm2 !== undefined
+                        ? _.sprintf(gettext("touch %(area)s cm² of the face"), {
+                              area: self.number(plan.face_contact_mm2 / 100, 1)
+                          })
+                        : ""
+                );
+            if (estimates.height_mm)
+                add(
+                    gettext("Height"),
+                    _.sprintf(gettext("%(height)s mm"), {height: self.number(Math.round(estimates.height_mm))})
+                );
+            return rows;
         };
 
         self.megabytes = (bytes) =>

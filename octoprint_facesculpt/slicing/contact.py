@@ -1,0 +1,113 @@
+"""What of a sculpture's surface its supports touch, read from the G-code that will be printed.
+
+The slicer's intentions do not matter here: where a line of support ends just below or beside the skin, it leaves a mark.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .engine import SliceRequest
+from .face import Face, read_face, read_mesh
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Support this near to the skin marks it, mm across and up: half a line, and a layer with the gap that slicers leave above.
+ACROSS, BELOW = 0.4, 0.65
+#: Lines are looked at in points this far apart, mm.
+STEP = 0.5
+#: Points that are kept at most; a bust of a day has some 300,000.
+MAX_POINTS = 4_000_000
+LINE_LIMIT = 100_000
+_WORD = re.compile(rb"([XYZE])([-+]?(?:\d+\.?\d*|\.\d+))")
+
+
+@dataclass(frozen=True)
+class Contact:
+    """``touched`` (T,) marks the triangles that supports touch; areas in mm^2, of the whole surface and of the face."""
+
+    touched: np.ndarray
+    area_mm2: float
+    face_mm2: float
+
+
+def measure_contact(
+    gcode: Path, vertices: np.ndarray, triangles: np.ndarray, centre: tuple[float, float], face: Face | None = None
+) -> Contact:
+    """Find what supports touch of a mesh ((V, 3) mm, (T, 3)) that was sliced to stand with its middle at ``centre`` mm."""
+    import numpy as np
+    from scipy.spatial import cKDTree
+
+    points = support_points(gcode)
+    corners = vertices[triangles]
+    places = corners.mean(1)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas = np.linalg.norm(normals, axis=1) / 2
+    touched = np.zeros(len(triangles), bool)
+    # Support holds up; what looks up can only be stood upon.
+    facing = np.flatnonzero((normals[:, 2] < 0) & (corners[:, :, 2].min(1) > 0.05))
+    if len(points) and len(facing):
+        low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
+        there = places[facing] + np.array([*(np.asarray(centre) - (low + high) / 2), -vertices[:, 2].min()])
+        # In this measure, whatever is near enough lies within 1.
+        scale = np.array([1 / ACROSS, 1 / ACROSS, 1 / BELOW])
+        distance, _ = cKDTree(points * scale).query(there * scale, distance_upper_bound=1.0)
+        touched[facing] = np.isfinite(distance)
+    on_face = face.covers(places) if face is not None else np.zeros(len(triangles), bool)
+    return Contact(touched, float(areas[touched].sum()), float(areas[touched & on_face].sum()))
+
+
+def mark_contact(gcode: Path, model: Path, request: SliceRequest, picture: Path | None = None) -> dict[str, float]:
+    """The areas, mm^2, that the supports of a sliced model touch: ``area_mm2`` in all, ``face_mm2`` on the face, where the
+    request says where that is; ``picture`` (PNG) shows them. :class:`SlicingError` ``face_invalid``."""
+    face = read_face(request.face) if request.face is not None else None
+    vertices, triangles = read_mesh(model)
+    contact = measure_contact(gcode, vertices, triangles, request.centre or request.bed.centre, face)
+    if picture is not None:
+        from ..sculpture.preview import save_marked
+
+        save_marked(vertices, triangles, contact.touched, picture)
+    figures = {"area_mm2": round(contact.area_mm2, 1)}
+    return {**figures, "face_mm2": round(contact.face_mm2, 1)} if face is not None else figures
+
+
+def support_points(gcode: Path) -> np.ndarray:
+    """(N, 3) points mm, :data:`STEP` apart, on all lines of support in a G-code file (absolute moves, as both engines
+    write them)."""
+    import numpy as np
+
+    starts: list[tuple[float, float, float]] = []
+    ends: list[tuple[float, float, float]] = []
+    x = y = z = e = 0.0
+    support = relative = False
+    with gcode.open("rb") as file:
+        for line in iter(lambda: file.readline(LINE_LIMIT), b""):
+            if line.startswith(b";TYPE:"):
+                support = line[6:].strip().lower().startswith(b"support")
+            elif line.startswith((b"G1 ", b"G0 ")):
+                words = dict(_WORD.findall(line.partition(b";")[0]))
+                before = (x, y, z)
+                x, y, z = float(words.get(b"X", x)), float(words.get(b"Y", y)), float(words.get(b"Z", z))
+                if b"E" not in words:
+                    continue
+                pushed = float(words[b"E"]) - (0.0 if relative else e)
+                e = 0.0 if relative else float(words[b"E"])
+                if support and pushed > 0 and (x, y) != before[:2] and len(starts) < MAX_POINTS:
+                    starts.append(before)
+                    ends.append((x, y, z))
+            elif line.startswith(b"G92") and b"E" in line:
+                e = float(dict(_WORD.findall(line)).get(b"E", 0))
+            elif line.startswith((b"M82", b"M83")):
+                relative = line.startswith(b"M83")
+    if not starts:
+        return np.zeros((0, 3))
+    a, b = np.asarray(starts), np.asarray(ends)
+    count = np.maximum(np.ceil(np.linalg.norm(b - a, axis=1) / STEP).astype(np.int64), 1) + 1
+    count = np.where(count.cumsum() <= MAX_POINTS, count, 0)
+    owner = np.repeat(np.arange(len(a)), count)
+    share = (np.arange(len(owner)) - np.repeat(count.cumsum() - count, count)) / np.maximum(count[owner] - 1, 1)
+    return a[owner] + share[:, None] * (b - a)[owner]

@@ -1,0 +1,231 @@
+"""From a sculpture to the print that was asked for, and the truth about it before anything heats up."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..progress import Progress
+from .contact import mark_contact
+from .engine import Bed, SliceRequest, SliceResult, SlicingError
+from .face import read_mesh
+from .gcode_index import read_index
+from .model_check import RIM
+from .presets import TREE
+from .targets import Target, Tried, first_height, solve_height, solve_layers
+
+if TYPE_CHECKING:
+    from ..sculpture.shaping import Sculpture
+
+#: Sculptures are not made lower than this to save time or plastic, mm.
+LOWEST = 30.0
+#: Presets by their layers in mm, from which a print of a given size and time chooses.
+BY_LAYERS = {0.12: "bust_012", 0.16: "bust_016", 0.20: "bust_020", 0.28: "bust_028"}
+#: A foot smaller than this share of the square of the height, or from which a sculpture tips when it leans by this angle in
+#: degrees, is a risk; and so is this much of the face in mm^2 that supports touch.
+MIN_FOOT, MIN_TIP_DEG, MAX_SCAR = 0.03, 8.0, 60.0
+#: Less filament than this in a layer, mm, is the rest of a wipe.
+LEAST_MM = 0.05
+#: A target that is missed by more is told.
+MISSED = 0.05
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a print should be like.
+
+    ``target`` is None when the height decides; with ``fixed_height`` a target decides the layers instead of the size.
+    ``correction`` is how much longer this printer takes than is estimated, by ``prints`` earlier prints; ``filament_left_g``
+    what is on the spool.
+    """
+
+    target: Target | None = None
+    fixed_height: bool = False
+    correction: float = 1.0
+    prints: int = 0
+    filament_left_g: float | None = None
+
+
+def plan_print(
+    sculpture: Sculpture,
+    gcode: Path,
+    request: SliceRequest,
+    wishes: Wishes,
+    progress: Progress,
+    slicer_path: str | None = None,
+    picture: Path | None = None,
+) -> tuple[Sculpture, dict[str, Any]]:
+    """Slice a sculpture so that it meets the wishes: the sculpture as large as it became, and the result of the last slice
+    with its ``plan``. ``picture`` (PNG) shows what supports touch. :class:`SlicingError`, also ``target_impossible``."""
+    from ..sculpture.export import export_mesh, write_face
+    from ..sculpture.preview import save_view
+    from ..sculpture.shaping import scaled
+    from . import slice_model
+
+    made: dict[str, Any] = {}
+    slices = 0
+
+    with tempfile.TemporaryDirectory(prefix=".plan-", dir=gcode.absolute().parent) as name:
+        folder = Path(name)
+        thumbnail = request.thumbnail or save_view(sculpture.vertices, sculpture.triangles, folder / "front.png")
+
+        def attempt(height: float, profile: str) -> Tried:
+            nonlocal slices
+            slices += 1
+            # Three quarters of the progress for the first, the same of what is left for the next, and so on.
+            start, end = 1 - 0.25 ** (slices - 1), 1 - 0.25**slices
+            sized = scaled(sculpture, height)
+            model = export_mesh(sized.vertices, sized.triangles, folder / "bust.stl")
+            face = write_face(sized.landmarks, folder / "face.json")
+            asked = replace(
+                request, profile=profile, thumbnail=thumbnail, face=request.face or face, index=folder / "index.json"
+            )
+            what = f"Slicing at {height:g} mm"
+
+            def tell(fraction: float, message: str = "") -> None:
+                progress(start + (end - start) * fraction, what if wishes.target else message)
+
+            result = slice_model(model, folder / "bust.gcode", asked, tell, slicer_path)
+            made.update(sculpture=sized, request=asked, result=result, model=model)
+            return Tried(height, layer_of(asked, result), result.estimated_seconds * wishes.correction, result.filament_g)
+
+        tried = _solve(sculpture, request, wishes, attempt)
+        contact = mark_contact(folder / "bust.gcode", made["model"], made["request"], picture and folder / "contact.png")
+        result = replace(made["result"], gcode=gcode)
+        sized, asked = made["sculpture"], made["request"]
+        plan = describe(result, sized.vertices, sized.triangles, asked, wishes, contact)
+        if picture is not None:
+            os.replace(folder / "contact.png", picture)
+        if request.index is not None:
+            os.replace(folder / "index.json", request.index)
+        os.replace(folder / "bust.gcode", gcode)
+    plan["tried"] = [{key: round(value, 2) for key, value in asdict(one).items()} for one in tried]
+    return sized, {**result.to_json(), "contact": contact, "plan": plan}
+
+
+def _solve(sculpture: Sculpture, request: SliceRequest, wishes: Wishes, attempt: Callable[[float, str], Tried]) -> list[Tried]:
+    height, target = sculpture.settings.height_mm, wishes.target
+    if target is None:
+        return [attempt(height, request.profile)]
+    stem, tree = request.profile.removesuffix(TREE), TREE if request.profile.endswith(TREE) else ""
+    layer = next((layer for layer, key in BY_LAYERS.items() if key == stem), 0.16)
+    if wishes.fixed_height and request.config is None and stem in BY_LAYERS.values():
+        return solve_layers(target, tuple(BY_LAYERS), layer, lambda mm: attempt(height, BY_LAYERS[mm] + tree))
+    if wishes.fixed_height:
+        # Somebody's own layers are not ours to change.
+        return [attempt(height, request.profile)]
+    limits = (LOWEST, tallest(sculpture, request.bed))
+    return solve_height(target, first_height(target, layer), limits, lambda mm: attempt(mm, request.profile))
+
+
+def tallest(sculpture: Sculpture, bed: Bed) -> float:
+    """The height in mm up to which a sculpture fits on a bed; :class:`SlicingError` ``too_large`` when none does."""
+    extents = sculpture.vertices.max(0) - sculpture.vertices.min(0)
+    room = (bed.width - 2 * RIM, bed.depth - 2 * RIM, bed.height)
+    height = float(min(space / extent for space, extent in zip(room, extents, strict=True)) * extents[2])
+    if height < LOWEST:
+        raise SlicingError("too_large", "The printer has no room for a sculpture.", "Check its profile in OctoPrint.")
+    # Not to the last tenth: rounding must not make it too large.
+    return min(height - 0.2, 400.0)
+
+
+def layer_of(request: SliceRequest, result: SliceResult) -> float:
+    """The height of the layers in mm: as asked for, or, where it is not written, the mean."""
+    for settings in (request.overrides, request.config or {}):
+        try:
+            return float(settings["layer_height"])
+        except (KeyError, ValueError):
+            continue
+    stem = request.profile.removesuffix(TREE)
+    written = next((layer for layer, key in BY_LAYERS.items() if key == stem and request.config is None), None)
+    return written or round(result.height_mm / max(result.layers, 1), 3)
+
+
+def describe(
+    result: SliceResult,
+    vertices: Any,
+    triangles: Any,
+    request: SliceRequest,
+    wishes: Wishes,
+    contact: dict[str, float],
+) -> dict[str, Any]:
+    """The plan of a sliced print: figures, checks and warnings, each ``{code, message}``."""
+    import numpy as np
+
+    from ..sculpture.orientation import tipping_angle
+
+    corners = vertices[triangles]
+    on_bed = (corners[:, :, 2] < vertices[:, 2].min() + 0.05).all(1)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    foot, tip = float(areas[on_bed].sum()), tipping_angle(vertices - [0, 0, vertices[:, 2].min()], triangles)
+    seconds = result.estimated_seconds * wishes.correction
+    tried = Tried(result.height_mm, layer_of(request, result), seconds, result.filament_g)
+    plan: dict[str, Any] = {
+        "engine": result.engine,
+        "version": result.version,
+        "profile": request.profile if request.config is None else "",
+        "seconds": round(seconds),
+        "slicer_seconds": round(result.estimated_seconds),
+        "correction": round(wishes.correction, 3),
+        "prints": wishes.prints,
+        "filament_g": result.filament_g,
+        "filament_mm": result.filament_mm,
+        "layers": _model_layers(request) or result.layers,
+        "layer_mm": tried.layer_mm,
+        "height_mm": result.height_mm,
+        "support_share": result.support_share,
+        "support_g": round(result.support_share * result.filament_g, 1),
+        "contact_mm2": contact["area_mm2"],
+        "face_contact_mm2": contact.get("face_mm2"),
+        "foot_mm2": round(foot, 1),
+        "tip_deg": round(tip, 1),
+        "target": None,
+    }
+    if wishes.target is not None:
+        plan["target"] = {**asdict(wishes.target), "reached": round(wishes.target.reached(tried), 2)}
+    plan["warnings"] = _warnings(plan, wishes)
+    return plan
+
+
+def _model_layers(request: SliceRequest) -> int:
+    """Layers with plastic of the sculpture itself: PrusaSlicer's supports have layers of their own between them."""
+    if request.index is None:
+        return 0
+    return sum(layer.filament_mm - layer.support_mm > LEAST_MM for layer in read_index(request.index).layers)
+
+
+def _warnings(plan: dict[str, Any], wishes: Wishes) -> list[dict[str, str]]:
+    found = []
+
+    def warn(code: str, message: str) -> None:
+        found.append({"code": code, "message": message})
+
+    left, target = wishes.filament_left_g, plan["target"]
+    if left is not None and plan["filament_g"] > left:
+        warn("filament_short", f"It takes {plan['filament_g']:.0f} g, and {left:.0f} g are left on the spool.")
+    if target is not None and abs(target["reached"] / target["value"] - 1) > MISSED:
+        warn("target_missed", f"It takes {target['reached']:.1f} {target['kind']} instead of {target['value']:g}.")
+    if plan["foot_mm2"] < MIN_FOOT * plan["height_mm"] ** 2:
+        warn("small_foot", f"Only {plan['foot_mm2'] / 100:.1f} cm2 stand on the bed; use a brim.")
+    if plan["tip_deg"] < MIN_TIP_DEG:
+        warn("tips_over", f"It tips over when it leans by {plan['tip_deg']:.0f} degrees.")
+    if (plan["face_contact_mm2"] or 0) > MAX_SCAR:
+        warn("face_touched", f"Supports touch {plan['face_contact_mm2'] / 100:.1f} cm2 of the face.")
+    return found
+
+
+def plan_model(
+    gcode: Path, model: Path, request: SliceRequest, result: SliceResult, wishes: Wishes, picture: Path | None
+) -> dict[str, Any]:
+    """The result of slicing a mesh file, with ``contact`` and ``plan``."""
+    contact = mark_contact(gcode, model, request, picture)
+    vertices, triangles = read_mesh(model)
+    return {
+        **result.to_json(),
+        "contact": contact,
+        "plan": describe(result, vertices, triangles, request, wishes, contact),
+    }

@@ -1,0 +1,179 @@
+/*
+ * How a sculpture is printed: slicer, profile, what decides about its size, and the care for its face. The same fields stand in
+ * the form that orders a sculpture and in the dialog that plans a finished one anew.
+ */
+$(function () {
+    const MIN_HEIGHT = 20;
+    const MAX_HEIGHT = 400;
+
+    function FacesculptPlanViewModel(parameters) {
+        const self = this;
+        const shared = (self.shared = parameters[0]);
+        const texts = shared.texts;
+        self.printerProfiles = parameters[1];
+
+        /** All profiles of all slicers, and OctoPrint's printer profiles. */
+        self.profiles = ko.observableArray([]);
+        self.printers = ko.observableArray([]);
+        self.defaultProfile = ko.observable();
+        self.engines = ko.pureComputed(() =>
+            ((shared.status() || {}).slicers || []).filter((slicer) => slicer.found)
+        );
+
+        /** The tallest sculpture: the printer's volume, if OctoPrint knows it. */
+        self.maxHeight = ko.pureComputed(() => {
+            const profile = self.printerProfiles.currentProfileData();
+            const volume = profile && profile.volume && Number(ko.unwrap(profile.volume.height));
+            return volume > MIN_HEIGHT ? Math.min(MAX_HEIGHT, Math.floor(volume)) : MAX_HEIGHT;
+        });
+
+        self.cares = [
+            {key: "spare", name: gettext("Keep supports off it where it prints without")},
+            {key: "free", name: gettext("Keep all of it free, even where it may sag")},
+            {key: "ignore", name: gettext("Supports wherever the slicer wants them")}
+        ];
+        self.goals = [
+            {key: "height", name: gettext("The height")},
+            {key: "hours", name: gettext("The print time")},
+            {key: "grams", name: gettext("The filament")}
+        ];
+        self.keeps = [
+            {key: false, name: gettext("Choose the size")},
+            {key: true, name: gettext("Keep the height, choose the layers")}
+        ];
+
+        /** The fields; `prefix` makes their identifiers unique in the page. */
+        self.form = (prefix) => {
+            const form = {prefix: prefix, plan: self, texts: texts};
+            form.id = (name) => "facesculpt_" + prefix + name;
+            form.engine = ko.observable();
+            form.profileKey = ko.observable();
+            form.printer = ko.observable("");
+            form.height = ko.observable(160);
+            form.goal = ko.observable("height");
+            form.hours = ko.observable(26);
+            form.grams = ko.observable(240);
+            form.keepHeight = ko.observable(false);
+            form.left = ko.observable("");
+            form.care = ko.observable("spare");
+
+            form.profiles = ko.pureComputed(() => {
+                const engine = form.engine() || (self.engines()[0] || {}).key;
+                return self.profiles().filter((profile) => profile.engine === engine);
+            });
+            form.profile = ko.pureComputed(() =>
+                form.profiles().find((profile) => profile.key === form.profileKey())
+            );
+            form.profileHelp = ko.pureComputed(() => (form.profile() ? texts.profileHelp(form.profile()) : ""));
+            form.byHeight = ko.pureComputed(() => form.goal() === "height");
+            form.heightAsked = ko.pureComputed(() => form.byHeight() || form.keepHeight());
+            form.heightHelp = ko.pureComputed(() =>
+                _.sprintf(gettext("From %(min)d to %(max)d mm, measured from the bed to the crown of the head."), {
+                    min: MIN_HEIGHT,
+                    max: self.maxHeight()
+                })
+            );
+            form.heightInvalid = ko.pureComputed(() => {
+                const height = Number(form.height());
+                return form.heightAsked() && !(height >= MIN_HEIGHT && height <= self.maxHeight());
+            });
+            form.targetInvalid = ko.pureComputed(() => {
+                if (form.goal() === "hours") return !(Number(form.hours()) >= 0.25 && Number(form.hours()) <= 500);
+                if (form.goal() === "grams") return !(Number(form.grams()) >= 1 && Number(form.grams()) <= 20000);
+                return false;
+            });
+            form.leftInvalid = ko.pureComputed(() => {
+                const left = Number(form.left());
+                return form.left() !== "" && !(left >= 0 && left <= 100000);
+            });
+            form.valid = ko.pureComputed(
+                () => !form.heightInvalid() && !form.targetInvalid() && !form.leftInvalid()
+            );
+
+            // A preset that is made for a time brings it along.
+            form.profile.subscribe((profile) => {
+                if (!profile || !profile.target_hours || form.loading) return;
+                form.goal("hours");
+                form.hours(profile.target_hours);
+                form.keepHeight(false);
+            });
+
+            /** Fills the fields with what was ordered, or with the usual. */
+            form.load = (settings, slicing) => {
+                const defaults = (shared.status() || {}).defaults || {};
+                const target = slicing.target;
+                form.loading = true;
+                form.engine(slicing.engine || (self.engines()[0] || {}).key);
+                form.profileKey(slicing.profile || defaults.profile || self.defaultProfile());
+                form.printer(slicing.printer || "");
+                form.height(settings.height_mm ? Math.round(settings.height_mm * 10) / 10 : defaults.height_mm || 160);
+                form.goal(target ? target.kind : "height");
+                if (target) form[target.kind](target.value);
+                form.keepHeight(!!(target && target.fixed_height));
+                form.left(slicing.filament_left_g || "");
+                form.care(slicing.face_care || "spare");
+                form.loading = false;
+            };
+
+            form.settings = () => (form.heightAsked() ? {height_mm: Number(form.height())} : {});
+
+            form.slicing = () => {
+                const slicing = {face_care: form.care(), printer: form.printer() || ""};
+                if (form.engine()) slicing.engine = form.engine();
+                if (form.profileKey()) slicing.profile = form.profileKey();
+                slicing.filament_left_g = Number(form.left()) || 0;
+                slicing.target = form.byHeight()
+                    ? null
+                    : {kind: form.goal(), value: Number(form[form.goal()]()), fixed_height: form.keepHeight()};
+                return slicing;
+            };
+            return form;
+        };
+
+        //~~ The dialog that plans a finished sculpture anew
+
+        self.again = self.form("again_");
+        self.sculpture = ko.observable();
+        self.error = ko.observable();
+        self.sending = ko.observable(false);
+
+        self.planAgain = (sculpture) => {
+            const data = sculpture.data();
+            self.error(undefined);
+            self.again.load(data.settings || {}, data.slicing || {});
+            self.sculpture(sculpture);
+            $("#facesculpt_again").modal("show");
+        };
+
+        self.send = () => {
+            if (self.sending() || !self.again.valid()) return;
+            self.sending(true);
+            OctoPrint.plugins.facesculpt
+                .planAgain(self.sculpture().id, {settings: self.again.settings(), slicing: self.again.slicing()})
+                .done((json) => {
+                    self.sculpture().data(json);
+                    $("#facesculpt_again").modal("hide");
+                    shared.announce(_.sprintf(gettext("“%(name)s” is in the making."), {name: json.name}));
+                })
+                .fail((request) => self.error(texts.ofRequest(request)))
+                .always(() => self.sending(false));
+        };
+
+        self.refresh = () => {
+            if (!shared.mayView()) return self.profiles([]);
+            return OctoPrint.plugins.facesculpt.profiles().done((answer) => {
+                self.profiles(answer.profiles);
+                self.printers(answer.printers);
+                self.defaultProfile(answer.default);
+            });
+        };
+
+        shared.follow(self, {});
+    }
+
+    OCTOPRINT_VIEWMODELS.push({
+        construct: FacesculptPlanViewModel,
+        dependencies: ["facesculptViewModel", "printerProfilesViewModel"],
+        elements: ["#facesculpt_again"]
+    });
+});
