@@ -26,8 +26,8 @@ LOWEST = 30.0
 #: Presets by their layers in mm, from which a print of a given size and time chooses.
 BY_LAYERS = {0.12: "bust_012", 0.16: "bust_016", 0.20: "bust_020", 0.28: "bust_028"}
 #: A foot smaller than this share of the square of the height, or from which a sculpture tips when it leans by this angle in
-#: degrees, is a risk; and so is this much of the face in mm^2 that supports touch.
-MIN_FOOT, MIN_TIP_DEG, MAX_SCAR = 0.03, 8.0, 60.0
+#: degrees, is a risk; and so are supports that touch more of the face than this share of the square of the height.
+MIN_FOOT, MIN_TIP_DEG, MAX_SCAR = 0.03, 8.0, 0.0025
 #: Less filament than this in a layer, mm, is the rest of a wipe.
 LEAST_MM = 0.05
 #: A target that is missed by more is told.
@@ -213,7 +213,7 @@ def _warnings(plan: dict[str, Any], wishes: Wishes) -> list[dict[str, str]]:
         warn("small_foot", f"Only {plan['foot_mm2'] / 100:.1f} cm2 stand on the bed; use a brim.")
     if plan["tip_deg"] < MIN_TIP_DEG:
         warn("tips_over", f"It tips over when it leans by {plan['tip_deg']:.0f} degrees.")
-    if (plan["face_contact_mm2"] or 0) > MAX_SCAR:
+    if (plan["face_contact_mm2"] or 0) > MAX_SCAR * plan["height_mm"] ** 2:
         warn("face_touched", f"Supports touch {plan['face_contact_mm2'] / 100:.1f} cm2 of the face.")
     return found
 

@@ -123,6 +123,10 @@ $(function () {
                 gettext("It is not known where the face of this sculpture is."),
                 gettext("Make the sculpture again.")
             ],
+            index_invalid: [
+                gettext("The layers of this print are not known."),
+                gettext("Prepare the print again, with “Change”.")
+            ],
             layer_unknown: [gettext("This layer is not there."), gettext("Reload the page.")],
             face_choice: [gettext("This face is not in the photo."), gettext("Choose the face that is meant.")],
             output_unwritable: [
