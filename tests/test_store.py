@@ -232,3 +232,43 @@ def test_threads_read_and_write_at_once(store: Store) -> None:
     assert errors == []
     assert [item.position for item in store.queued()] == list(range(24))
     assert {stage.progress for stage in Stage.select()} == {6.0}
+
+
+def test_prints_in_one_go_are_experience(store: Store) -> None:
+    photo = Photo.create(name="a.jpg")
+    made = store.add_sculpture(photo, "a", 0, {}, {})
+    for engine, estimated, real, state in (
+        ("prusaslicer", 100, 110.0, "done"), ("prusaslicer", 100, None, "done"), ("prusaslicer", 100, 50.0, "failed"),
+        ("curaengine", 100, 130.0, "done"), ("prusaslicer", 200, 240.0, "done"),
+    ):  # fmt: skip
+        one = store.add_sculpture(photo, "x", 0, {}, {})
+        one.estimates = {"plan": {"engine": engine, "slicer_seconds": estimated}}
+        one.save()
+        QueueItem.create(sculpture=one, position=0, state=state, seconds=real)
+    QueueItem.create(sculpture=made, position=0, state="done", seconds=5.0)
+    assert store.experience("prusaslicer") == [(200.0, 240.0), (100.0, 110.0)]
+    assert store.experience("curaengine") == [(100.0, 130.0)]
+
+
+def test_a_plan_is_made_again_from_the_stage_that_changes(store: Store) -> None:
+    made = store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {"height_mm": 100}, {"profile": "bust_016"})
+    Stage.update(state="done", seconds=3).where(Stage.sculpture == made).execute()
+    made.state, made.estimates = "ready", {"seconds": 5}
+    made.save()
+    store.plan_again(made, {"height_mm": 120}, {"profile": "bust_020"}, "slice")
+    fresh = Sculpture.get_by_id(made.id)
+    states = [stage.state for stage in Stage.select().where(Stage.sculpture == made).order_by(Stage.id)]
+    assert states == ["done", "done", "waiting"] and fresh.state == "waiting" and fresh.estimates is None
+    assert (fresh.settings, fresh.slicing) == ({"height_mm": 120}, {"profile": "bust_020"})
+
+
+def test_a_database_of_the_first_version_learns_to_keep_real_times(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE queueitem DROP COLUMN seconds")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    store = Store(path)
+    assert store.experience("prusaslicer") == [] and version(path) == len(module.MIGRATIONS)
+    store.close()

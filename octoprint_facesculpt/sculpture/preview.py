@@ -64,11 +64,10 @@ def clay(
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def save_marked(vertices: np.ndarray, triangles: np.ndarray, marked: np.ndarray, path: Path, size: int = 480) -> Path:
-    """Write a picture (PNG) of the front and a three-quarter view side by side, seen from below, where overhangs are; the
-    triangles of the mask ``marked`` (T,) stand out."""
-    views = [clay(vertices, triangles, turn, size, -35.0, marked) for turn in (VIEWS["front"], VIEWS["three_quarter"])]
-    return write(path, _png(np.concatenate(views, 1)))
+def save_marked(vertices: np.ndarray, triangles: np.ndarray, marked: np.ndarray, path: Path, size: int = 640) -> Path:
+    """Write a picture (PNG) of the front, seen from below, where overhangs are; the triangles of the mask ``marked`` (T,)
+    stand out."""
+    return write(path, _png(clay(vertices, triangles, -15.0, size, -35.0, marked)))
 
 
 def contact_sheet(photo: np.ndarray, views: list[np.ndarray], height: int = 480) -> np.ndarray:

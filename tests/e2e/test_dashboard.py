@@ -84,7 +84,7 @@ def test_a_photo_becomes_a_print(
     mine = card(tab, "Eileen")
     expect(mine.locator("[data-stage-state=running] [role=progressbar]")).to_be_visible(timeout=LATER)
     expect(mine).to_have_attribute("data-state", "ready", timeout=LATER)
-    expect(mine.locator("dt")).to_have_text(["Print time", "Filament", "Layers", "Height"])
+    expect(mine.locator("dt")).to_have_text(["Print time", "Filament", "Layers", "Supports", "Height"])
     expect(mine.locator("dd").last).to_have_text("20 mm")
 
     # The views of all sculptures turn together, so that like is compared with like.

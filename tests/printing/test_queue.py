@@ -258,3 +258,29 @@ def test_after_a_restart_what_was_printing_is_interrupted_and_the_rest_waits(
     assert [item.id for item in store.queued()] == [waiting.id]
     assert queue.active() is None and not printer.started
     store.close()
+
+
+def printed(house: House, item: QueueItem, **payload: Any) -> float | None:
+    house.queue.on_event("PrintDone", {"path": item.sculpture.gcode_path, **payload})
+    return QueueItem.get_by_id(item.id).seconds
+
+
+def test_the_real_time_of_a_print_is_kept(house: House) -> None:
+    item = house.queue.add(house.sculpture())
+    house.queue.start(item, True, None)
+    assert printed(house, item, time=3600.5) == 3600.5
+
+
+@pytest.mark.parametrize("payload", [{}, {"time": None}, {"time": 0}, {"time": "long"}])
+def test_a_print_whose_time_nobody_told_teaches_nothing(house: House, payload: dict[str, Any]) -> None:
+    item = house.queue.add(house.sculpture())
+    house.queue.start(item, True, None)
+    assert printed(house, item, **payload) is None
+
+
+def test_the_rest_of_an_interrupted_print_teaches_nothing(house: House) -> None:
+    item = house.queue.add(house.sculpture())
+    house.queue.start(item, True, None)
+    house.queue.on_event("PrintFailed", {"path": item.sculpture.gcode_path, "reason": "error"})
+    house.queue.resumed(item.sculpture.gcode_path)
+    assert house.state(item) == "printing" and printed(house, item, time=900) is None and house.state(item) == "done"

@@ -1,0 +1,127 @@
+"""Pictures of layers: drawn by a child, kept, never more than a bounded number, and never of an older slicing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trimesh
+from PIL import Image
+
+from octoprint_facesculpt.errors import FaceSculptError
+from octoprint_facesculpt.jobs import layers as module
+from octoprint_facesculpt.jobs.layers import BATCH, LayerPictures
+from octoprint_facesculpt.jobs.pipeline import INDEX, OUTPUTS
+from octoprint_facesculpt.jobs.runner import run
+from octoprint_facesculpt.slicing import SliceRequest, slice_model
+
+
+@pytest.fixture(scope="module")
+def sliced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sliced")
+    trimesh.creation.box((12, 12, 8)).export(folder / "box.stl")
+    slice_model(folder / "box.stl", folder / OUTPUTS["slice"], SliceRequest(profile="bust_028", index=folder / INDEX))
+    return folder
+
+
+@pytest.fixture
+def folder(sliced: Path, tmp_path: Path) -> Path:
+    for name in (OUTPUTS["slice"], INDEX):
+        (tmp_path / name).write_bytes((sliced / name).read_bytes())
+    return tmp_path
+
+
+class Children:
+    """Real children, counted."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+
+    def __call__(self, command: list[str], **more: Any) -> dict[str, Any]:
+        self.commands.append(command)
+        return run(command, **more)
+
+
+def test_neighbours_are_drawn_with_a_layer_and_kept(folder: Path) -> None:
+    children = Children()
+    pictures = LayerPictures(children)
+    about = pictures.about(folder)
+    assert len(about["z"]) == len(about["seconds"]) == 29 and about["z"][-1] == pytest.approx(8, abs=0.2)
+    picture = pictures.picture(folder, 5)
+    assert Image.open(picture).size == (640, 640) and len(children.commands) == 1
+    assert [pictures.picture(folder, number).name for number in range(BATCH)] == [f"{n}.png" for n in range(BATCH)]
+    assert len(children.commands) == 1
+    pictures.picture(folder, BATCH)
+    assert len(children.commands) == 2
+
+
+def test_a_new_slicing_has_new_pictures(folder: Path) -> None:
+    pictures = LayerPictures()
+    old, version = pictures.picture(folder, 0), pictures.about(folder)["version"]
+    os.utime(folder / OUTPUTS["slice"], (1, 1))
+    new = pictures.picture(folder, 0)
+    assert new != old and not old.exists() and pictures.about(folder)["version"] != version
+
+
+def test_only_so_many_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", BATCH)
+    pictures = LayerPictures()
+    for number in (0, BATCH, 2 * BATCH):
+        last = pictures.picture(folder, number)
+    assert 0 < len(list(last.parent.glob("*.png"))) <= BATCH
+
+
+def test_many_who_ask_for_one_layer_start_one_child(folder: Path) -> None:
+    children = Children()
+    pictures = LayerPictures(children)
+    threads = [threading.Thread(target=pictures.picture, args=(folder, 3)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(children.commands) == 1
+
+
+def test_who_waits_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
+    going, done = threading.Event(), threading.Event()
+
+    def slow(*_: Any, **__: Any) -> dict[str, Any]:
+        going.set()
+        done.wait(30)
+        return {}
+
+    pictures = LayerPictures(slow)
+
+    def ask() -> None:
+        with pytest.raises(FaceSculptError):
+            pictures.picture(folder, 0)
+
+    first = threading.Thread(target=ask)
+    first.start()
+    going.wait(30)
+    start = time.monotonic()
+    with pytest.raises(FaceSculptError) as error:
+        pictures.picture(folder, 1)
+    assert error.value.code == "busy" and time.monotonic() - start < 5
+    done.set()
+    first.join(30)
+
+
+def test_what_cannot_be_drawn_is_told(folder: Path, tmp_path: Path) -> None:
+    pictures = LayerPictures()
+    with pytest.raises(FaceSculptError) as error:
+        pictures.picture(folder, 10_000)
+    assert error.value.code == "layer_unknown"
+    (folder / INDEX).unlink()
+    with pytest.raises(FaceSculptError) as error:
+        pictures.about(folder)
+    assert error.value.code == "index_invalid"
+    (folder / OUTPUTS["slice"]).unlink()
+    with pytest.raises(FaceSculptError) as error:
+        pictures.picture(folder, 0)
+    assert error.value.code == "layer_unknown"
