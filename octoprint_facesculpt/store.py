@@ -204,8 +204,8 @@ class Store:
         told = []
         for item in items.order_by(QueueItem.id.desc()).limit(100):
             plan = (item.sculpture.estimates or {}).get("plan") or {}
-            if plan.get("engine") == engine and plan.get("slicer_seconds"):
-                told.append((float(plan["slicer_seconds"]), float(item.seconds or 0)))
+            if plan.get("engine") == engine and plan.get("estimated_seconds"):
+                told.append((float(plan["estimated_seconds"]), float(item.seconds or 0)))
         return told
 
     def plan_again(self, sculpture: Sculpture, settings: dict, slicing: dict, first: str) -> None:

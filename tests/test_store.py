@@ -242,7 +242,7 @@ def test_prints_in_one_go_are_experience(store: Store) -> None:
         ("curaengine", 100, 130.0, "done"), ("prusaslicer", 200, 240.0, "done"),
     ):  # fmt: skip
         one = store.add_sculpture(photo, "x", 0, {}, {})
-        one.estimates = {"plan": {"engine": engine, "slicer_seconds": estimated}}
+        one.estimates = {"plan": {"engine": engine, "estimated_seconds": estimated}}
         one.save()
         QueueItem.create(sculpture=one, position=0, state=state, seconds=real)
     QueueItem.create(sculpture=made, position=0, state="done", seconds=5.0)
