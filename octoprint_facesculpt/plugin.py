@@ -21,6 +21,7 @@ from .recovery_plugin import RecoveryDesk
 from .slicing import ENGINES
 from .slicing.importing import LIMITS
 from .slicing.plugin import FaceSculptSlicer, slicer_type
+from .slicing.presets import TREE
 from .slicing.profiles import PROFILES
 from .slicing.shelf import Shelf
 from .slicing.targets import experience
@@ -130,7 +131,8 @@ class FaceSculptPlugin(
         ]
 
     def get_template_vars(self) -> dict[str, Any]:
-        return {"profiles": list(PROFILES.values())}
+        # Branching supports are for those who choose them: not every engine has them.
+        return {"profiles": [profile for profile in PROFILES.values() if not profile.key.endswith(TREE)]}
 
     def get_assets(self) -> dict[str, list[str]]:
         return {

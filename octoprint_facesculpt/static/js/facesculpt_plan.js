@@ -107,8 +107,11 @@ $(function () {
                 form.profileKey(slicing.profile || defaults.profile || self.defaultProfile());
                 form.printer(slicing.printer || "");
                 form.height(settings.height_mm ? Math.round(settings.height_mm * 10) / 10 : defaults.height_mm || 160);
-                form.goal(target ? target.kind : "height");
+                // What nobody has ordered yet follows its preset, if that is made for a time.
+                const hours = !slicing.profile && form.profile() && form.profile().target_hours;
+                form.goal(target ? target.kind : hours ? "hours" : "height");
                 if (target) form[target.kind](target.value);
+                if (hours) form.hours(hours);
                 form.keepHeight(!!(target && target.fixed_height));
                 form.left(slicing.filament_left_g || "");
                 form.care(slicing.face_care || "spare");

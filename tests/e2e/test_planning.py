@@ -1,0 +1,157 @@
+"""Profiles, plans and layers through the server, and what the dashboard makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from octoprint_facesculpt.slicing import SliceRequest
+from octoprint_facesculpt.slicing.profiles import resolve
+from octoprint_facesculpt.slicing.vendor_bundle import format_config
+
+from .browser import LATER, SOON, chromium, dashboard
+from .orders import create, finished, look
+from .server import OctoPrintServer
+
+BASE = "/plugin/facesculpt"
+PROFILES = f"{BASE}/slicing/profiles"
+STOCK = "/api/slicing/facesculpt_prusaslicer/profiles"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def imported(server: OctoPrintServer) -> dict[str, Any]:
+    """Somebody's own settings, with a program in them that must not run."""
+    config = {**resolve(SliceRequest(profile="bust_028")), "perimeters": "4"}
+    text = format_config(config) + "post_process = /bin/false\n"
+    answer = server.post(PROFILES, files={"profile": ("My Ender.ini", text.encode())})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["profile"]
+
+
+@pytest.fixture(scope="module")
+def planned(server: OctoPrintServer, photo: dict[str, Any], imported: dict[str, Any]) -> dict[str, Any]:
+    """A sculpture with that profile, as large as half an hour allows."""
+    slicing = {"profile": imported["key"], "target": {"kind": "hours", "value": 0.5}, "filament_left_g": 1}
+    made = finished(server, create(server, photo, name="Half an hour", settings={}, slicing=slicing))
+    assert made["state"] == "ready", made["error"]
+    return made
+
+
+def test_an_imported_profile_is_one_of_octoprints(server: OctoPrintServer, imported: dict[str, Any]) -> None:
+    assert (imported["name"], imported["base"], imported["preset"]) == ("My Ender", "bust_028", False)
+    assert imported["differences"] == [{"key": "perimeters", "base": "3", "own": "4"}]
+    assert [note["code"] for note in imported["imported"]] == ["of_printer", "dropped"]
+    assert server.get(STOCK).json()[imported["key"]]["displayName"] == "My Ender"
+    assert imported["key"] in [row["key"] for row in server.get(PROFILES).json()["profiles"]]
+
+
+def test_a_copy_changes_and_a_preset_does_not(server: OctoPrintServer, imported: dict[str, Any]) -> None:
+    copy = server.post(f"{PROFILES}/prusaslicer/bust_016/copy", json={"name": "Thick"}).json()["profile"]
+    url = f"{PROFILES}/prusaslicer/{copy['key']}"
+    changed = server.request("PUT", url, json={"settings": {"perimeters": "6"}}).json()["profile"]
+    assert changed["differences"] == [{"key": "perimeters", "base": "3", "own": "6"}]
+    back = server.request("PUT", url, json={"name": "Thin", "settings": {"perimeters": None}}).json()["profile"]
+    assert back["differences"] == [] and back["name"] == "Thin"
+    bad = server.request("PUT", url, json={"settings": {"perimeters": "many"}})
+    assert (bad.status_code, bad.json()["error"]["code"]) == (400, "profile_invalid")
+    assert server.request("DELETE", url).status_code == 204 and server.get(url).status_code == 400
+    for method, key in (("PUT", "bust_016"), ("DELETE", "bust_016")):
+        answer = server.request(method, f"{PROFILES}/prusaslicer/{key}", json={"settings": {"perimeters": "6"}})
+        assert answer.json()["error"]["code"] == "profile_protected"
+    assert server.get(f"{PROFILES}/nothing/bust_016").status_code == 404
+
+
+def test_a_file_that_is_no_profile_is_refused(server: OctoPrintServer) -> None:
+    answer = server.post(PROFILES, files={"profile": ("x.ini", b"\0\1\2")})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "profile_invalid")
+    assert server.post(PROFILES, files={"other": ("x.ini", b"a = 1")}).json()["error"]["code"] == "no_file"
+
+
+def test_a_print_is_as_large_as_its_time_allows(server: OctoPrintServer, planned: dict[str, Any]) -> None:
+    plan = planned["estimates"]["plan"]
+    assert plan["target"]["reached"] == pytest.approx(0.5, rel=0.05) and plan["seconds"] == planned["estimates"]["seconds"]
+    assert planned["settings"]["height_mm"] == pytest.approx(plan["height_mm"], abs=0.3)
+    assert "filament_short" in [warning["code"] for warning in plan["warnings"]]
+    gcode = server.get(f"/downloads/files/local/{planned['gcode']['path']}").text
+    assert "; perimeters = 4" in gcode and "post_process = /" not in gcode
+    picture = server.get("/" + planned["files"]["contact"]).content
+    assert Image.open(BytesIO(picture)).size == (640, 640)
+
+
+def test_every_layer_has_a_picture(server: OctoPrintServer, planned: dict[str, Any]) -> None:
+    url = f"{BASE}/sculptures/{planned['id']}/layers"
+    layers = server.get(url).json()["layers"]
+    assert layers["z"][-1] == pytest.approx(planned["estimates"]["height_mm"], abs=0.01)
+    for number in (0, len(layers["z"]) - 1):
+        answer = server.get(f"{url}/{number}.png")
+        assert answer.status_code == 200 and Image.open(BytesIO(answer.content)).size == (640, 640)
+        assert "private" in answer.headers["Cache-Control"]
+    assert server.get(f"{url}/{len(layers['z'])}.png").json()["error"]["code"] == "layer_unknown"
+    assert server.get(f"{url}/{10**30}.png").status_code == 404
+
+
+def test_the_dashboard_shows_layers_and_plans_anew(browser: Browser, server: OctoPrintServer, planned: dict[str, Any]) -> None:
+    with dashboard(browser, server.url) as tab:
+        card = tab.page.get_by_role("article", name="Half an hour", exact=True)
+        expect(card.locator("[data-test-id=facesculpt-warnings] li").first).to_be_visible(timeout=SOON)
+        expect(card.locator("[data-test-id=facesculpt-plan]").first).to_contain_text("asked for: 30 min")
+
+        card.locator("[data-test-id=facesculpt-open-layers]").click()
+        dialog = tab.page.locator("#facesculpt_layers")
+        picture = dialog.locator("[data-test-id=facesculpt-layer]")
+        expect(picture).to_be_visible(timeout=LATER)
+        before = picture.get_attribute("src")
+        caption = dialog.locator("[data-test-id=facesculpt-layer-caption]")
+        dialog.locator("[data-test-id=facesculpt-layer-slider]").press("Home")
+        expect(caption).to_contain_text("Layer 1 of")
+        dialog.locator("[data-test-id=facesculpt-layer-slider]").press("ArrowRight")
+        expect(caption).to_contain_text("Layer 2 of")
+        expect(picture).not_to_have_attribute("src", before or "", timeout=LATER)
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 640
+        dialog.locator(".modal-footer button").click()
+
+        card.locator("[data-test-id=facesculpt-plan-again]").click()
+        again = tab.page.locator("#facesculpt_again")
+        expect(again.locator("#facesculpt_again_hours")).to_have_value("0.5")
+        again.locator("#facesculpt_again_hours").fill("0")
+        expect(again.locator("[data-test-id=facesculpt-again-send]")).to_be_disabled()
+        again.locator("#facesculpt_again_goal_height").check()
+        again.locator("#facesculpt_again_height").fill("22")
+        again.locator("[data-test-id=facesculpt-again-send]").click()
+        expect(card).not_to_have_attribute("data-state", "ready", timeout=SOON)
+        expect(card).to_have_attribute("data-state", "ready", timeout=LATER)
+    now = look(server, planned)
+    assert now["estimates"]["height_mm"] == pytest.approx(22, abs=0.3) and now["estimates"]["plan"]["target"] is None
+
+
+def test_the_dashboard_copies_a_profile_and_changes_it(
+    browser: Browser, server: OctoPrintServer, photo: dict[str, Any], astronaut: Path
+) -> None:
+    with dashboard(browser, server.url) as tab:
+        tab.page.locator("#facesculpt_photos li button").first.click()
+        tab.find("open-profiles").click()
+        dialog = tab.page.locator("#facesculpt_profiles")
+        expect(dialog.locator("[data-test-id=facesculpt-profile]")).to_contain_text("it stays as it is", timeout=SOON)
+        dialog.locator("[data-test-id=facesculpt-profile-copy]").click()
+        expect(dialog.locator("#facesculpt_profile_name")).to_have_value("Bust (0.16 mm) (copy)", timeout=SOON)
+        dialog.locator("[data-test-id=facesculpt-setting-name]").fill("perimeters")
+        expect(dialog.locator("[data-test-id=facesculpt-setting-value]")).to_have_value("3")
+        dialog.locator("[data-test-id=facesculpt-setting-value]").fill("5")
+        dialog.locator("[data-test-id=facesculpt-setting-set]").click()
+        row = dialog.locator("[data-test-id=facesculpt-differences] tbody tr")
+        expect(row).to_have_count(1, timeout=SOON)
+        expect(row).to_contain_text("perimeters")
+        row.locator("button").click()
+        expect(row).to_have_count(0, timeout=SOON)
