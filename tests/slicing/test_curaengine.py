@@ -193,8 +193,13 @@ def test_every_profile_resolves() -> None:
         settings = CuraEngine().resolve(SliceRequest(engine="curaengine", profile=key))
         assert settings.machine["layer_height"] == height and settings.machine["support_enable"] == "True"
         assert settings.extruder["support_angle"] == "55" and settings.extruder["z_seam_type"] == "back"
-        assert settings.extruder["support_structure"] == ("tree" if key.endswith("_tree") else "normal")
+        assert settings.machine["support_structure"] == ("tree" if key.endswith("_tree") else "normal")
     assert len(PROFILES) == 12
+
+
+def test_another_nozzle_makes_other_lines() -> None:
+    settings = CuraEngine().resolve(SliceRequest(engine="curaengine", profile="bust_020", nozzle_mm=0.6))
+    assert settings.extruder["machine_nozzle_size"] == settings.extruder["wall_line_width_0"] == "0.6"
 
 
 # -- what it makes

@@ -11,6 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
+from octoprint_facesculpt.host import bed_of
+from octoprint_facesculpt.slicing import SlicingError
+from octoprint_facesculpt.slicing.arguments import parse_bed
 from octoprint_facesculpt.slicing.gcode_facts import read
 from octoprint_facesculpt.slicing.plugin import slicer_type
 
@@ -135,6 +138,54 @@ def test_an_own_profile_is_saved_listed_used_and_deleted(manager: Any, mushroom:
     assert read(tmp_path / "out.gco").config["perimeters"] == "5"
     manager.delete_profile(SLICER, "thick")
     assert "thick" not in manager.all_profiles(SLICER)
+
+
+def test_a_preset_is_read_only_whoever_writes(manager: Any) -> None:
+    folder = Path(manager.get_slicer_profile_path(SLICER))
+    before = manager.all_profiles(SLICER)["bust_016"].data
+    with pytest.raises(SlicingError, match="profile_protected"):
+        manager.save_profile(SLICER, "bust_016", {**before, "perimeters": "1"})
+    (folder / "bust_016.profile").write_text("# Mine\nperimeters = 1\n")
+    manager.delete_profile(SLICER, "bust_020")
+    profiles = manager.all_profiles(SLICER)
+    assert profiles["bust_016"].data == before and profiles["bust_016"].display_name == "Bust, 0.16 mm"
+    assert "bust_020" in profiles and "bust_016_tree" not in profiles
+
+
+def test_an_own_profile_keeps_what_it_comes_from(manager: Any) -> None:
+    shelf = manager.get_slicer(SLICER).shelf(Path(manager.get_slicer_profile_path(SLICER)))
+    key = shelf.copy("bust_012", "Mine")
+    manager.save_profile(SLICER, key, manager.load_profile(SLICER, key), overrides={"perimeters": 4})
+    assert [row["own"] for row in shelf.details(key)["differences"]] == ["4"] and shelf.details(key)["base"] == "bust_012"
+    manager.delete_profile(SLICER, key)
+
+
+def test_the_printer_that_is_asked_for_decides_about_the_bed(manager: Any, mushroom: Path, tmp_path: Path) -> None:
+    profiles = manager._printer_profile_manager
+    small = {**profiles.get_default(), "id": "small", "name": "Small"}
+    small["volume"] = {**small["volume"], "width": 180, "depth": 170}
+    profiles.save(small)
+    told = slice_and_wait(manager, mushroom, tmp_path / "out.gco", "bust_028", printer_profile_id="small")
+    profiles.remove("small")
+    assert "_error" not in told, told
+    facts = read(tmp_path / "out.gco")
+    assert facts.low[0] + facts.high[0] == pytest.approx(180, abs=1)
+    assert facts.config["bed_shape"] == "0x0,180x0,180x170,0x170"
+
+
+@pytest.mark.parametrize(
+    ("volume", "bed"),
+    [
+        ({}, "200x180x190@0,0"),
+        ({"origin": "center"}, "200x180x190@-100,-90"),
+        # The largest square in the circle.
+        ({"origin": "center", "formFactor": "circular", "depth": 200}, "141.421x141.421x190@-70.7107,-70.7107"),
+    ],
+)
+def test_every_printer_has_a_bed(volume: dict[str, Any], bed: str) -> None:
+    shape = {"width": 200, "depth": 180, "height": 190, "origin": "lowerleft", "formFactor": "rectangular", **volume}
+    assert bed_of({"volume": shape}) == bed
+    parse_bed(bed)
 
 
 def test_one_broken_profile_does_not_hide_the_others(manager: Any) -> None:

@@ -154,6 +154,17 @@ def test_every_profile_resolves(key: str, height: str) -> None:
     assert {"bust_012", "bust_016", "bust_020", "bust_028"} < set(PROFILES)
 
 
+def test_another_nozzle_makes_other_lines() -> None:
+    fine, usual = resolve(SliceRequest(profile="bust_016", nozzle_mm=0.2)), resolve(SliceRequest(profile="bust_016"))
+    assert (fine["nozzle_diameter"], fine["layer_height"], fine["first_layer_height"]) == ("0.2", "0.15", "0.15")
+    width = "external_perimeter_extrusion_width"
+    assert float(fine[width]) == pytest.approx(float(usual[width]) / 2)
+    # Somebody's own settings say themselves what they are for.
+    assert resolve(SliceRequest(config={"nozzle_diameter": "0.6"}, nozzle_mm=0.2))["nozzle_diameter"] == "0.6"
+    with pytest.raises(SlicingError, match="profile_invalid"):
+        SliceRequest(nozzle_mm=40)
+
+
 def test_nothing_that_runs_programs_gets_into_a_configuration() -> None:
     hostile = {"post_process": "/bin/sh -c reboot", "output_filename_format": "../x", "binary_gcode": "1"}
     assert not set(hostile) & set(resolve(SliceRequest(overrides=hostile)))
