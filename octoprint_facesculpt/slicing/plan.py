@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..sculpture.shaping import Sculpture
 
 #: Sculptures are not made lower than this to save time or plastic, mm.
-LOWEST = 30.0
+LOWEST = 20.0
 #: Presets by their layers in mm, from which a print of a given size and time chooses.
 BY_LAYERS = {0.12: "bust_012", 0.16: "bust_016", 0.20: "bust_020", 0.28: "bust_028"}
 #: A foot smaller than this share of the square of the height, or from which a sculpture tips when it leans by this angle in

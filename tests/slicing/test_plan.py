@@ -86,7 +86,7 @@ def test_the_bed_limits_the_height_in_every_direction(figure: Sculpture) -> None
     assert tallest(figure, Bed(68, 235, 250)) == pytest.approx(99.8)
     assert tallest(figure, Bed(235, 98, 250)) == pytest.approx(149.8)
     with pytest.raises(SlicingError) as error:
-        tallest(figure, Bed(20, 20, 20))
+        tallest(figure, Bed(16, 16, 16))
     assert error.value.code == "too_large"
 
 
