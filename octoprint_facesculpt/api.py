@@ -18,7 +18,7 @@ from .printing.queue import ACTIVE, QueueError
 from .recovery.errors import RecoveryError
 from .slicing.face import CARES
 from .store import Photo, QueueItem, Sculpture
-from .views import FILES, photo_json, queue_json, sculpture_json
+from .views import FILES, POSE, photo_json, queue_json, sculpture_json
 
 route = octoprint.plugin.BlueprintPlugin.route
 #: SQLite's largest integer.
@@ -192,7 +192,7 @@ class FaceSculptApi(ProfileRoutes):
     def api_file(self, identifier: str, name: str):
         sculpture = _find(Sculpture, identifier)
         file = self.workshop.folder(sculpture) / name
-        if name not in FILES.values() or not file.is_file():
+        if not (name in FILES.values() or POSE.fullmatch(name)) or not file.is_file():
             raise RequestError("not_found", "There is no such file.", 404)
         answer = _private(flask.send_file(file))
         if name.endswith(".html"):

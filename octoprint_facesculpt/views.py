@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ BASE = "plugin/facesculpt"
 RECENT = 10
 
 
+#: Pictures of the poses that were compared, and the file of their figures.
+POSE, ORIENTATIONS, ORIENTATIONS_BYTES = re.compile(r"pose_[a-z0-9_]{1,40}\.png"), "orientations.json", 64 * 1024
+
+
 def photo_json(photo: Photo) -> dict[str, Any]:
     """A photo, with the address of its picture."""
     url = f"{BASE}/photos/{photo.id}/image" if photo.width else None
@@ -47,8 +53,23 @@ def sculpture_json(sculpture: Sculpture, folder: Path) -> dict[str, Any]:
         "files": {
             kind: f"{BASE}/sculptures/{sculpture.id}/files/{name}" for kind, name in FILES.items() if (folder / name).is_file()
         },
+        "poses": _poses(sculpture, folder),
         "gcode": {"origin": "local", "path": sculpture.gcode_path} if sculpture.gcode_path else None,
     }
+
+
+def _poses(sculpture: Sculpture, folder: Path) -> list[dict[str, Any]]:
+    """The poses that were compared, best first, with their figures and the address of their picture."""
+    file = folder / ORIENTATIONS
+    try:
+        if file.stat().st_size > ORIENTATIONS_BYTES:
+            return []
+        found = json.loads(file.read_bytes())["orientations"]
+        named = [(pose, f"pose_{pose['pose']}.png") for pose in found]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    url = f"{BASE}/sculptures/{sculpture.id}/files"
+    return [{**pose, "url": f"{url}/{name}"} for pose, name in named if POSE.fullmatch(name) and (folder / name).is_file()]
 
 
 def queue_json(host) -> list[dict[str, Any]]:

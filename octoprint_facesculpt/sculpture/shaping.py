@@ -93,7 +93,7 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
 def scaled(sculpture: Sculpture, height_mm: float) -> Sculpture:
     """The same sculpture in another height; :class:`SculptureError` ``height_out_of_range``."""
     settings = replace(sculpture.settings, height_mm=height_mm)
-    factor = height_mm / float(np.ptp(sculpture.vertices[:, 2]))
+    factor = height_mm / sculpture.settings.height_mm
     vertices = sculpture.vertices * factor
     return replace(
         sculpture, vertices=vertices, landmarks=sculpture.landmarks * factor, settings=settings,

@@ -126,7 +126,7 @@ def tallest(sculpture: Sculpture, bed: Bed) -> float:
     """The height in mm up to which a sculpture fits on a bed; :class:`SlicingError` ``too_large`` when none does."""
     extents = sculpture.vertices.max(0) - sculpture.vertices.min(0)
     room = (bed.width - 2 * RIM, bed.depth - 2 * RIM, bed.height)
-    height = float(min(space / extent for space, extent in zip(room, extents, strict=True)) * extents[2])
+    height = float(min(space / extent for space, extent in zip(room, extents, strict=True)) * sculpture.settings.height_mm)
     if height < LOWEST:
         raise SlicingError("too_large", "The printer has no room for a sculpture.", "Check its profile in OctoPrint.")
     # Not to the last tenth: rounding must not make it too large.

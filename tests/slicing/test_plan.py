@@ -13,7 +13,7 @@ from PIL import Image
 
 from octoprint_facesculpt.progress import silent
 from octoprint_facesculpt.sculpture import SculptureSettings
-from octoprint_facesculpt.sculpture.shaping import Sculpture, check
+from octoprint_facesculpt.sculpture.shaping import Sculpture, check, scaled
 from octoprint_facesculpt.slicing import Bed, SliceRequest, SliceResult, SlicingError
 from octoprint_facesculpt.slicing.gcode_check import read
 from octoprint_facesculpt.slicing.gcode_index import read_index
@@ -64,7 +64,7 @@ def test_a_print_by_time_is_as_large_as_its_time_allows(figure: Sculpture, tmp_p
 
 
 def test_a_print_of_a_given_size_gets_the_finest_layers_within_its_filament(figure: Sculpture, tmp_path: Path) -> None:
-    small = replace(figure, settings=SculptureSettings(height_mm=30))
+    small = scaled(figure, 30)
     wishes = Wishes(Target("hours", 0.6), fixed_height=True)
     sized, data = plan_print(small, tmp_path / "x.gcode", SliceRequest(profile="bust_016"), wishes, silent)
     assert sized.settings.height_mm == 30 and data["plan"]["seconds"] <= 0.6 * HOUR * 1.02

@@ -106,6 +106,7 @@ $(function () {
             sculpture.warnings = ko.pureComputed(() =>
                 (((data().estimates || {}).plan || {}).warnings || []).map(texts.warning)
             );
+            sculpture.poses = ko.pureComputed(() => (data().poses || []).map(texts.pose));
             sculpture.layered = ko.pureComputed(() => !!files().index && !!files().gcode && !sculpture.inTheMaking());
             sculpture.mayPlan = ko.pureComputed(() => !sculpture.inTheMaking());
 

@@ -369,6 +369,30 @@ $(function () {
             return _.sprintf(gettext("%(hours)d h %(minutes)d min"), values);
         };
 
+        const poseNames = {
+            upright: gettext("Upright"),
+            leaning: gettext("Leaning back"),
+            lying: gettext("On its back")
+        };
+
+        /** A pose that was compared: its name, its figures in a line, and its picture. */
+        self.pose = (pose) => {
+            const area = (value) => _.sprintf(gettext("%(area)s cm²"), {area: self.number(value / 100, 1)});
+            return {
+                url: pose.url,
+                name:
+                    poseNames[pose.pose] ||
+                    _.sprintf(gettext("Head tilted back by %(degrees)d°"), {degrees: pose.tilt_deg}),
+                figures: [
+                    pose.seconds ? self.duration(pose.seconds) : "",
+                    _.sprintf(gettext("overhang of the face %(area)s"), {area: area(pose.face_overhang_mm2)}),
+                    _.sprintf(gettext("on the bed %(area)s"), {area: area(pose.base_area_mm2)})
+                ]
+                    .filter(Boolean)
+                    .join(", ")
+            };
+        };
+
         /** What is known about a print, as rows of a name, a value and a detail. */
         self.estimates = (estimates) => {
             if (!estimates) return [];

@@ -1,0 +1,43 @@
+"""What clients see of a sculpture's folder, whatever lies in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from octoprint_facesculpt.store import Photo, Sculpture, Store
+from octoprint_facesculpt.views import ORIENTATIONS, sculpture_json
+
+
+@pytest.fixture
+def sculpture(tmp_path: Path) -> Iterator[Sculpture]:
+    store = Store(tmp_path / "facesculpt.db")
+    yield store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {}, {})
+    store.close()
+
+
+def test_poses_are_shown_with_their_pictures(sculpture: Sculpture, tmp_path: Path) -> None:
+    rows = [{"pose": "tilt_10", "cost": 0.1}, {"pose": "upright", "cost": 0.2}, {"pose": "lying", "cost": 0.3}]
+    (tmp_path / ORIENTATIONS).write_text(json.dumps({"orientations": rows}))
+    for pose in ("tilt_10", "upright"):
+        (tmp_path / f"pose_{pose}.png").write_bytes(b"picture")
+    shown = sculpture_json(sculpture, tmp_path)["poses"]
+    assert [(pose["pose"], pose["cost"]) for pose in shown] == [("tilt_10", 0.1), ("upright", 0.2)]
+    assert shown[0]["url"].endswith(f"/sculptures/{sculpture.id}/files/pose_tilt_10.png")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"orientations": 5}', '{"orientations": [{"pose": "../x"}]}', '{"orientations": [1]}', "[" * 9999],
+)
+def test_figures_that_are_none_are_left_out(content: str, sculpture: Sculpture, tmp_path: Path) -> None:
+    (tmp_path / ORIENTATIONS).write_text(content)
+    assert sculpture_json(sculpture, tmp_path)["poses"] == []
+
+
+def test_files_too_large_to_be_figures_are_not_read(sculpture: Sculpture, tmp_path: Path) -> None:
+    (tmp_path / ORIENTATIONS).write_text(json.dumps({"orientations": [], "x": "y" * 100_000}))
+    assert sculpture_json(sculpture, tmp_path)["poses"] == []
