@@ -26,6 +26,8 @@ DROP = 3.0
 BEHIND = 17
 #: The file's own commands that replace what was tuned by hand.
 _REPLACES = {"M106": "fan", "M107": "fan", "M220": "feed_percent", "M221": "flow_percent"}
+#: What a record says of the place.
+_PLACE = ("sent", "tail", "phase", "parked", "moving", "pause_position")
 #: Seconds after which a script's lines have been sent, and after which the moves they ask for are made.
 SENT, MOVED = 3.0, 12.0
 #: Commands that can move the nozzle, or change what such commands mean.
@@ -210,6 +212,9 @@ class PrintWatch:
                 fields[actual_key] = actual
             if target:
                 fields[target_key] = target
+        if (parsed.get("T0") or parsed.get("T") or (None, None))[1] == 0:
+            # Switched off, by the file's end or by hand: that it cools says nothing.
+            self._target, self._hot_since, self._anchor, self._first_cold = 0.0, None, None, None
         changed = fields.get("nozzle_target", self._target) != self._target
         self._target = fields.get("nozzle_target", self._target)
         self._journal.set(**fields)
@@ -223,8 +228,8 @@ class PrintWatch:
         now = self._clock()
         if nozzle >= self._target - DROP:
             self._hot_since, self._last_hot, self._first_cold = self._hot_since or now, now, None
-            tail = self._journal.tail()
-            self._anchor = {"sent": tail[-1][0], "tail": tail} if tail else None
+            record = self._journal.record()
+            self._anchor = {name: record.get(name) for name in _PLACE} if record["tail"] else None
             return
         self._first_cold = self._first_cold or now
         settled = self._hot_since is not None and self._last_hot - self._hot_since >= SETTLED

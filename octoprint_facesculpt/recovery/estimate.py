@@ -38,6 +38,8 @@ COOLS = 6.0
 SAME_HEIGHT = 0.05
 #: Degrees below its target from which on a nozzle may have been without power for a moment.
 DOUBT = 5.0
+#: Bytes of lines that make no move and are accepted at once, after the last move that was given.
+LINES_WITHOUT_MOVES = 200
 #: How far the firmware itself may lift the nozzle for a change of filament, mm.
 PARK_RAISE = 30.0
 #: How far from the truth X and Y can be when they are measured at the endstops: drivers jump to their home step, mm.
@@ -219,7 +221,9 @@ def _at_record(window: Window, lines: list[_Line]) -> tuple[float, float]:
 def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, interval: float) -> _Bounds:
     """Between which moments it stopped."""
     anchor = record.get("cold_anchor") if outage.kind == "supply" else None
-    lines = _lines(anchor or record)
+    # What was acknowledged after the motors had stopped was not made.
+    state = anchor or record
+    lines = _lines(state)
     last = lines[-1]
     given = window.after_line(last.offset)
     low, high = _at_record(window, lines)
@@ -227,39 +231,53 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
     since = max(float(record.get("within") or 0.0), interval) + late
     if outage.kind == "printer":
         low, high = _of_silent_printer(window, lines, given)
-    if away := _parked(window, record, last, low, given):
+        if record.get("reason") != "printer_reset":
+            # It did not tell that it began anew: perhaps the connection was lost first, and it made what it had.
+            high = given
+    if away := _parked(window, state, last, low, given):
         return away
-    if record.get("phase") == "paused" or record.get("pause_position"):
-        return _Bounds(given if record.get("pause_position") else low, given, given)
+    if state.get("phase") == "paused" or state.get("pause_position"):
+        return _Bounds(given if state.get("pause_position") else low, given, given)
     if outage.kind == "restart":
         return _Bounds(given, given, given)
+    if outage.kind == "printer":
+        return _Bounds(low, high)
     if outage.kind == "cable":
         # A line that was torn in two is not executed.
         arrived = last.answered is not None or len(lines) == 1
         return _Bounds(given if arrived else window.after_line(lines[-2].offset), given, given)
-    if outage.kind == "host":
-        if record.get("boot") == seen.boot:
-            since = UNSYNCED
-
-        def given_at(moment: float) -> float:
-            return max(given, window.block_start(window.piece_at(moment).blocks + PLANNER_BLOCKS + 1))
-
-        def line_end(moment: float) -> float:
-            return window.after_line(window.piece_at(moment).move.end_offset)
-
-        least = window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0
-        most = line_end(window.block_start(window.piece_at(high + since).blocks + PLANNER_BLOCKS + AHEAD))
-        if seen.nozzle is not None and seen.nozzle < float(record.get("nozzle_target") or 0.0) - DOUBT:
-            # It has cooled a little: perhaps the printer was without power for a moment, too.
-            return _Bounds(low, max(most, given + since))
-        return _Bounds(least, max(most, given + since), given_at((low + high) / 2 + since / 3))
     if outage.kind == "supply":
         report = float(record.get("cold_report") or 5.0)
         return _Bounds(low - COOLS - (0.0 if anchor else float(record.get("cold_seconds") or 30.0)), high + report)
-    if outage.kind == "printer":
-        return _Bounds(low, high)
     # Without a new line it cannot have gone further than what it was given; and a new one is recorded soon.
-    return _Bounds(low, max(min(high + since, given + interval + late), low))
+    cut = _Bounds(low, max(min(high + since, given + interval + late), low))
+    finished = _without_host(window, lines, low, high, UNSYNCED if record.get("boot") == seen.boot else since)
+    off = any(offset <= finished.given_to for offset in window.colds)
+    target = float(record.get("nozzle_target") or 0.0)
+    warm = seen.nozzle is not None and seen.nozzle < target - DOUBT
+    if off or (outage.kind == "host" and warm):
+        # The file has switched the heater off, or it has cooled a little: the nozzle does not tell whether there was power.
+        return _Bounds(min(cut.earliest, finished.bounds.earliest), max(cut.latest, finished.bounds.latest))
+    return finished.bounds if outage.kind == "host" else cut
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What a board does that has lost its host: ``bounds``, and the last byte that it may have been given."""
+
+    bounds: _Bounds
+    given_to: int
+
+
+def _without_host(window: Window, lines: list[_Line], low: float, high: float, since: float) -> _Finished:
+    """The board makes all it was given: a line for every block that ran out after the record, too."""
+    given = window.after_line(lines[-1].offset)
+    least = window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0
+    last = window.piece_at(window.block_start(window.piece_at(high + since).blocks + PLANNER_BLOCKS + AHEAD))
+    most = window.after_line(last.move.end_offset)
+    usual = window.piece_at((low + high) / 2 + since / 3).blocks + PLANNER_BLOCKS + 1
+    bounds = _Bounds(least, max(most, given + since), max(given, window.block_start(usual)))
+    return _Finished(bounds, max(last.move.end_offset, lines[-1].offset) + LINES_WITHOUT_MOVES)
 
 
 def _of_silent_printer(window: Window, lines: list[_Line], given: float) -> tuple[float, float]:

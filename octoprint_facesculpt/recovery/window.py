@@ -29,6 +29,10 @@ MIN_STEPS = 6
 STEPS_PER_MM = (80.0, 80.0, 400.0, 93.0)
 
 
+#: Target below which a nozzle does not print, degrees Celsius.
+OFF = 100.0
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A straight piece of a move: the ``number``-th move of the window, of whose filament ``filament`` falls on it. It
@@ -58,12 +62,14 @@ class Piece:
 @dataclass
 class Window:
     """Pieces in their order, and the ends of lines that go to the planner without a motion (G92 E: ``syncs``), of lines that
-    wait for the moves before them (``waits``), and of those among them that park the nozzle (``parks``)."""
+    wait for the moves before them (``waits``), of those among them that park the nozzle (``parks``), and of those that switch
+    the nozzle's heater off (``colds``)."""
 
     pieces: list[Piece] = field(default_factory=list)
     syncs: list[int] = field(default_factory=list)
     waits: set[int] = field(default_factory=set)
     parks: set[int] = field(default_factory=set)
+    colds: list[int] = field(default_factory=list)
     start: MachineState = field(default_factory=MachineState)
 
     @property
@@ -156,6 +162,11 @@ def read_window(
                 if line.startswith(b"G92") and state.e != e_before:
                     blocks += 1
                     window.syncs.append(state.offset)
+                elif line.startswith((b"M104", b"M109")):
+                    if state.nozzle.get(str(state.tool), 0.0) < OFF:
+                        window.colds.append(state.offset)
+                    if line.startswith(b"M109"):
+                        window.waits.add(state.offset)
                 elif WAITING.match(line):
                     window.waits.add(state.offset)
                     if PARKING.match(line):

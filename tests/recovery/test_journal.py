@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,16 +83,36 @@ def test_cut_at_any_byte_there_is_still_a_record(folder: Path):
                 assert found.record["sent"] == 5
 
 
+def _last_blocks(files: list[bytes]) -> list[tuple[int, int, int]]:
+    """File, first byte and sequence number of the block with the newest record of each file, the older one first."""
+    found = []
+    for which, data in enumerate(files):
+        starts = range(JOB_BLOCKS * BLOCK, len(data), BLOCK)
+        sequence, start = max((f.sequence, start) for start in starts if (f := journal._unpack(data[start : start + BLOCK])))
+        found.append((which, start, sequence))
+    return sorted(found, key=lambda row: row[2])
+
+
 def test_any_flipped_bit_of_the_last_records_costs_no_more_than_that_record(folder: Path):
+    """Both generations: the newest record, and the one before it, which is the newest of the other file."""
     files = _written(folder, 5)
-    reading = newest(files)
-    which, start = _block_of(files, reading)
-    block = bytearray(files[which][start : start + BLOCK])
-    for bit in range(8 * BLOCK):
-        block[bit // 8] ^= 1 << bit % 8
-        # Not accepted; so reading falls back to what the next assertion shows.
-        assert journal._unpack(bytes(block)) is None
-        block[bit // 8] ^= 1 << bit % 8
+    for which, start, _sequence in _last_blocks(files):
+        block = bytearray(files[which][start : start + BLOCK])
+        for bit in range(8 * BLOCK):
+            block[bit // 8] ^= 1 << bit % 8
+            # Not accepted; so reading falls back to what the next assertions show.
+            assert journal._unpack(bytes(block)) is None
+            block[bit // 8] ^= 1 << bit % 8
+    for which, start, sequence in _last_blocks(files):
+        other = max(row[2] for row in _last_blocks(files) if row[2] != sequence)
+        for byte in range(start, start + BLOCK, 7):
+            torn = list(files)
+            flipped = bytearray(torn[which])
+            flipped[byte] ^= 1 << byte % 8
+            torn[which] = bytes(flipped)
+            found = newest(torn)
+            # The other generation's newest is whole.
+            assert found is not None and found.sequence == other
     for file in (0, 1):
         for bit in range(0, 8 * len(files[0]), 4099):
             torn = list(files)
@@ -100,6 +121,73 @@ def test_any_flipped_bit_of_the_last_records_costs_no_more_than_that_record(fold
             torn[file] = bytes(flipped)
             found = newest(torn)
             assert found is not None and found.record["sent"] >= 4
+
+
+def test_write_torn_at_any_byte_leaves_the_record_before_it(folder: Path):
+    """The beginning of the newest block arrived, the rest is what the ring held there before: nothing, or an older record."""
+    files = _written(folder, 2 * RING + 5)
+    (_, _, before), (which, start, _) = _last_blocks(files)
+    older = _written(folder.with_name("older"), 5)[which][start : start + BLOCK]
+    for rest in (bytes(BLOCK), older):
+        for cut in range(BLOCK):
+            torn = list(files)
+            block = files[which][start : start + cut] + rest[cut:]
+            torn[which] = files[which][:start] + block + files[which][start + BLOCK :]
+            if block == files[which][start : start + BLOCK]:
+                continue
+            if cut % 64 == 0 or cut < 128 or cut > BLOCK - 8:
+                found = newest(torn)
+                assert found is not None and found.sequence == before
+            else:
+                assert journal._unpack(block) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"[]", b"5", b"{", b"[" * 4000, b'{"job": 5}', b'{"job": "1"}', b'{"job": "1", "sent": "x", "mono": 1}',
+        b'{"job": "1", "sent": 1, "mono": 1, "tail": 7}', b'{"job": "1", "sent": 1, "mono": 1, "tail": [[1]]}',
+        b'{"job": "1", "sent": -1, "mono": 1}', b'{"job": "1", "sent": 1e400, "mono": 1}', b"\xff\xfe",
+    ],
+)  # fmt: skip
+def test_record_that_somebody_else_has_written_is_passed_over(folder: Path, record: bytes):
+    """With a right CRC, as no torn write has it."""
+    files = _written(folder, 5)
+    sequence = newest(files).sequence + 1
+    block = (journal._HEAD.pack(b"FSJ1", 2, sequence, len(record)) + record).ljust(BLOCK - 4, b"\0")
+    block += journal._CRC.pack(journal.zlib.crc32(block))
+    files[0] = files[0][: JOB_BLOCKS * BLOCK] + block + files[0][(JOB_BLOCKS + 1) * BLOCK :]
+    found = newest(files)
+    assert found is not None and found.record["sent"] == 5
+
+
+def test_nothing_happening_is_told_ever_more_rarely():
+    cadence = journal.Cadence(1.0)
+    now, written = 100.0, []
+    assert cadence.due(now, "line 1", urgent=False)
+    promised = cadence.within
+    for tenth in range(3000):
+        now = 100.0 + tenth / 10
+        if cadence.due(now, "line 1", urgent=False):
+            # Never later than the record before has promised.
+            assert now - (written[-1] if written else 100.0) <= promised + 0.1
+            written.append(now)
+            promised = cadence.within
+    assert [round(b - a) for a, b in pairwise(written)] == [2, 4, 8, 16, 32, 64, 64, 64]
+    # News after a silence is on disk at once.
+    assert cadence.due(now + 0.1, "line 2", urgent=False) is True
+    assert cadence.within == 1.0
+
+
+def test_how_long_an_acknowledgement_took_is_on_record(folder: Path):
+    now = 50.0
+    kept = Journal(folder, clock=lambda: now)
+    kept.note(100)
+    now += 0.25
+    kept.acknowledged()
+    kept.note(130)
+    now += 0.5
+    assert kept.record()["tail"] == [[100, 0.75, 0.25], [130, 0.5, None]]
 
 
 def test_cut_files_are_made_whole_and_numbering_goes_on(folder: Path):
