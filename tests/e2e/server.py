@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 import yaml
 
@@ -39,7 +40,8 @@ class OctoPrintServer:
     """Start, stop and kill a server; a context manager.
 
     ``serial_port`` is the printer's device; ``assets`` a folder with the fetched model files, which the plugin finds in
-    its own data folder; ``offline`` leaves out what asks the internet at every start, ``lean`` whatever is not needed to print.
+    its own data folder; ``offline`` leaves out what asks the internet at every start, ``lean`` whatever is not needed to print,
+    and ``without_us`` this plugin.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class OctoPrintServer:
         port: int | None = None,
         offline: bool = False,
         lean: bool = False,
+        without_us: bool = False,
     ) -> None:
         self.base, self.port, self._offline, self._lean = base, port or free_port(), offline, lean
+        self._without_us = without_us
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen | None = None
         base.mkdir(parents=True, exist_ok=True)
@@ -89,6 +93,7 @@ class OctoPrintServer:
                     "announcements", "discovery", "softwareupdate", "tracking", "errortracking", "pi_support",
                     "achievements", "firmware_check", *(["health_check", "pluginmanager"] if self._offline else []),
                     *(UNNEEDED if self._lean else []),
+                    *(["facesculpt", "facesculpt_cura"] if self._without_us else []),
                 ],
             },
         }  # fmt: skip
@@ -132,7 +137,7 @@ class OctoPrintServer:
             if self._process.poll() is not None:
                 raise RuntimeError(f"OctoPrint ended at once; see {self.base / 'server.out'}")
             try:
-                if self.get("/plugin/facesculpt/status", timeout=5).ok:
+                if self.get("/api/version" if self._without_us else "/plugin/facesculpt/status", timeout=5).ok:
                     return self
             except requests.RequestException:
                 pass
@@ -143,6 +148,11 @@ class OctoPrintServer:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the server has used, without its children."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
     def kill(self) -> None:
         """Take the power away: no shutdown, no goodbye."""

@@ -8,14 +8,15 @@ import numpy as np
 CELL, LINE, TIP = 0.25, 0.45, 0.3
 #: Depth below the plastic's top that counts as touching, mm: less than that is what the cells and the steps leave open.
 DEPTH = 0.02
-_ACROSS = np.array([-1.0, 0.0, 1.0])
+#: Cells around the bed, so that nothing beside a way at its edge is out of the map.
+MARGIN = 4
 
 
 class Plastic:
     """Heights over the bed of ``size`` mm. Places are mm from the endstops."""
 
     def __init__(self, size: tuple[float, float] = (240.0, 240.0)) -> None:
-        self.heights = np.zeros((round(size[0] / CELL) + 1, round(size[1] / CELL) + 1), np.float32)
+        self.heights = np.zeros((round(size[0] / CELL) + 2 * MARGIN + 1, round(size[1] / CELL) + 2 * MARGIN + 1), np.float32)
 
     def copy(self) -> Plastic:
         other = Plastic.__new__(Plastic)
@@ -42,20 +43,21 @@ class Plastic:
 
     def under(self, place, radius: float = 2.0) -> float:
         """The highest plastic within ``radius`` of a place."""
-        low = [max(int((value - radius) / CELL), 0) for value in place[:2]]
-        high = [int((value + radius) / CELL) + 2 for value in place[:2]]
+        low = [max(int((value - radius) / CELL) + MARGIN, 0) for value in place[:2]]
+        high = [int((value + radius) / CELL) + MARGIN + 2 for value in place[:2]]
         region = self.heights[low[0] : high[0], low[1] : high[1]]
         return float(region.max()) if region.size else 0.0
 
     def _along(self, start, end, half_width: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        dx, dy, dz = (b - a for a, b in zip(start, end, strict=True))
+        """Columns, rows and heights of places in three tracks along a way: its middle and both edges."""
+        dx, dy, dz = end[0] - start[0], end[1] - start[1], end[2] - start[2]
         length = (dx * dx + dy * dy) ** 0.5
-        share = np.linspace(0.0, 1.0, max(2, int(length / (CELL / 2)) + 2))
-        # Across the way; where there is none, across X.
-        ax, ay = (-dy / length, dx / length) if length else (1.0, 0.0)
-        x = (start[0] + dx * share)[:, None] + half_width * ax * _ACROSS
-        y = (start[1] + dy * share)[:, None] + half_width * ay * _ACROSS
-        z = np.broadcast_to((start[2] + dz * share)[:, None], x.shape)
-        columns = np.clip(np.rint(x / CELL).astype(np.intp), 0, self.heights.shape[0] - 1)
-        rows = np.clip(np.rint(y / CELL).astype(np.intp), 0, self.heights.shape[1] - 1)
-        return columns, rows, z
+        count = max(2, int(length / (CELL / 2)) + 2)
+        share = np.arange(count) / (count - 1)
+        # Across the way; where there is none, across X. Half a cell more: what follows cuts off.
+        ax, ay = (-dy / length * half_width, dx / length * half_width) if length else (half_width, 0.0)
+        x, y = start[0] + dx * share + (MARGIN + 0.5) * CELL, start[1] + dy * share + (MARGIN + 0.5) * CELL
+        columns = (np.concatenate((x - ax, x, x + ax)) / CELL).astype(np.intp)
+        rows = (np.concatenate((y - ay, y, y + ay)) / CELL).astype(np.intp)
+        z = start[2] + dz * share
+        return columns, rows, np.concatenate((z, z, z))
