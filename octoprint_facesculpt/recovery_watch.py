@@ -11,17 +11,13 @@ from typing import Any
 
 from .recovery.journal import Journal
 from .recovery.machine import Machine
-from .recovery.printer import COOLED
 from .recovery.resuming import recovering
+from .recovery.supply import SupplyWatch
 
 #: Marks the lines that this plugin sends.
 OWN_TAG = "plugin:facesculpt"
 #: The board's first words after a reset.
 BANNER = "start"
-#: Seconds a heater must have been at its target before its cooling means something, and that it must cool.
-SETTLED, COLD = 20.0, 5.0
-#: Degrees below its target at which a nozzle begins to count as cooling.
-DROP = 3.0
 #: Lines after which a layer's first one has left Marlin's planner: a record of that moment leaves no doubt about the layer.
 BEHIND = 17
 #: The file's own commands that replace what was tuned by hand.
@@ -46,11 +42,7 @@ class PrintWatch:
     ) -> None:
         self._journal, self._job, self._clock = journal, job, clock
         self._active = self._reset = False
-        self._hot_since: float | None = None
-        self._last_hot = 0.0
-        #: How far the print was when the nozzle was last hot: the supply died a little later, if it did.
-        self._anchor: dict[str, Any] | None = None
-        self._first_cold: float | None = None
+        self._supply = SupplyWatch(clock)
         self._target = self._top = 0.0
         self._until_settled = 0
         self._paused = False
@@ -84,8 +76,9 @@ class PrintWatch:
         self._recovery, self.step, self._active = recovery, -1, True
 
     def _forget(self) -> None:
-        self._reset, self._hot_since, self._target, self._top = False, None, 0.0, 0.0
-        self._anchor = self._first_cold = self._away = self._moved = self._between = None
+        self._reset, self._target, self._top = False, 0.0, 0.0
+        self._supply.forget()
+        self._away = self._moved = self._between = None
         self._until_settled, self._paused, self._recovery = 0, False, None
 
     # -- comm threads
@@ -212,39 +205,20 @@ class PrintWatch:
                 fields[actual_key] = actual
             if target:
                 fields[target_key] = target
-        if (parsed.get("T0") or parsed.get("T") or (None, None))[1] == 0:
-            # Switched off, by the file's end or by hand: that it cools says nothing.
-            self._target, self._hot_since, self._anchor, self._first_cold = 0.0, None, None, None
-        changed = fields.get("nozzle_target", self._target) != self._target
-        self._target = fields.get("nozzle_target", self._target)
+        nozzle, target = parsed.get("T0") or parsed.get("T") or (None, None)
         self._journal.set(**fields)
-        if changed:
-            self._hot_since = self._anchor = None
+        if target != self._target and target is not None:
+            self._target = target
             self._journal.event()
-        elif "nozzle" in fields and self._target:
-            self._look_for_dead_supply(fields["nozzle"])
+        if target == 0:
+            # Switched off, by the file's end or by hand: that it cools says nothing.
+            self._supply.forget()
+        elif target and nozzle is not None and (dead := self._supply.look(nozzle, target, self._place)):
+            self._journal.event(**dead)
 
-    def _look_for_dead_supply(self, nozzle: float) -> None:
-        now = self._clock()
-        if nozzle >= self._target - DROP:
-            self._hot_since, self._last_hot, self._first_cold = self._hot_since or now, now, None
-            record = self._journal.record()
-            self._anchor = {name: record.get(name) for name in _PLACE} if record["tail"] else None
-            return
-        self._first_cold = self._first_cold or now
-        settled = self._hot_since is not None and self._last_hot - self._hot_since >= SETTLED
-        if settled and nozzle < self._target - COOLED and now - self._last_hot >= COLD:
-            self._journal.event(**self._dead_supply())
-
-    def _dead_supply(self) -> dict[str, Any]:
-        """What says that the heaters have had no power for a while: a powered board would heat; USB keeps its processor alive
-        without. Nothing, if they are hot."""
-        if self._first_cold is None or self._anchor is None or self._clock() - self._last_hot < COLD:
-            return {}
-        return {
-            "reason": "supply", "cold_seconds": round(self._clock() - self._last_hot, 1), "cold_anchor": self._anchor,
-            "cold_report": round(self._first_cold - self._last_hot, 1),
-        }  # fmt: skip
+    def _place(self) -> dict[str, Any]:
+        record = self._journal.record()
+        return {name: record.get(name) for name in _PLACE}
 
     # -- event thread
 
@@ -289,7 +263,7 @@ class PrintWatch:
             self._active = False
             # What is known of a resume that was under way stays true.
             phase = "recovering" if self._recovery is not None else "interrupted"
-            self._journal.event(**{"phase": phase, "reason": reason, **self._dead_supply()})
+            self._journal.event(**{"phase": phase, "reason": reason, **self._supply.suspicion()})
 
     def _end(self, phase: str) -> None:
         self._active = False

@@ -18,17 +18,19 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.e2e.outages import live_on_server
-from tests.recovery.outages import FIRMWARES, Campaign, Outcome, make_cases
+from tests.recovery.outages import FIRMWARES, KINDS, PHASES, Campaign, Case, Outcome, make_cases
 from tests.recovery.programs import busy_file
 
-#: Share of the outages that each firmware gets.
-SHARES = {"2.1": 0.4, "2.0": 0.3, "1.1": 0.3}
+#: Outages in a batch.
+BATCH = len(KINDS) * len(PHASES)
+MUST_BE_0 = ("collisions", "collisions_with_the_safe_answer", "lost", "wrong_layer", "doubled_layers")
 RULES = {"ours": "error", "power_failure": "power_failure_error", "marlin": "layer_start_error"}
 
 
@@ -77,26 +79,38 @@ def judged(found: list[Outcome]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def campaign(gcode: Path | None, outages: int, seed: int, jobs: int) -> dict[str, Any]:
-    """Print the file once on every firmware, with so many outages altogether."""
-    found: list[Outcome] = []
-    rows: list[dict[str, Any]] = []
-    for number, version in enumerate(FIRMWARES):
-        with tempfile.TemporaryDirectory() as folder:
-            file = gcode or Path(folder, "busy.gcode")
-            if gcode is None:
-                file.write_bytes(busy_file())
-            printed = Campaign(file, Path(folder), version)
-            cases = make_cases(printed.spans(), round(outages * SHARES[version]), seed + number)
-            lived = printed.run(cases, jobs)
-        found += lived
-        rows += [{"firmware": version, **row(outcome)} for outcome in lived]
-    return {"seed": seed, **judged(found), "each": rows}
+def campaign(gcode: Path | None, outages: int, seed: int, jobs: int, minutes: float) -> Iterator[list[dict[str, Any]]]:
+    """Outages in batches of one for every class in every phase, with the firmwares in turn; the time ends it between two."""
+    deadline = time.monotonic() + 60 * minutes
+    with tempfile.TemporaryDirectory() as name:
+        file = gcode or Path(name, "busy.gcode")
+        if gcode is None:
+            file.write_bytes(busy_file())
+        printed: dict[str, tuple[Campaign, dict[str, list[tuple[float, float]]]]] = {}
+        done = 0
+        while done < outages and time.monotonic() < deadline:
+            number = done // BATCH
+            version = list(FIRMWARES)[number % len(FIRMWARES)]
+            if version not in printed:
+                folder = Path(name, version)
+                folder.mkdir()
+                made = Campaign(file, folder, version)
+                printed[version] = (made, made.spans())
+            prints, spans = printed[version]
+            cases = make_cases(spans, min(BATCH, outages - done), seed + number)
+            done += len(cases)
+            yield [{"firmware": version, **row(outcome)} for outcome in prints.run(cases, jobs)]
 
 
 def row(outcome: Outcome) -> dict[str, Any]:
     """One outage as it is kept: what it was, where, what was true, and what was believed."""
     return {**vars(outcome), "case": vars(outcome.case)}
+
+
+def outcome_of(data: dict[str, Any]) -> Outcome:
+    """:func:`row` the other way."""
+    fields = {key: value for key, value in data.items() if key != "firmware"}
+    return Outcome(**{**fields, "case": Case(**data["case"])})
 
 
 def table(result: dict[str, Any]) -> str:
@@ -119,25 +133,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outages", type=int, default=1040)
     parser.add_argument("--server", type=int, default=0, metavar="N", help="N outages of a real server instead")
-    parser.add_argument("--minutes", type=float, default=1e6, help="with --server: end after so long")
+    parser.add_argument("--minutes", type=float, default=1e6, help="end after so long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="so many at a time")
     parser.add_argument("--gcode", type=Path, help="a sliced file; otherwise a small print that does all a slicer may")
     parser.add_argument("--out", type=Path, help="write the result as JSON, with every outage")
     arguments = parser.parse_args()
     start = time.perf_counter()
+    rows: list[dict[str, Any]] = []
     if arguments.server:
         lived = live_on_server(arguments.server, arguments.seed, arguments.jobs, arguments.minutes)
-        result = {"seed": arguments.seed, **judged(lived), "each": [row(outcome) for outcome in lived]}
+        batches: Iterator[list[dict[str, Any]]] = iter([[row(outcome) for outcome in lived]])
     else:
-        result = campaign(arguments.gcode, arguments.outages, arguments.seed, arguments.jobs)
-    result["seconds"] = round(time.perf_counter() - start, 1)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=1))
+        batches = campaign(arguments.gcode, arguments.outages, arguments.seed, arguments.jobs, arguments.minutes)
+    result: dict[str, Any] = {}
+    for batch in batches:
+        rows += batch
+        result = {"seed": arguments.seed, **judged([outcome_of(each) for each in rows]), "each": rows}
+        result["seconds"] = round(time.perf_counter() - start, 1)
+        if arguments.out:
+            arguments.out.write_text(json.dumps(result, indent=1))
+        print(f"{len(rows)} prints", {name: result[name] for name in MUST_BE_0}, file=sys.stderr, flush=True)
     print(json.dumps({key: value for key, value in result.items() if key != "each"}, indent=1))
     print(table(result))
-    must_be_0 = ("collisions", "collisions_with_the_safe_answer", "lost", "wrong_layer", "doubled_layers")
-    sys.exit(1 if any(result[name] for name in must_be_0) else 0)
+    sys.exit(1 if any(result[name] for name in MUST_BE_0) else 0)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,38 @@ def test_dead_supply_is_seen_by_a_nozzle_that_cools(kept: Journal, tmp_path: Pat
     assert record["sent"] == 900
 
 
+@pytest.mark.parametrize(
+    ("reports", "dead"),
+    [
+        # Cools to a lower target, and rests there.
+        ([(205, 205)] * 15 + [(205, 200), (203, 200), (201, 200), (199.8, 200), (200, 200)] + [(200, 200)] * 9, False),
+        # Heats up to a higher one.
+        ([(200, 200)] * 15 + [(200, 240), (210, 240), (220, 240), (230, 240)] + [(240, 240)] * 9, False),
+        # Died before the file asked for less.
+        ([(205, 205)] * 15 + [(203, 205), (200, 205), (197, 200), (194, 200), (191, 200), (188, 200), (185, 200)], True),
+        # Died on the way down.
+        ([(205, 205)] * 15 + [(205, 200), (202, 200), (199, 200), (196, 200), (193, 200), (190, 200), (187, 200)], True),
+        # Died on the way up.
+        ([(200, 200)] * 15 + [(200, 240), (198, 240), (195, 240), (192, 240), (189, 240), (186, 240), (183, 240)], True),
+        # Switched off.
+        ([(200, 200)] * 15 + [(200, 0), (190, 0), (180, 0), (170, 0)], False),
+    ],
+)
+def test_cooling_that_was_asked_for_is_no_dead_supply(kept: Journal, tmp_path: Path, reports: list, dead: bool):
+    now = 1000.0
+    watch = PrintWatch(kept, lambda _origin, path: {"path": path}, clock=lambda: now)
+    watch.on_event("PrintStarted", STARTED)
+    for number, (nozzle, target) in enumerate(reports):
+        now = 1000.0 + 2 * number
+        watch.on_sending("G1 X5", "G1", FROM_FILE | {f"filepos:{100 + number}"})
+        watch.on_temperatures({"T0": (nozzle, float(target))})
+    record = _record(kept, tmp_path)
+    assert (record.get("reason") == "supply") is dead
+    if dead:
+        # It died after this.
+        assert 100 + 14 <= record["cold_anchor"]["sent"] <= 100 + 16
+
+
 def test_heating_up_is_no_dead_supply(watch: PrintWatch, kept: Journal, tmp_path: Path):
     for nozzle in (20, 100, 180, 205, 204):
         watch.on_temperatures({"T0": (nozzle, 205.0)})
