@@ -232,7 +232,7 @@ class Pipeline:
         folder = self._shop.folder(sculpture)
         if Sculpture.get_or_none(Sculpture.id == sculpture.id) is None:
             shutil.rmtree(folder, ignore_errors=True)
-        for rest in folder.glob(".slicing-*"):
+        for rest in (*folder.glob(".slicing-*"), *folder.glob(".plan-*")):
             shutil.rmtree(rest, ignore_errors=True)
         for rest in folder.glob("*.part"):
             rest.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LOWEST = 20.0
 #: Presets by their layers in mm, from which a print of a given size and time chooses.
 BY_LAYERS = {0.12: "bust_012", 0.16: "bust_016", 0.20: "bust_020", 0.28: "bust_028"}
+#: The preset that is made for a time; its layers are those of 0.16 mm.
+AIMED = "bust_26h"
 #: A foot smaller than this share of the square of the height, or from which a sculpture tips when it leans by this angle in
 #: degrees, is a risk; and so are supports that touch more of the face than this share of the square of the height.
 MIN_FOOT, MIN_TIP_DEG, MAX_SCAR = 0.03, 8.0, 0.0025
@@ -99,9 +102,9 @@ def plan_print(
         sized, asked = made["sculpture"], made["request"]
         plan = describe(result, sized.vertices, sized.triangles, asked, wishes, contact)
         if picture is not None:
-            os.replace(folder / "contact.png", picture)
+            shutil.move(folder / "contact.png", picture)
         if request.index is not None:
-            os.replace(folder / "index.json", request.index)
+            shutil.move(folder / "index.json", request.index)
         os.replace(folder / "bust.gcode", gcode)
     plan["tried"] = [{key: round(value, 2) for key, value in asdict(one).items()} for one in tried]
     return sized, {**result.to_json(), "contact": contact, "plan": plan}
@@ -113,7 +116,7 @@ def _solve(sculpture: Sculpture, request: SliceRequest, wishes: Wishes, attempt:
         return [attempt(height, request.profile)]
     stem, tree = request.profile.removesuffix(TREE), TREE if request.profile.endswith(TREE) else ""
     layer = next((layer for layer, key in BY_LAYERS.items() if key == stem), 0.16)
-    if wishes.fixed_height and request.config is None and stem in BY_LAYERS.values():
+    if wishes.fixed_height and request.config is None and stem in (*BY_LAYERS.values(), AIMED):
         return solve_layers(target, tuple(BY_LAYERS), layer, lambda mm: attempt(height, BY_LAYERS[mm] + tree))
     if wishes.fixed_height:
         # Somebody's own layers are not ours to change.

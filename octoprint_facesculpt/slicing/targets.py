@@ -72,7 +72,8 @@ def solve_height(
     low, high = limits
     tried: list[Tried] = []
     height = min(max(first, low), high)
-    while len(tried) < slices:
+    # One is kept back, to slice again what came nearest.
+    while len(tried) < slices - 1:
         tried.append(slice_at(height))
         ratio = target.value / target.reached(tried[-1])
         if abs(ratio - 1) <= TOLERANCE:
