@@ -85,7 +85,8 @@ class CommandLineEngine(ABC):
                 "engine_version", f"{self.title} {match[1]} is not supported.",
                 f"Install {first[0]}.{first[1]} or newer, older than {next_[0]}.{next_[1]}.",
             )  # fmt: skip
-        return EngineInfo(Path(found), match[1])
+        # The program runs in a folder of its own, where a relative path would mean something else.
+        return EngineInfo(Path(found).absolute(), match[1])
 
     def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
         # Late: numpy has no place in the server, which imports this module for its profiles.

@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
-from .firmware import Firmware
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .firmware import Firmware, parse
 from .machine import Machine
 from .planner import Block
+
+#: Commands at which a printer heats or homes, which no slicer's estimate contains.
+PREPARING = frozenset(("G28", "M109", "M190"))
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A whole print: virtual seconds of its moves and pauses, and of heating and homing; mm of filament that went through
+    the nozzle; the highest place it was at; what the firmware complained of; whether both heaters were off at the end."""
+
+    seconds: float
+    preparing: float
+    filament: float
+    height: float
+    complaints: tuple[str, ...]
+    cold: bool
+
+
+def print_whole(lines: Iterable[str]) -> Printed:
+    """Print a G-code file to its end with a host that is never late."""
+    bench, preparing = Bench(), 0.0
+    for line in lines:
+        prepares = parse(line)[0] in PREPARING
+        if prepares:
+            bench.finish()
+        before = bench.seconds
+        bench.send(line)
+        preparing += bench.seconds - before if prepares else 0.0
+    bench.finish()
+    height = max((block.start[2] + max(block.delta[2], 0.0) for block in bench.done if block.delta[3] > 0), default=0.0)
+    machine = bench.machine
+    return Printed(
+        bench.seconds - preparing, preparing, machine.filament, height,
+        tuple(text for text in bench.said if "Unknown" in text or "Error" in text),
+        machine.nozzle.target == machine.bed.target == 0,
+    )  # fmt: skip
 
 
 class Bench:

@@ -1,0 +1,165 @@
+"""Ten meshes through both engines with three presets each: sliced, checked, and printed to the end on the simulated Ender 3.
+
+    python extras/benchmark/slicing.py PHOTO_OR_HEAD... [--profiles bust_016 bust_020 bust_028] [--report FILE]
+
+Without arguments the portrait that scikit-image carries is used. The meshes are busts, heads and masks of the people given,
+in turn, at different sizes. A run counts when the independent check has passed the file and the printer has printed it
+without a complaint, with the filament and to the height of the plan, and has ended cold. Each run's time on the printer,
+without heating and homing, stands beside our estimate of it and the slicer's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from octoprint_facesculpt.portrait import read_portrait
+from octoprint_facesculpt.reconstruction import reconstruct
+from octoprint_facesculpt.reconstruction.head import Head
+from octoprint_facesculpt.sculpture import SculptureSettings, sculpt
+from octoprint_facesculpt.sculpture.export import export_mesh
+from octoprint_facesculpt.sculpture.shaping import Sculpture, mesh_of, solid_of
+from octoprint_facesculpt.slicing import ENGINES, SliceRequest, SlicingError, slice_model
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.printer.bench import print_whole
+
+#: Kind and height in mm of each mesh.
+MESHES = (
+    ("bust", 30), ("bust", 35), ("bust", 40), ("bust", 45), ("bust", 50), ("head", 30), ("head", 40), ("mask", 30),
+    ("mask", 40), ("mask", 50),
+)  # fmt: skip
+TRIANGLES = 40_000
+#: The mask's back lies this far behind the outer corners of the eyes, as a share of the distance from forehead to chin.
+BEHIND_EYES = 0.15
+
+
+@dataclass(frozen=True)
+class Run:
+    """One mesh, engine and preset: ``error`` if it failed, and seconds on the printer, of our plan and of the slicer's."""
+
+    mesh: str
+    engine: str
+    profile: str
+    error: str = ""
+    printed: float = 0.0
+    planned: float = 0.0
+    stated: float = 0.0
+    layers: int = 0
+    megabytes: float = 0.0
+    slicing_seconds: float = 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs="*", type=Path)
+    parser.add_argument("--profiles", nargs="+", default=["bust_016", "bust_020", "bust_028"])
+    parser.add_argument("--meshes", type=int, default=len(MESHES))
+    parser.add_argument("--report", type=Path)
+    options = parser.parse_args()
+    runs: list[Run] = []
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        for name, model in meshes(options.sources or [portrait(folder)], options.meshes, folder):
+            for engine in ENGINES:
+                for profile in options.profiles:
+                    runs.append(run(name, model, engine, profile, folder))
+                    print(told(runs[-1]), flush=True)
+                    if options.report is not None:
+                        options.report.write_text(json.dumps([asdict(one) for one in runs], indent=1))
+    summary(runs)
+
+
+def portrait(folder: Path) -> Path:
+    """The portrait of an astronaut that scikit-image carries."""
+    import skimage.data
+    from PIL import Image
+
+    path = folder / "astronaut.jpg"
+    Image.fromarray(skimage.data.astronaut()).save(path, quality=92)
+    return path
+
+
+def meshes(sources: list[Path], count: int, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Names and STL files of the meshes."""
+    heads = [Head.load(path) if path.suffix == ".npz" else reconstruct(read_portrait(path, face=0)) for path in sources]
+    for number, (kind, height) in enumerate(MESHES[:count]):
+        source, head = sources[number % len(heads)], heads[number % len(heads)]
+        settings = SculptureSettings(height_mm=height, style="bust" if kind == "bust" else "head", max_triangles=TRIANGLES)
+        sculpture = sculpt(head, settings)
+        mesh = mask(sculpture) if kind == "mask" else (sculpture.vertices, sculpture.triangles)
+        name = f"{kind} {height} mm, {source.stem if source.stem != 'head' else source.parent.name}"
+        yield name, export_mesh(*mesh, folder / f"{number}.stl")
+
+
+def mask(sculpture: Sculpture) -> tuple[np.ndarray, np.ndarray]:
+    """The face alone, lying on its flat back."""
+    landmarks = sculpture.landmarks
+    back = landmarks[[33, 263], 1].mean() + BEHIND_EYES * np.linalg.norm(landmarks[10] - landmarks[152])
+    solid = solid_of(sculpture.vertices, sculpture.triangles)
+    face = solid.trim_by_plane((0.0, -1.0, 0.0), -float(back)).trim_by_plane(
+        (0.0, 0.0, 1.0), 0.25 * sculpture.settings.height_mm
+    )
+    largest = max(face.decompose(), key=lambda piece: piece.volume())
+    vertices, triangles = mesh_of(largest.rotate((-90.0, 0.0, 0.0)))
+    vertices[:, 2] -= vertices[:, 2].min()
+    return vertices, triangles
+
+
+def run(name: str, model: Path, engine: str, profile: str, folder: Path) -> Run:
+    """Slice, check and print one mesh."""
+    start = time.perf_counter()
+    gcode = folder / "out.gcode"
+    try:
+        sliced = slice_model(model, gcode, SliceRequest(engine=engine, profile=profile, index=folder / "out.json"))
+    except SlicingError as error:
+        return Run(name, engine, profile, str(error))
+    seconds = time.perf_counter() - start
+    with gcode.open() as lines:
+        printed = print_whole(lines)
+    wrong = [*printed.complaints]
+    if not printed.cold:
+        wrong.append("it ended hot")
+    if abs(printed.height - sliced.height_mm) > 0.01:
+        wrong.append(f"it printed to {printed.height:.2f} instead of {sliced.height_mm:.2f} mm")
+    # What is retracted at the end, and what was too short for a move before a G92, is not printed.
+    if abs(printed.filament - sliced.filament_mm) > 10 + 0.005 * sliced.filament_mm:
+        wrong.append(f"it used {printed.filament:.0f} instead of {sliced.filament_mm:.0f} mm of filament")
+    return Run(
+        name, engine, profile, "; ".join(wrong), printed.seconds, sliced.estimated_seconds, sliced.slicer_seconds,
+        sliced.layers, gcode.stat().st_size / 1e6, seconds,
+    )  # fmt: skip
+
+
+def told(one: Run) -> str:
+    where = f"{one.mesh:<32} {one.engine:<12} {one.profile:<10}"
+    if one.error:
+        return f"{where} FAILED {one.error}"
+    return (
+        f"{where} {one.printed / 60:6.1f} min printed, planned {one.planned / one.printed - 1:+7.2%}, "
+        f"slicer {one.stated / one.printed - 1:+7.2%}, {one.layers} layers"
+    )
+
+
+def summary(runs: list[Run]) -> None:
+    """Both estimates' errors, by engine."""
+    for engine in ENGINES:
+        good = [one for one in runs if one.engine == engine and not one.error]
+        print(f"{engine}: {len(good)} of {sum(one.engine == engine for one in runs)} printed to the end")
+        for what, seconds in (("our plan", [one.planned for one in good]), ("slicer", [one.stated for one in good])):
+            errors = np.abs(np.array(seconds) / [one.printed for one in good] - 1)
+            if len(errors):
+                print(f"  {what}: off by {np.median(errors):.2%} in the middle, {errors.max():.2%} at most")
+
+
+if __name__ == "__main__":
+    main()
