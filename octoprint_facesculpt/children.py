@@ -14,7 +14,8 @@ from functools import cache
 PATIENCE = 2.0
 #: Seconds that processes which a dead child left behind may hold on to its output.
 STRAGGLERS = 1.0
-_LOOK = 0.1
+#: Seconds between two looks at a child that can be cancelled or grow too large, and at one that only has a time limit.
+_LOOK, _LOOK_SELDOM = 0.1, 0.5
 
 
 @cache
@@ -72,7 +73,8 @@ class Guard:
 
     def _watch(self) -> None:
         dead_since, looks = None, 0
-        while not self._left.wait(_LOOK):
+        pause = _LOOK_SELDOM if self._cancelled is None and self._memory is None else _LOOK
+        while not self._left.wait(pause):
             looks += 1
             if self._process.poll() is not None:
                 dead_since = dead_since or time.monotonic()

@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import BadZipFile
@@ -269,7 +268,7 @@ def reconstruct_command(
     "--orientation",
     default="upright",
     show_default=True,
-    help="upright, auto (prints best), or degrees by which the head leans back.",
+    help="upright, auto (prints best), leaning, lying, degrees by which the head is tilted back, or leaning:DEGREES.",
 )
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Also write all files and pictures here.")
@@ -294,18 +293,18 @@ def sculpt_command(
     from .reconstruction.reporting import report
     from .sculpture import SculptureError, SculptureSettings, save, sculpt
     from .sculpture.export import export_mesh, suffix_of
-    from .sculpture.orientation import candidates, parse_orientation
+    from .sculpture.orientation import candidates, parse_orientation, posed
     from .sculpture.preview import save_view
     from .slicing.plan import plan_print
 
     if len(photos) + (head_file is not None) != 1:
         raise SculptureError("one_photo_only", "A sculpture is made from one photo.", "Give one photo.")
     suffix_of(output, also=("gcode",))
-    tilt = parse_orientation(orientation)
+    pose = parse_orientation(orientation)
     request, wishes, slicer_path = _print_of(engine, profile, fixed_height=height_mm is not None, **plan)
     if wishes.target is not None and output.suffix.lower() != ".gcode":
         raise UsageError("usage", "A target of time or filament needs a .gcode output.", "Use -o OUT.gcode.")
-    settings = SculptureSettings(height_mm=height_mm or 160.0, style=style, tilt_deg=tilt or 0.0)
+    settings = SculptureSettings(height_mm=height_mm or 160.0, style=style)
     seconds: dict[str, float] = {}
     portrait = None
     if head_file is not None:
@@ -316,18 +315,20 @@ def sculpt_command(
     else:
         portrait, head, seconds = _reconstruct(reporter, photos[0], face, None, 0.3)
     start = time.perf_counter()
-    leans = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if tilt is None else []
-    if leans:
-        settings = replace(settings, tilt_deg=leans[0].tilt_deg)
+    poses = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if pose is None else []
+    settings = posed(head, settings, pose or poses[0].pose)
     sculpture = sculpt(head, settings, reporter.part(0.36, 0.4))
     seconds["sculpt"] = time.perf_counter() - start
     data: dict[str, Any] = report(portrait, head, seconds) if portrait else {"schema": 1, "seconds": seconds}
-    data["sculpture"] = {**sculpture.checks, "tilt_deg": settings.tilt_deg}
-    data["orientations"] = [lean.to_json() for lean in leans]
+    data["sculpture"] = {**sculpture.checks, "tilt_deg": settings.tilt_deg, "lean_deg": settings.lean_deg}
+    data["orientations"] = [candidate.to_json() for candidate in poses]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        for lean in leans:
-            save_view(lean.sculpture.vertices, lean.sculpture.triangles, folder / f"lean_{lean.tilt_deg:02.0f}.png", -90, 320)
+        for candidate in poses:
+            view = (candidate.sculpture.vertices, candidate.sculpture.triangles)
+            save_view(*view, folder / f"pose_{candidate.pose.key}.png", -90, 320)
+        if poses:
+            _write_json(folder / "orientations.json", {"orientations": data["orientations"]})
     if output.suffix.lower() == ".gcode":
         picture = folder / "contact.png" if folder is not None else None
         sculpture, data["slicing"] = plan_print(

@@ -197,7 +197,9 @@ def test_sculpt_chooses_how_far_the_head_leans_back(head_file: Path, tmp_path: P
     costs = [row["cost"] for row in data["orientations"]]
     assert costs == sorted(costs) and len(costs) == 5
     assert data["sculpture"]["tilt_deg"] == data["orientations"][0]["tilt_deg"]
-    assert len(list(folder.glob("lean_*.png"))) == 5
+    assert {path.name for path in folder.glob("pose_*.png")} == {f"pose_{row['pose']}.png" for row in data["orientations"]}
+    assert json.loads((folder / "orientations.json").read_text())["orientations"] == data["orientations"]
+    assert len(costs) == 7
 
 
 def test_sculpt_to_g_code_with_another_engine_and_lean(head_file: Path, tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "two photos": (("sculpt", "{photo}", "{photo}", "-o", "out.stl"), 2, "one_photo_only"),
     "no photo": (("sculpt", "-o", "out.stl"), 2, "one_photo_only"),
     "head is text": (("sculpt", "--head", "{text}", "-o", "out.stl"), 2, "empty_head"),
-    "unknown orientation": (("sculpt", "{photo}", "-o", "out.stl", "--orientation", "lying"), 2, "orientation_unknown"),
+    "unknown orientation": (("sculpt", "{photo}", "-o", "out.stl", "--orientation", "sideways"), 2, "orientation_unknown"),
     "unknown style": (("sculpt", "--head", "{text}", "-o", "out.stl", "--style", "cubist"), 2, ""),
     "no such model": (("slice", "nothing.stl", "-o", "out.gcode"), 2, "model_invalid"),
     "model is text": (("slice", "{text}", "-o", "out.gcode"), 2, "model_invalid"),

@@ -1,9 +1,9 @@
-"""Does the fast cost of leaning back agree with really sliced prints? Rank correlations, and the chosen lean against upright.
+"""Does the fast cost of a pose agree with really sliced prints? Rank correlations, and the chosen pose against upright.
 
     python extras/benchmark/orientation.py HEAD_OR_PHOTO... [--engine prusaslicer] [--height-mm 80] [--profile bust_028]
 
-For every head all leans are sliced; what the slicer says of time and filament, and where its G-code puts support against
-the face, is compared with what the geometry said.
+For every head all poses are sliced; the time on the printer, the filament, and where the G-code puts support against the face
+are compared with what the geometry said. The sliced cost is the same sum, with time and face taken from the sliced print.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,18 @@ from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct
 from octoprint_facesculpt.reconstruction.head import Head
 from octoprint_facesculpt.sculpture import SculptureSettings
+from octoprint_facesculpt.sculpture.costs import FACE_REACH, Costs
 from octoprint_facesculpt.sculpture.export import export_mesh
-from octoprint_facesculpt.sculpture.orientation import FACE_REACH, Candidate, candidates
+from octoprint_facesculpt.sculpture.orientation import Candidate, candidates, cost
 from octoprint_facesculpt.slicing import Bed, SliceRequest, slice_model
 
 INTERFACE = {"Support material interface", "SUPPORT-INTERFACE"}
 LINE_WIDTH = 0.4
-#: Geometry's figure -> the slicer's that it should rank alike.
-PAIRS = {"support_mm3": "support_mm", "face_overhang_mm2": "face_contact_mm2", "cost": "filament_g"}
+#: Geometry's figure -> the sliced print's that it should rank alike.
+PAIRS = {
+    "seconds": "sliced_seconds", "filament_g": "sliced_g", "support_mm3": "sliced_support_mm",
+    "face_overhang_mm2": "face_contact_mm2", "cost": "sliced_cost",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -43,22 +48,27 @@ def main() -> None:
     options = parser.parse_args()
     request = SliceRequest(engine=options.engine, profile=options.profile)
     people = {path.stem: compare(path, request, options.height_mm) for path in options.sources}
-    agreement = {f"{said} ~ {found}": correlation(people, said, found) for said, found in PAIRS.items()}
     for name, rows in people.items():
-        chosen, upright = rows[0], next(row for row in rows if row["tilt_deg"] == 0)
-        hours = "{:.2f} h, {:.1f} g, {:.0f} mm2 of support on the face"
-        print(f"{name}: leaning {chosen['tilt_deg']:g} degrees " + hours.format(*result(chosen)))
-        print(f"{'upright':>{len(name)}}: " + hours.format(*result(upright)))
+        chosen, upright = rows[0], next(row for row in rows if row["pose"] == "upright")
+        for row in (chosen, upright):
+            hours, grams, contact = row["sliced_seconds"] / 3600, row["sliced_g"], row["face_contact_mm2"]
+            print(f"{name}: {row['pose']:<8} {hours:.2f} h, {grams:.1f} g, {contact:.0f} mm2 of support on the face")
+    tilts = {name: [row for row in rows if not row["lean_deg"]] for name, rows in people.items()}
+    agreement = {}
+    for what, chosen_rows in (("all poses", people), ("tilts of the head", tilts)):
+        for said, found in PAIRS.items():
+            agreement[f"{what}: {said} ~ {found}"] = correlation(chosen_rows, said, found)
     for pair, value in agreement.items():
-        print(f"rank correlation {pair}: {value:.2f}")
+        print(f"rank correlation, {pair}: {value:.2f}")
     if options.report is not None:
         options.report.write_text(json.dumps({"people": people, "rank_correlation": agreement}, indent=1))
 
 
 def compare(source: Path, request: SliceRequest, height_mm: float) -> list[dict[str, Any]]:
-    """All leans of a head, best first by geometry: its figures and those of the sliced print."""
+    """All poses of a head, best first by geometry: its figures and those of the sliced print."""
     head = Head.load(source) if source.suffix == ".npz" else reconstruct(read_portrait(source, face=0))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    sliced_costs: list[Costs] = []
     for candidate in candidates(head, SculptureSettings(height_mm=height_mm)):
         with tempfile.TemporaryDirectory() as folder:
             model = export_mesh(candidate.sculpture.vertices, candidate.sculpture.triangles, Path(folder, "bust.stl"))
@@ -66,16 +76,17 @@ def compare(source: Path, request: SliceRequest, height_mm: float) -> list[dict[
             contact = face_contact(sliced.gcode, candidate, request.bed)
         rows.append({
             **candidate.to_json(),
-            "seconds": sliced.estimated_seconds,
-            "filament_g": sliced.filament_g,
-            "support_mm": sliced.filament_mm * sliced.support_share,
+            "sliced_seconds": sliced.estimated_seconds,
+            "sliced_g": sliced.filament_g,
+            "sliced_support_mm": sliced.filament_mm * sliced.support_share,
             "face_contact_mm2": contact,
         })  # fmt: skip
+        sliced_costs.append(replace(candidate.costs, seconds=sliced.estimated_seconds, face_overhang_mm2=contact))
+        print(json.dumps(rows[-1]), flush=True)
+    fastest = min(costs.seconds for costs in sliced_costs)
+    for row, costs in zip(rows, sliced_costs, strict=True):
+        row["sliced_cost"] = cost(height_mm, costs, fastest)
     return rows
-
-
-def result(row: dict[str, Any]) -> tuple[float, float, float]:
-    return row["seconds"] / 3600, row["filament_g"], row["face_contact_mm2"]
 
 
 def correlation(people: dict[str, list[dict[str, Any]]], said: str, found: str) -> float:

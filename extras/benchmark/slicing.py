@@ -35,8 +35,8 @@ from tests.printer.bench import print_whole
 
 #: Kind and height in mm of each mesh.
 MESHES = (
-    ("bust", 30), ("bust", 35), ("bust", 40), ("bust", 45), ("bust", 50), ("head", 30), ("head", 40), ("mask", 30),
-    ("mask", 40), ("mask", 50),
+    ("bust", 20), ("bust", 24), ("bust", 28), ("bust", 32), ("bust", 40), ("head", 20), ("head", 28), ("mask", 24),
+    ("mask", 30), ("mask", 36),
 )  # fmt: skip
 TRIANGLES = 40_000
 #: The mask's back lies this far behind the outer corners of the eyes, as a share of the distance from forehead to chin.

@@ -8,7 +8,7 @@ from ..errors import FaceSculptError
 
 STYLES = ("bust", "head")
 MIN_HEIGHT, MAX_HEIGHT = 20.0, 400.0
-MAX_TILT = 25.0
+MAX_TILT, MAX_LEAN = 25.0, 100.0
 
 
 class SculptureError(FaceSculptError):
@@ -28,6 +28,9 @@ class SculptureSettings:
         ``bust``: head, neck and chest on a round plinth. ``head``: cut at the neck, standing on it.
     tilt_deg : float
         How far the head leans back on its upright foot, 0..25: it lifts chin, nose and brows off their supports.
+    lean_deg : float
+        How far the finished sculpture is turned back on the bed, 0 (on its foot) to 100; lying on the back of its head it is
+        turned by about 90. The height stays that of the upright sculpture.
     max_triangles : int
         The mesh is thinned to this, 2,000..1,000,000; more than 200,000 only slow the printer's serial line.
     """
@@ -35,6 +38,7 @@ class SculptureSettings:
     height_mm: float = 160.0
     style: str = "bust"
     tilt_deg: float = 0.0
+    lean_deg: float = 0.0
     max_triangles: int = 200_000
 
     def __post_init__(self) -> None:
@@ -51,6 +55,10 @@ class SculptureSettings:
         if not 0 <= self.tilt_deg <= MAX_TILT:
             raise SculptureError(
                 "orientation_unknown", f"A tilt of {self.tilt_deg:g} degrees is not possible.", f"Choose 0 to {MAX_TILT:g}."
+            )
+        if not 0 <= self.lean_deg <= MAX_LEAN:
+            raise SculptureError(
+                "orientation_unknown", f"Leaning by {self.lean_deg:g} degrees is not possible.", f"Choose 0 to {MAX_LEAN:g}."
             )
         if not 2_000 <= self.max_triangles <= 1_000_000:
             raise SculptureError(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..progress import Progress, silent
 from ..reconstruction.head import Head
-from .settings import SculptureError, SculptureSettings
+from .settings import MAX_LEAN, SculptureError, SculptureSettings
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
@@ -35,6 +35,8 @@ BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
 PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (0, 43))
 #: How far the plinth reaches into the bust.
 OVERLAP = 1.0
+#: What a sculpture that does not stand on its foot loses to the bed, as a share of its height.
+FLAT = 0.005
 #: A part is a sculpture only above this volume, in mm^3 of the life-size head.
 MIN_VOLUME = 50_000.0
 
@@ -82,12 +84,15 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     shaped = shaped.translate(tuple(to_bed)).scale((scale,) * 3)
     progress(0.7, "Thinning the mesh")
     shaped = thinned(shaped, settings.max_triangles)
+    landmarks = (landmarks + to_bed) * scale
+    if settings.lean_deg:
+        shaped, landmarks = _on_the_bed(shaped, landmarks, settings.lean_deg, settings.height_mm)
     vertices, triangles = mesh_of(shaped)
     vertices[:, 2] -= vertices[:, 2].min()
     progress(0.9, "Checking the solid")
     checks = check(vertices, triangles)
     progress(1.0, "Sculpture ready")
-    return Sculpture(vertices, triangles, (landmarks + to_bed) * scale, settings, checks)
+    return Sculpture(vertices, triangles, landmarks, settings, checks)
 
 
 def scaled(sculpture: Sculpture, height_mm: float) -> Sculpture:
@@ -157,6 +162,34 @@ def _leaning_back(solid: Manifold, landmarks: np.ndarray, reach: float, tilt_deg
     c, s = np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))
     rotation = np.array([[1.0, 0.0, 0.0], [0.0, c, s], [0.0, -s, c]])
     return turned, (landmarks - pivot) @ rotation.T + pivot
+
+
+def lying_angle(vertices: np.ndarray) -> float:
+    """By how many degrees an upright sculpture (V, 3) must be turned back to lie on its two hindmost places: usually the
+    back of the head and the plinth."""
+    from scipy.spatial import ConvexHull
+
+    side = vertices[:, 1:]
+    hull = ConvexHull(side)
+    middle = side.mean(0)
+    # The edge of the outline, seen from the side, that the centre falls through when it is turned back.
+    for simplex in hull.simplices:
+        (y0, z0), (y1, z1) = sorted(side[simplex].tolist(), key=lambda point: point[1])
+        if z1 > z0 and y0 + (y1 - y0) * (middle[1] - z0) / (z1 - z0) > middle[0] and z0 <= middle[1] <= z1:
+            return float(np.clip(90 - np.degrees(np.arctan2(y1 - y0, z1 - z0)), 0, MAX_LEAN))
+    return 90.0
+
+
+def _on_the_bed(solid: Manifold, landmarks: np.ndarray, lean_deg: float, height: float) -> tuple[Manifold, np.ndarray]:
+    """The sculpture turned back on the bed; what would touch it in a point only gets a small flat place to hold on."""
+    solid = solid.rotate((-lean_deg, 0.0, 0.0))
+    c, s = np.cos(np.radians(lean_deg)), np.sin(np.radians(lean_deg))
+    landmarks = landmarks @ np.array([[1.0, 0.0, 0.0], [0.0, c, s], [0.0, -s, c]]).T
+    low = solid.bounding_box()[2] + FLAT * height
+    solid = solid.trim_by_plane((0.0, 0.0, 1.0), low)
+    low_x, low_y, low_z, high_x, high_y, _ = solid.bounding_box()
+    to_bed = (-(low_x + high_x) / 2, -(low_y + high_y) / 2, -low_z)
+    return solid.translate(to_bed), landmarks + np.array(to_bed)
 
 
 def _bust(solid: Manifold, reach: float) -> Manifold:

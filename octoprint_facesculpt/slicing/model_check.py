@@ -14,7 +14,7 @@ MAX_OTHER_BYTES = 200 * 1024 * 1024
 RIM = 4.0
 #: A model must be longer than this in its longest direction and thicker than this in its thinnest, mm.
 MIN_LENGTH, MIN_THICKNESS = 2.0, 0.4
-_BLOCK = 100_000
+_BLOCK = 20_000
 
 
 def model_size(path: Path) -> np.ndarray:
