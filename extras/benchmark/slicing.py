@@ -104,11 +104,11 @@ def meshes(sources: list[Path], count: int, folder: Path) -> Iterator[tuple[str,
 def mask(sculpture: Sculpture) -> tuple[np.ndarray, np.ndarray]:
     """The face alone, lying on its flat back."""
     landmarks = sculpture.landmarks
-    back = landmarks[[33, 263], 1].mean() + BEHIND_EYES * np.linalg.norm(landmarks[10] - landmarks[152])
+    reach = np.linalg.norm(landmarks[10] - landmarks[152])
+    back = landmarks[[33, 263], 1].mean() + BEHIND_EYES * reach
     solid = solid_of(sculpture.vertices, sculpture.triangles)
-    face = solid.trim_by_plane((0.0, -1.0, 0.0), -float(back)).trim_by_plane(
-        (0.0, 0.0, 1.0), 0.25 * sculpture.settings.height_mm
-    )
+    face = solid.trim_by_plane((0.0, -1.0, 0.0), -float(back))
+    face = face.trim_by_plane((0.0, 0.0, 1.0), float(landmarks[152, 2] - 0.1 * reach))
     largest = max(face.decompose(), key=lambda piece: piece.volume())
     vertices, triangles = mesh_of(largest.rotate((-90.0, 0.0, 0.0)))
     vertices[:, 2] -= vertices[:, 2].min()
