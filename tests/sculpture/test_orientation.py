@@ -1,13 +1,17 @@
-"""What a lean costs: shapes whose supports can be computed by hand, and a real head."""
+"""What a pose costs: shapes whose supports can be computed by hand, and a real head."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
 
 from octoprint_facesculpt.sculpture import SculptureError, SculptureSettings, sculpt
-from octoprint_facesculpt.sculpture.orientation import candidates, measure, support_volume, tipping_angle
+from octoprint_facesculpt.sculpture.costs import Costs, gaze, measure, support_volume, tipping_angle
+from octoprint_facesculpt.sculpture.orientation import POSES, Pose, candidates, cost, parse_orientation, posed
+from octoprint_facesculpt.sculpture.shaping import lying_angle
 
 
 def overhanging(mesh: trimesh.Trimesh) -> np.ndarray:
@@ -69,43 +73,127 @@ def test_an_impossible_lean_is_refused(tilt: float) -> None:
         SculptureSettings(tilt_deg=tilt)
 
 
+@pytest.mark.parametrize("lean", [-1.0, 101.0, float("nan")])
+def test_an_impossible_lean_of_the_whole_is_refused(lean: float) -> None:
+    with pytest.raises(SculptureError, match="orientation_unknown"):
+        SculptureSettings(lean_deg=lean)
+
+
+@pytest.mark.parametrize(
+    ("text", "pose"),
+    [
+        ("auto", None), ("upright", POSES[0]), ("lying", POSES[-1]), ("leaning", POSES[-2]), ("12.5", Pose("", 12.5)),
+        ("tilt_10", Pose("tilt_10", 10.0)), ("leaning:25", Pose("leaning", 0.0, 25.0)),
+    ],
+)  # fmt: skip
+def test_poses_are_written_as_text(text: str, pose: Pose | None) -> None:
+    assert parse_orientation(text) == pose
+
+
+@pytest.mark.parametrize("text", ["", "sideways", "leaning:", "lying:3", "tilt_7", ":4:"])
+def test_other_texts_are_no_poses(text: str) -> None:
+    with pytest.raises(SculptureError, match="orientation_unknown"):
+        parse_orientation(text)
+
+
+SETTINGS = SculptureSettings(height_mm=80, max_triangles=40_000)
+
+
 @pytest.fixture(scope="module")
-def leans(head):
-    return {c.tilt_deg: c for c in candidates(head, SculptureSettings(height_mm=80, max_triangles=40_000), (0.0, 20.0))}
+def found(head):
+    return candidates(head, SETTINGS)
 
 
-def test_leaning_back_takes_the_supports_off_the_face(leans) -> None:
-    upright, back = leans[0.0].costs, leans[20.0].costs
+@pytest.fixture(scope="module")
+def poses(found):
+    return {candidate.pose.key: candidate for candidate in found}
+
+
+def test_tilting_the_head_takes_the_supports_off_the_face(poses) -> None:
+    upright, back = poses["upright"].costs, poses["tilt_20"].costs
     assert back.face_overhang_mm2 < 0.6 * upright.face_overhang_mm2
     assert upright.face_overhang_mm2 <= upright.overhang_mm2 and upright.support_mm3 > 0
 
 
-def test_leaning_back_keeps_the_foot_and_the_height(leans) -> None:
-    for lean in leans.values():
-        assert lean.sculpture.vertices[:, 2].max() == pytest.approx(80, abs=0.01)
-        assert lean.sculpture.checks["watertight"] and lean.costs.tip_deg > 8
-    assert leans[20.0].costs.base_area_mm2 == pytest.approx(leans[0.0].costs.base_area_mm2, rel=0.3)
+def test_tilting_the_head_keeps_the_foot_and_the_height(poses) -> None:
+    tilted = [candidate for candidate in poses.values() if not candidate.sculpture.settings.lean_deg]
+    assert len(tilted) == 5
+    for candidate in tilted:
+        assert candidate.costs.height_mm == pytest.approx(80, abs=0.01)
+        assert candidate.sculpture.checks["watertight"] and candidate.costs.tip_deg > 8
+        assert candidate.costs.base_area_mm2 == pytest.approx(poses["upright"].costs.base_area_mm2, rel=0.3)
 
 
-def test_the_landmarks_stay_on_the_face(leans) -> None:
-    for lean in leans.values():
-        mesh = trimesh.Trimesh(lean.sculpture.vertices, lean.sculpture.triangles)
-        distance = trimesh.proximity.closest_point(mesh, lean.sculpture.landmarks[::40])[1]
-        assert np.median(distance) < 0.5
+def test_lying_is_lower_and_keeps_the_face_off_the_supports(poses) -> None:
+    lying, upright = poses["lying"], poses["upright"]
+    assert 80 < lying.sculpture.settings.lean_deg < 100 and lying.costs.height_mm < 60
+    assert lying.costs.face_overhang_mm2 < 0.3 * upright.costs.face_overhang_mm2
+    # Terraces on nose, forehead and cheeks, and next to nothing on the bed.
+    assert lying.costs.face_rough_mm2 > 1.5 * upright.costs.face_rough_mm2
+    assert 10 < lying.costs.base_area_mm2 < 0.3 * upright.costs.base_area_mm2
 
 
-def test_the_face_turns_up_by_the_lean(leans) -> None:
-    def up(lean) -> float:
-        forehead, chin = lean.sculpture.landmarks[10], lean.sculpture.landmarks[152]
-        return np.degrees(np.arctan2(forehead[1] - chin[1], forehead[2] - chin[2]))
-
-    assert up(leans[20.0]) - up(leans[0.0]) == pytest.approx(20, abs=0.5)
+def test_leaning_back_as_a_whole_stands_on_supports(poses) -> None:
+    leaning, upright = poses["leaning"].costs, poses["upright"].costs
+    assert leaning.tip_deg < 1 and leaning.support_mm3 > 1.3 * upright.support_mm3 and leaning.seconds > upright.seconds
 
 
-def test_the_best_comes_first_with_its_figures(head) -> None:
-    found = candidates(head, SculptureSettings(height_mm=60, max_triangles=20_000), (0.0, 10.0))
-    assert found[0].cost <= found[1].cost
-    assert {"tilt_deg", "cost", "support_mm3", "face_overhang_mm2", "tip_deg"} <= set(found[0].to_json())
+def test_the_landmarks_stay_on_the_face(poses) -> None:
+    for candidate in poses.values():
+        mesh = trimesh.Trimesh(candidate.sculpture.vertices, candidate.sculpture.triangles)
+        distance = trimesh.proximity.closest_point(mesh, candidate.sculpture.landmarks[::40])[1]
+        assert np.median(distance) < 0.7, candidate.pose
+
+
+def test_the_face_turns_up_by_the_tilt_and_is_upright_again_when_the_print_stands(poses) -> None:
+    upright = poses["upright"].costs.gaze_deg
+    assert poses["tilt_20"].costs.gaze_deg - upright == pytest.approx(20, abs=0.5)
+    for key in ("lying", "leaning"):
+        assert poses[key].costs.gaze_deg == pytest.approx(upright, abs=0.5)
+        assert gaze(poses[key].sculpture.landmarks) - upright == pytest.approx(poses[key].sculpture.settings.lean_deg, abs=0.5)
+
+
+def test_the_best_pose_looks_straight_ahead_and_comes_first(found) -> None:
+    costs = [candidate.cost for candidate in found]
+    assert costs == sorted(costs) and len(costs) == len(POSES)
+    assert abs(found[0].costs.gaze_deg) < 7 and found[0].sculpture.settings.lean_deg == 0
+    figures = found[0].to_json()
+    assert {"pose", "tilt_deg", "lean_deg", "cost", "seconds", "filament_g", "face_overhang_mm2", "tip_deg"} <= set(figures)
+
+
+def test_a_pose_is_made_as_it_was_compared(head, poses) -> None:
+    settings = posed(head, SETTINGS, POSES[-1])
+    assert settings.lean_deg == pytest.approx(poses["lying"].sculpture.settings.lean_deg, abs=1)
+    assert posed(head, SETTINGS, Pose("", 12.5)).tilt_deg == 12.5
+
+
+PLAIN = Costs(3600, 20, 0, 0, 0, 0, 1000, 100, 20, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "dearer"),
+    [
+        ({"seconds": 3960}, 0.1), ({"face_overhang_mm2": 100.0}, 0.03 * 2.56), ({"face_rough_mm2": 100.0}, 0.01 * 2.56),
+        ({"gaze_deg": 2.0}, 0), ({"gaze_deg": 7.0}, 0.04), ({"gaze_deg": -12.0}, 0.16), ({"tip_deg": 4.0}, 0.15),
+        ({"base_area_mm2": 250.0}, 0.15), ({"base_area_mm2": 600.0}, 0),
+    ],
+)  # fmt: skip
+def test_what_a_pose_costs_beside_time(change: dict[str, float], dearer: float) -> None:
+    """Of a sculpture of 100 mm, whose scars count as 2.56 times as large on one of 160 mm."""
+    assert cost(100, PLAIN, 3600) == pytest.approx(0)
+    assert cost(100, replace(PLAIN, **change), 3600) == pytest.approx(dearer)
+
+
+def test_a_sculpture_lies_on_its_two_hindmost_places() -> None:
+    """A post with a ball behind its top: the line from its foot to the ball becomes level."""
+    post, ball = box(10, 10, 80, at=(0, 0, 0)), trimesh.creation.icosphere(4, 20)
+    ball.apply_translation((0, 5, 80))
+    vertices = np.asarray((post + ball).vertices)
+    lean = np.radians(lying_angle(vertices))
+    height = -np.sin(lean) * vertices[:, 1] + np.cos(lean) * vertices[:, 2]
+    lowest = height.min()
+    assert np.abs(height[vertices[:, 2] == 0].min() - lowest) < 1e-6
+    assert np.abs(height[vertices[:, 2] > 60].min() - lowest) < 1e-6
 
 
 def test_the_costs_scale_with_the_sculpture(head) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import trimesh
 
-from octoprint_facesculpt.slicing import SliceRequest, SliceResult, slice_model
+from octoprint_facesculpt.progress import silent
+from octoprint_facesculpt.slicing import SliceRequest, SliceResult, SlicingError, slice_model
 
 
 @dataclass
@@ -53,14 +55,40 @@ def sliced(mushroom: Path, picture: Path, tmp_path_factory: pytest.TempPathFacto
     return Sliced(slice_model(mushroom, gcode, request, lambda *told: heard.append(told)), heard)
 
 
-@pytest.fixture
-def script(tmp_path: Path) -> Callable[[str], str]:
-    """Makes a program that says it is PrusaSlicer and does something else when it is asked to slice."""
+#: How each engine is asked for its version, what it says, and the option that names its output.
+WAYS = {
+    "prusaslicer": ("--help", "echo PrusaSlicer-2.5.0", "--output"),
+    "curaengine": ("help", "echo Cura_SteamEngine version 4.13.0", "-o"),
+}
 
-    def make(slicing: str, helping: str = "echo PrusaSlicer-2.5.0") -> str:
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., str]:
+    """Makes a program that says it is an engine, and runs a shell text when it is asked to slice; ``OUT`` in it is the file
+    that the engine should write."""
+
+    def make(slicing: str, helping: str = "", engine: str = "prusaslicer") -> str:
+        asked, said, output = WAYS[engine]
         path = tmp_path / "engine"
-        path.write_text(f'#!/bin/sh\nif [ "$1" = --help ]; then {helping}; exit; fi\n{slicing}\n')
+        find = f'while [ "$1" != {output} ]; do shift; done; OUT=$2'
+        path.write_text(f'#!/bin/sh\nif [ "$1" = {asked} ]; then {helping or said}; exit; fi\n{find}\n{slicing}\n')
         path.chmod(0o755)
         return str(path)
 
     return make
+
+
+def descendants() -> list[psutil.Process]:
+    """Living children of this test run, without those that are only waiting to be buried."""
+    return [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def refused(model: Path, folder: Path, request: SliceRequest, engine: str | None = None) -> SlicingError:
+    """The error of a slicing job that must fail, leaving no file and no process behind."""
+    gcode, before = folder / "out.gcode", set(folder.iterdir())
+    with pytest.raises(SlicingError) as refusal:
+        slice_model(model, gcode, request, silent, engine)
+    assert set(folder.iterdir()) == before
+    assert descendants() == []
+    assert refusal.value.message and len(str(refusal.value)) < 3000
+    return refusal.value

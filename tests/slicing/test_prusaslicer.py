@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import trimesh
 
-from octoprint_facesculpt.errors import Cancelled
 from octoprint_facesculpt.progress import silent
-from octoprint_facesculpt.slicing import Bed, SliceRequest, SlicingError, program, prusaslicer, slice_model
+from octoprint_facesculpt.slicing import Bed, SliceRequest, SlicingError, slice_model
 from octoprint_facesculpt.slicing.gcode_facts import read
 from octoprint_facesculpt.slicing.profiles import PROFILES, resolve
 
-from .conftest import Sliced
+from .conftest import Sliced, refused
 
 COARSE = SliceRequest(profile="bust_028")
-
-
-def descendants() -> list[psutil.Process]:
-    """Living children of this test run, without those that are only waiting to be buried."""
-    return [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-
-
-def refused(model: Path, folder: Path, request: SliceRequest = COARSE, engine: str | None = None) -> SlicingError:
-    """The error of a slicing job that must fail, leaving no file and no process behind."""
-    gcode, before = folder / "out.gcode", set(folder.iterdir())
-    with pytest.raises(SlicingError) as refusal:
-        slice_model(model, gcode, request, silent, engine)
-    assert set(folder.iterdir()) == before
-    assert descendants() == []
-    assert refusal.value.message and len(str(refusal.value)) < 3000
-    return refusal.value
 
 
 # -- what it makes
@@ -183,68 +160,7 @@ def test_an_override_cannot_smuggle_in_another(overrides: dict[str, str]) -> Non
         resolve(SliceRequest(overrides=overrides))
 
 
-# -- bad models
-
-
-def _open_box() -> trimesh.Trimesh:
-    box = trimesh.creation.box((20, 20, 20))
-    box.update_faces(np.arange(len(box.faces)) > 0)
-    return box
-
-
-def _not_finite(path: Path) -> None:
-    trimesh.creation.box((20, 20, 20)).export(path)
-    data = bytearray(path.read_bytes())
-    data[96:100] = np.float32(np.nan).tobytes()
-    path.write_bytes(data)
-
-
-BAD_MODELS: dict[str, tuple[str, str, Callable[[Path], object]]] = {
-    "empty file": ("model.stl", "model_empty", lambda path: path.write_bytes(b"")),
-    "no triangles": ("model.stl", "model_empty", lambda path: path.write_bytes(bytes(84))),
-    "text": ("model.stl", "model_invalid", lambda path: path.write_text("Dear printer, please print this.")),
-    "a photo": ("model.stl", "model_invalid", lambda path: path.write_bytes(b"\xff\xd8\xff\xe0" + os.urandom(5000))),
-    "cut off": (
-        "model.stl", "model_invalid", lambda path: (trimesh.creation.icosphere().export(path), os.truncate(path, 5000)),
-    ),
-    "not a number": ("model.stl", "model_invalid", _not_finite),
-    "nothing there": ("model.stl", "model_invalid", lambda path: None),
-    "a folder": ("model.stl", "model_invalid", lambda path: path.mkdir()),
-    "unknown kind": ("model.doc", "model_invalid", lambda path: path.write_bytes(b"PK\3\4" + bytes(500))),
-    "broken 3MF": ("model.3mf", "model_invalid", lambda path: path.write_bytes(b"PK\3\4" + bytes(500))),
-    "empty OBJ": ("model.obj", "model_empty", lambda path: path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n")),
-    "open": ("model.stl", "model_open", lambda path: _open_box().export(path)),
-    "open OBJ": ("model.obj", "model_open", lambda path: _open_box().export(path)),
-    "one triangle": (
-        "model.stl", "model_open", lambda path: trimesh.Trimesh(np.eye(3) * 20, [[0, 1, 2]]).export(path),
-    ),
-    "ten metres": ("model.stl", "too_large", lambda path: trimesh.creation.box((10_000, 10, 10)).export(path)),
-    "too high": ("model.stl", "too_large", lambda path: trimesh.creation.box((10, 10, 255)).export(path)),
-    "wide as the bed": ("model.stl", "too_large", lambda path: trimesh.creation.box((234, 10, 10)).export(path)),
-    "in metres": ("model.stl", "model_invalid", lambda path: trimesh.creation.box((0.1, 0.1, 0.16)).export(path)),
-    "no thickness": ("model.stl", "model_invalid", lambda path: trimesh.creation.box((20, 20, 0)).export(path)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "code", "make"), BAD_MODELS.values(), ids=BAD_MODELS)
-def test_a_bad_model_is_refused(name: str, code: str, make: Callable[[Path], object], tmp_path: Path) -> None:
-    model, folder = tmp_path / name, tmp_path / "out"
-    folder.mkdir()
-    make(model)
-    error = refused(model, folder)
-    assert error.code == code and error.bad_input
-
-
-def test_triangles_in_any_order_and_orientation_are_closed(tmp_path: Path) -> None:
-    from octoprint_facesculpt.slicing.model_check import model_size
-
-    sphere = trimesh.creation.icosphere(4, 10)
-    random = np.random.default_rng(1)
-    faces = random.permutation(sphere.faces)
-    faces[::3] = faces[::3, ::-1]
-    path = tmp_path / "mixed.stl"
-    trimesh.Trimesh(sphere.vertices, faces, process=False).export(path)
-    assert model_size(path) == pytest.approx([20, 20, 20], abs=0.1)
+# -- bad requests
 
 
 @pytest.mark.parametrize(
@@ -275,64 +191,7 @@ def test_a_failure_leaves_the_earlier_file_alone(mushroom: Path, tmp_path: Path)
     assert gcode.read_text() == "; yesterday's"
 
 
-# -- bad engines: real child processes that are not what they say
-
-EXPORT = 'while [ "$1" != --output ]; do shift; done; '
-BAD_ENGINES = {
-    "fails": ("echo 'Objects could not fit on the bed'; exit 1", "slicer_failed", "Objects could not fit"),
-    "crashes": ("kill -SEGV $$", "slicer_failed", "signal 11"),
-    "says nothing": ("exit 0", "slicer_failed", "without a word"),
-    "writes nothing": ("echo 'Slicing result exported to x'", "slicer_failed", "PrusaSlicer failed"),
-    "writes half": (EXPORT + 'echo "G28" > "$2"; exit 0', "slicer_failed", ""),
-    "writes an empty file": (EXPORT + ': > "$2"; echo "Slicing result exported to $2"', "gcode_empty", ""),
-    "writes a photo": (EXPORT + 'head -c 9999 /dev/urandom > "$2"; echo "Slicing result exported"', "gcode_not_text", ""),
-    "hangs": ("sleep 1000", "timed_out", "longer than"),
-    "hangs and will not stop": ("trap '' TERM; while :; do sleep 0.1; done", "timed_out", "longer than"),
-    "floods lines": ("exec yes 'I am slicing'", "timed_out", "longer than"),
-    "floods one line": ("exec cat /dev/zero", "timed_out", "longer than"),
-    "leaves a child that holds the pipe": ("sleep 1000 & exit 3", "slicer_failed", "exit code 3"),
-    "fills the disk": ("echo 'write: No space left on device'; exit 1", "disk_full", "no room"),
-}
-
-
-@pytest.mark.parametrize(("slicing", "code", "text"), BAD_ENGINES.values(), ids=BAD_ENGINES)
-def test_a_bad_engine_ends_with_a_clear_error(
-    slicing: str, code: str, text: str, script: Callable[[str], str], mushroom: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    limit = 1.0 if code == "timed_out" else 60.0
-    error = refused(mushroom, folder, SliceRequest(profile="bust_028", time_limit_seconds=limit), script(slicing))
-    assert error.code == code and text in error.message and not error.bad_input
-
-
-@pytest.mark.parametrize(
-    ("helping", "code"),
-    [
-        ("echo Slic3r-1.3.0", "engine_version"),
-        ("echo PrusaSlicer-3.0.1", "engine_version"),
-        ("echo PrusaSlicer-2.3.3", "engine_version"),
-        ("exec yes", "engine_version"),
-        ("sleep 1000", "engine_version"),
-    ],
-)
-def test_another_program_is_not_taken_for_the_slicer(
-    helping: str, code: str, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(program, "DETECT_SECONDS", 1)
-    with pytest.raises(SlicingError) as refusal:
-        prusaslicer.PrusaSlicer(script("exit 1", helping)).detect()
-    assert refusal.value.code == code and descendants() == []
-
-
-def test_a_missing_engine_says_what_to_install(mushroom: Path, tmp_path: Path) -> None:
-    for missing in ("no-such-slicer", str(tmp_path / "nowhere"), str(tmp_path)):
-        error = refused(mushroom, tmp_path, engine=missing)
-        assert error.code == "engine_missing" and "apt install prusa-slicer" in error.hint
-    not_a_program = tmp_path / "text"
-    not_a_program.write_bytes(b"\x7fELF nonsense")
-    not_a_program.chmod(0o755)
-    assert refused(mushroom, tmp_path, engine=str(not_a_program)).code == "engine_missing"
+# -- an engine that is not what it says
 
 
 def test_silently_changed_settings_are_refused(
@@ -341,7 +200,7 @@ def test_silently_changed_settings_are_refused(
     """An engine that answers every request with the same good G-code."""
     folder = tmp_path / "out"
     folder.mkdir()
-    engine = script(f'{EXPORT}cp "{sliced.result.gcode}" "$2"; echo "Slicing result exported to $2"')
+    engine = script(f'cp "{sliced.result.gcode}" "$OUT"; echo "Slicing result exported to $OUT"')
     error = refused(mushroom, folder, SliceRequest(profile="bust_016"), engine)
     assert error.code == "settings_changed" and "layer_height = 0.28 instead of 0.16" in error.message
     assert slice_model(mushroom, folder / "out.gcode", COARSE, silent, engine).layers == sliced.result.layers
@@ -351,70 +210,5 @@ def test_warnings_of_the_slicer_are_handed_on(
     sliced: Sliced, script: Callable[[str], str], mushroom: Path, tmp_path: Path
 ) -> None:
     warning = "Empty layer between 3 and 4."
-    engine = script(f'{EXPORT}cp "{sliced.result.gcode}" "$2"; echo "print warning: {warning}"; echo "Slicing result exported"')
+    engine = script(f'cp "{sliced.result.gcode}" "$OUT"; echo "print warning: {warning}"; echo "Slicing result exported"')
     assert slice_model(mushroom, tmp_path / "out.gcode", COARSE, silent, engine).warnings == (warning,)
-
-
-# -- storage
-
-
-def test_a_folder_that_cannot_be_written_is_refused(mushroom: Path, tmp_path: Path) -> None:
-    for place in (tmp_path / "nowhere", Path("/proc"), mushroom):
-        with pytest.raises(SlicingError) as refusal:
-            slice_model(mushroom, place / "out.gcode", COARSE)
-        assert refusal.value.code == "output_unwritable" and refusal.value.bad_input
-
-
-def test_too_little_room_is_refused_before_slicing(mushroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "FREE_BYTES", 1 << 60)
-    assert refused(mushroom, tmp_path).code == "disk_full"
-
-
-@pytest.mark.parametrize("kilobytes", [4, 64], ids=["for its settings", "for its G-code"])
-def test_a_disk_that_fills_while_slicing(kilobytes: int, mushroom: Path, tmp_path: Path) -> None:
-    """No file of the process and its slicer may grow beyond the limit."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    command = [sys.executable, "-m", "octoprint_facesculpt", "slice", str(mushroom), "-o", str(folder / "out.gcode")]
-    limited = ["prlimit", f"--fsize={kilobytes * 1024}", *command, "--profile", "bust_028"]
-    run = subprocess.run(limited, capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 1 and run.stderr.startswith("disk_full: ")
-    assert list(folder.iterdir()) == []
-
-
-# -- cancel
-
-
-def test_cancel_leaves_no_process_and_no_file(mushroom: Path, tmp_path: Path) -> None:
-    alive: list[int] = []
-
-    def cancel(fraction: float, message: str = "") -> None:
-        alive.append(len(descendants()))
-        raise Cancelled()
-
-    with pytest.raises(Cancelled):
-        slice_model(mushroom, tmp_path / "out.gcode", COARSE, cancel)
-    assert alive == [1]
-    assert list(tmp_path.iterdir()) == [] and descendants() == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_slicer_ends_with_the_process_that_started_it(
-    number: int, script: Callable[[str], str], mushroom: Path, tmp_path: Path
-) -> None:
-    folder, pid_file = tmp_path / "out", tmp_path / "pid"
-    folder.mkdir()
-    engine = script(f"echo $$ > {pid_file}.part; mv {pid_file}.part {pid_file}; exec sleep 1000")
-    command = [sys.executable, "-m", "octoprint_facesculpt", "slice", str(mushroom), "-o", str(folder / "out.gcode")]
-    parent = subprocess.Popen([*command, "--slicer-path", engine], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not pid_file.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    slicer = psutil.Process(int(pid_file.read_text()))
-    parent.send_signal(number)
-    _, said = parent.communicate(timeout=60)
-    psutil.wait_procs([slicer], timeout=30)
-    assert not slicer.is_running() or slicer.status() == psutil.STATUS_ZOMBIE
-    if number == signal.SIGTERM:
-        assert parent.returncode == 1 and said.startswith("cancelled: ")
-        assert list(folder.iterdir()) == []
