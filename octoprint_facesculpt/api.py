@@ -16,6 +16,7 @@ from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, o
 from .errors import FaceSculptError
 from .printing.queue import ACTIVE, QueueError
 from .recovery.errors import RecoveryError
+from .sculpture.settings import ORIENTATIONS, STYLES
 from .slicing.face import CARES
 from .store import Photo, QueueItem, Sculpture
 from .views import FILES, POSE, photo_json, queue_json, sculpture_json
@@ -297,11 +298,12 @@ class FaceSculptApi(ProfileRoutes):
 
     def _settings_of(self, body: dict, before: dict) -> dict:
         """The sculpture's settings in a request; what it does not name stays as it was ``before``."""
-        wanted = {**before, **part(body, "settings", {"height_mm", "style"})}
+        wanted = {**before, **part(body, "settings", {"height_mm", "style", "orientation"})}
         return {
             **before,
             "height_mm": number(wanted, "height_mm", self.default_height(), 20, 400),
-            "style": choice(wanted, "style", ("bust", "head")),
+            "style": choice(wanted, "style", STYLES),
+            "orientation": choice(wanted, "orientation", ORIENTATIONS),
         }
 
     def _slicing_of(self, body: dict, before: dict) -> dict:

@@ -257,6 +257,7 @@ class Pipeline:
                 "sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(folder / OUTPUTS["sculpt"]),
                 "--folder", str(folder),
                 "--height-mm", str(settings["height_mm"]), "--style", settings["style"],
+                "--orientation", settings.get("orientation", "upright"),
             ]  # fmt: skip
         slicing, target = sculpture.slicing, sculpture.slicing.get("target")
         gcode = folder / OUTPUTS["slice"]
@@ -268,6 +269,7 @@ class Pipeline:
             # A size that is chosen by time or filament is found by slicing, so both are one work.
             arguments = ["sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(gcode), "--folder", str(folder)]
             arguments += ["--style", sculpture.settings["style"], f"--target-{target['kind']}", str(target["value"])]
+            arguments += ["--orientation", sculpture.settings.get("orientation", "upright")]
             if target.get("fixed_height"):
                 arguments += ["--height-mm", str(sculpture.settings["height_mm"])]
         arguments += ["--engine", slicing["engine"], "--profile", slicing["profile"], "--bed", options["bed"]]

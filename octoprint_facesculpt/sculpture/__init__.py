@@ -26,14 +26,17 @@ def save(sculpture: Sculpture, folder: Path, progress: Progress = silent) -> dic
     """Write everything about a sculpture into ``folder``: the files by what they are."""
     from .export import export_mesh, write_face
     from .preview import save_previews
+    from .shaping import standing
     from .viewer import save_viewer
 
     folder.mkdir(parents=True, exist_ok=True)
     mesh = (sculpture.vertices, sculpture.triangles)
     files = {kind: export_mesh(*mesh, folder / f"bust.{kind}") for kind in ("stl", "3mf", "glb")}
     files["face"] = write_face(sculpture.landmarks, folder / "face.json")
+    # Looked at as it will stand, not as it lies on the bed.
+    seen = (standing(sculpture), sculpture.triangles)
     progress(0.4, "Drawing the previews")
-    files.update((path.stem, path) for path in save_previews(*mesh, folder))
+    files.update((path.stem, path) for path in save_previews(*seen, folder))
     progress(0.9, "Writing the 3-D view")
-    files["viewer"] = save_viewer(*mesh, folder / "viewer.html")
+    files["viewer"] = save_viewer(*seen, folder / "viewer.html")
     return files

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ..errors import FaceSculptError
 
 STYLES = ("bust", "head")
+#: Poses by name; what they are, :mod:`.orientation` knows.
+ORIENTATIONS = ("upright", "auto", "tilt_05", "tilt_10", "tilt_15", "tilt_20", "leaning", "lying")
 MIN_HEIGHT, MAX_HEIGHT = 20.0, 400.0
 MAX_TILT, MAX_LEAN = 25.0, 100.0
 

@@ -95,6 +95,12 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     return Sculpture(vertices, triangles, landmarks, settings, checks)
 
 
+def standing(sculpture: Sculpture) -> np.ndarray:
+    """The vertices (V, 3) of a sculpture as it will stand on a shelf, however it lies on the bed."""
+    c, s = np.cos(np.radians(sculpture.settings.lean_deg)), np.sin(np.radians(sculpture.settings.lean_deg))
+    return sculpture.vertices @ np.array([[1.0, 0.0, 0.0], [0.0, c, s], [0.0, -s, c]])
+
+
 def scaled(sculpture: Sculpture, height_mm: float) -> Sculpture:
     """The same sculpture in another height; :class:`SculptureError` ``height_out_of_range``."""
     settings = replace(sculpture.settings, height_mm=height_mm)
@@ -171,8 +177,8 @@ def lying_angle(vertices: np.ndarray) -> float:
 
     side = vertices[:, 1:]
     hull = ConvexHull(side)
-    middle = side.mean(0)
-    # The edge of the outline, seen from the side, that the centre falls through when it is turned back.
+    middle = (side.min(0) + side.max(0)) / 2
+    # The edge of the outline, seen from the side, that the middle falls through when it is turned back.
     for simplex in hull.simplices:
         (y0, z0), (y1, z1) = sorted(side[simplex].tolist(), key=lambda point: point[1])
         if z1 > z0 and y0 + (y1 - y0) * (middle[1] - z0) / (z1 - z0) > middle[0] and z0 <= middle[1] <= z1:

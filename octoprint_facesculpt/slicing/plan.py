@@ -159,7 +159,7 @@ def describe(
     """The plan of a sliced print: figures, checks and warnings, each ``{code, message}``."""
     import numpy as np
 
-    from ..sculpture.orientation import tipping_angle
+    from ..sculpture.costs import tipping_angle
 
     corners = vertices[triangles]
     on_bed = (corners[:, :, 2] < vertices[:, 2].min() + 0.05).all(1)

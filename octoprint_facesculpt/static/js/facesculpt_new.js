@@ -10,6 +10,7 @@ $(function () {
 
         self.name = ko.observable("");
         self.style = ko.observable("bust");
+        self.orientation = ko.observable("auto");
         self.form = self.plan.form("");
         self.sending = ko.observable(false);
         self.error = ko.observable();
@@ -37,7 +38,7 @@ $(function () {
                     photo: self.photo().id,
                     face: self.photos.face(),
                     name: self.name().trim(),
-                    settings: _.extend({style: self.style()}, self.form.settings()),
+                    settings: _.extend({style: self.style(), orientation: self.orientation()}, self.form.settings()),
                     slicing: self.form.slicing()
                 })
                 .done((sculpture) => {
