@@ -28,8 +28,10 @@ def __plugin_load__():
         "octoprint.comm.protocol.gcode.queuing": (__plugin_implementation__.on_gcode_queuing, 1),
         "octoprint.comm.protocol.gcode.sending": __plugin_implementation__.on_gcode_sending,
         "octoprint.comm.protocol.gcode.received": __plugin_implementation__.on_gcode_received,
+        "octoprint.comm.protocol.atcommand.queuing": __plugin_implementation__.on_at_command,
         "octoprint.comm.protocol.scripts": __plugin_implementation__.on_script,
         "octoprint.comm.protocol.temperatures.received": __plugin_implementation__.on_temperatures,
         "octoprint.comm.protocol.firmware.info": __plugin_implementation__.on_firmware,
+        "octoprint.printer.estimation.factory": __plugin_implementation__.estimator,
         "octoprint.server.http.bodysize": body_size,
     }

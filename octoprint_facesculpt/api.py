@@ -7,11 +7,11 @@ import shutil
 
 import flask
 import octoprint.plugin
-from flask_login import current_user
 from octoprint.access.permissions import Permissions
 from werkzeug.exceptions import HTTPException
 
 from .api_profiles import ProfileRoutes
+from .api_recovery import RecoveryApi, current_user_name
 from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, overrides, part, print_target, text
 from .errors import FaceSculptError
 from .printing.queue import ACTIVE, QueueError
@@ -19,7 +19,7 @@ from .recovery.errors import RecoveryError
 from .sculpture.settings import ORIENTATIONS, STYLES
 from .slicing.face import CARES
 from .store import Photo, QueueItem, Sculpture
-from .views import FILES, POSE, photo_json, queue_json, sculpture_json
+from .views import FILES, POSE, photo_json, sculpture_json
 
 route = octoprint.plugin.BlueprintPlugin.route
 #: SQLite's largest integer.
@@ -29,7 +29,7 @@ LAYER_LIMIT = 1_000_000
 STATUS_CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 500: "internal_error"}
 
 
-class FaceSculptApi(ProfileRoutes):
+class FaceSculptApi(ProfileRoutes, RecoveryApi):
     """The routes; what they do is in the rooms."""
 
     def is_blueprint_csrf_protected(self) -> bool:
@@ -226,7 +226,7 @@ class FaceSculptApi(ProfileRoutes):
     @route("/queue", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_queue(self):
-        return flask.jsonify(queue=queue_json(self.host))
+        return flask.jsonify(queue=self.queue_rows())
 
     @route("/queue", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
@@ -236,7 +236,7 @@ class FaceSculptApi(ProfileRoutes):
         item = self.queue.add(_find(Sculpture, text(body, "sculpture")))
         if at_once:
             try:
-                self.queue.start(item, bed_clear, _user())
+                self.queue.start(item, bed_clear, current_user_name())
             except QueueError:
                 # What was refused must leave nothing behind.
                 self.queue.remove(item)
@@ -247,7 +247,7 @@ class FaceSculptApi(ProfileRoutes):
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
     def api_print(self, identifier: int):
         bed_clear = flag(json_body({"bed_clear"}), "bed_clear")
-        self.queue.start(_find(QueueItem, identifier), bed_clear, _user())
+        self.queue.start(_find(QueueItem, identifier), bed_clear, current_user_name())
         return flask.make_response(flask.jsonify(id=identifier), 202)
 
     @route("/queue/<int:identifier>/move", methods=["POST"])
@@ -262,31 +262,6 @@ class FaceSculptApi(ProfileRoutes):
     def api_dequeue(self, identifier: int):
         self.queue.remove(_find(QueueItem, identifier))
         return flask.make_response("", 204)
-
-    # -- recovery
-
-    @route("/recovery", methods=["GET"])
-    @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
-    def api_recovery(self):
-        return flask.jsonify(recovery=self.recovery.status())
-
-    @route("/recovery", methods=["POST"])
-    @Permissions.PLUGIN_FACESCULPT_RECOVER.require(403)
-    def api_recover(self):
-        body = json_body({"command", "confirmed", "choice", "height", "line"})
-        confirmed = flag(body, "confirmed")
-        command = choice(body, "command", ("plan", "resume", "dismiss"))
-        if command == "resume":
-            path = self.recovery.status()["path"]
-            self.recovery.resume(confirmed, _user())
-            self.queue.resumed(path)
-        elif command == "dismiss":
-            self.recovery.dismiss(confirmed)
-        else:
-            limits = {"choice": (0, 1000, True), "height": (-1, 10_000, False), "line": (0, 1 << 40, True)}
-            given = {name: number(body, name, 0, *limit) for name, limit in limits.items() if body.get(name) is not None}
-            self.recovery.plan_again(**given)
-        return flask.make_response(flask.jsonify(recovery=self.recovery.status()), 202)
 
     # -- the rest
 
@@ -356,10 +331,6 @@ def _find(model, identifier):
     if row is None:
         raise RequestError("not_found", "It is not there any more.", 404)
     return row
-
-
-def _user() -> str | None:
-    return None if current_user.is_anonymous else current_user.get_name()
 
 
 def _private(answer):

@@ -451,6 +451,37 @@ def recover_command(reporter: Reporter, **arguments: Any) -> None:
     run_recover(reporter, **arguments)
 
 
+@commands.command("rehearse", cls=_OneLine)
+@_command
+@click.argument("gcode", type=_File)
+@click.option("--journal", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the rehearsal's journal.")
+@click.option("--begin", is_flag=True, help="Leave a journal as an outage at a random moment would.")
+@click.option("--seed", type=int, help="The same moment again.")
+@click.option("--plan", "plan_file", type=_File, help="Carry out the plan that 'recover --report' wrote.")
+@click.option("--bed", default=None, metavar="L,F,R,B", help="Left, front, right and back of the bed, mm.")
+def rehearse_command(
+    reporter: Reporter, gcode: Path, folder: Path, begin: bool, seed: int | None, plan_file: Path | None, bed: str | None
+) -> None:
+    """Rehearse an outage: make one up, or see what a plan would do; no printer is needed or touched."""
+    from .recovery.command import run_rehearse
+
+    run_rehearse(reporter, gcode, folder, begin, seed, plan_file, bed)
+
+
+@commands.command("cut", cls=_OneLine)
+@_command
+@click.argument("model", type=_File)
+@click.option("-o", "--output", type=_File, required=True, help="PNG.")
+@click.option("--height-mm", type=float, required=True, help="Height above the bed.")
+def cut_command(reporter: Reporter, model: Path, output: Path, height_mm: float) -> None:
+    """Draw a sculpture cut at a height, as an interrupted print stands on the bed."""
+    from .sculpture.cut import save_cut
+
+    save_cut(model, height_mm, output)
+    reporter(1.0, "Drawn")
+    reporter.result({"picture": str(output)}, str(output))
+
+
 def _reconstruct(reporter: Reporter, photo: Path, face: int | None, weights: Path | None, share: float):
     """Photo to head: portrait, head and seconds so far, within the first ``share`` of the progress."""
     start = time.perf_counter()

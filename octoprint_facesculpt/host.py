@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from octoprint.filemanager import FileDestinations
 from octoprint.filemanager.util import DiskFileWrapper
+from octoprint.webcams import get_snapshot_webcam
 
+_logger = logging.getLogger(__name__)
 FOLDER = "facesculpt"
 
 
@@ -62,6 +65,14 @@ class Host:
     def cancel(self) -> None:
         self._printer.cancel_print()
 
+    def send(self, lines: list[str], tags: set[str]) -> None:
+        """Send lines to the printer outside a print."""
+        self._printer.commands(list(lines), tags=set(tags))
+
+    def log(self, text: str) -> None:
+        """Write a line into the terminal."""
+        self._printer.log_lines(text)
+
     def hold(self) -> None:
         """Send no more of the file; what is under way still goes out."""
         self._printer.set_job_on_hold(True, blocking=False)
@@ -69,6 +80,27 @@ class Host:
     def ask_position(self) -> None:
         """Ask the printer where it believes to be; the answer comes to the hook for received lines."""
         self._printer.commands("M114", tags={"plugin:facesculpt"})
+
+    def camera(self) -> bool:
+        """Whether OctoPrint has a camera that takes snapshots."""
+        try:
+            webcam = get_snapshot_webcam()
+            return bool(webcam and webcam.config.canSnapshot)
+        except Exception:  # of somebody else's camera plugin
+            _logger.exception("the camera does not tell what it can do")
+            return False
+
+    def correct_print_time(self, path: str, seconds: float) -> None:
+        """Make the last entry of a file's history that of the whole print: OctoPrint counts from the resume on."""
+        storage = self._files._storage(FileDestinations.LOCAL)
+        history = (storage.get_metadata(path) or {}).get("history") or []
+        if history and history[-1].get("success"):
+            storage.update_history(path, len(history) - 1, {"printTime": seconds})
+
+    def selected(self) -> str | None:
+        """The file of the uploads that is selected for printing."""
+        job = (self._printer.get_current_job() or {}).get("file") or {}
+        return job.get("path") if job.get("origin") == FileDestinations.LOCAL else None
 
     def gcode_on_disk(self, path: str) -> Path:
         return Path(self._files.path_on_disk(FileDestinations.LOCAL, path))

@@ -12,12 +12,17 @@ from octoprint.events import Events
 
 from . import assets, settings
 from .api import FaceSculptApi
+from .desk.alone import Wish
+from .desk.desk import RecoveryDesk
+from .desk.drill import Drill
+from .desk.estimate import estimator
+from .desk.ports import Surroundings
 from .errors import FaceSculptError
 from .host import Host, analysis_of, pause_place
 from .jobs.layers import LayerPictures
-from .jobs.pipeline import Pipeline, Workshop
-from .printing.queue import PrintQueue
-from .recovery_plugin import RecoveryDesk
+from .jobs.pipeline import OUTPUTS, Pipeline, Workshop
+from .printing.queue import INTERRUPTED, PrintQueue
+from .recovery.errors import RecoveryError
 from .slicing import ENGINES
 from .slicing.importing import LIMITS
 from .slicing.plugin import FaceSculptSlicer, slicer_type
@@ -51,7 +56,6 @@ class FaceSculptPlugin(
     workshop: Workshop
     pipeline: Pipeline
     layers: LayerPictures
-    recovery: RecoveryDesk
 
     def initialize(self) -> None:
         data = Path(self.get_plugin_data_folder())
@@ -61,9 +65,13 @@ class FaceSculptPlugin(
         self.workshop = Workshop(data, self._hold, self.publish, self._add_gcode, self._options, self._printing)
         self.layers = LayerPictures()
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
-        self.recovery = RecoveryDesk(data / "recovery", self.host, self.publish)
+        around = Surroundings(self.publish, self._wish, self._model_of, self._job_of, self.queue.resumed)
+        self.recovery = RecoveryDesk(data / "recovery", self.host, around)
+        self.drill = Drill(data / "recovery-drill", self.host, around)
         self._fetching = threading.Lock()
         self._slicers: list[dict[str, Any]] = []
+        #: File and seconds of a resumed print whose entry in OctoPrint's statistics is being made.
+        self._whole_time: tuple[str, float] | None = None
 
     # -- start, end, events
 
@@ -74,14 +82,26 @@ class FaceSculptPlugin(
 
     def on_shutdown(self) -> None:
         self.recovery.close()
+        self.drill.end()
         self.pipeline.close()
         self.store.close()
 
     def on_event(self, event: str, payload: dict | None) -> None:
-        self.recovery.on_event(event, payload or {})
+        payload = payload or {}
+        resumed = self.recovery.resumed
+        self.recovery.on_event(event, payload)
         if event in FOLLOWED:
-            self.queue.on_event(event, payload or {})
+            if event == Events.PRINT_FAILED and self.recovery.pending:
+                # OctoPrint calls it cancelled when the printer starts anew.
+                payload = {**payload, "reason": INTERRUPTED}
+            self.queue.on_event(event, payload)
             self.pipeline.wake()
+        if event == Events.PRINT_DONE and resumed is not None:
+            self._whole_time = (str(payload.get("path")), self.recovery.watch.seconds)
+        elif event == Events.METADATA_STATISTICS_UPDATED and self._whole_time is not None:
+            (path, seconds), self._whole_time = self._whole_time, None
+            if payload.get("path") == path:
+                self.host.correct_print_time(path, seconds)
 
     # -- hooks of the printer's connection; they run on its threads and only remember
 
@@ -101,6 +121,12 @@ class FaceSculptPlugin(
     def on_temperatures(self, _comm, parsed, *_args, **_kwargs):
         self.recovery.on_temperatures(parsed)
         return parsed
+
+    def on_at_command(self, _comm, _phase, command, parameters, tags=None, *_args, **_kwargs):
+        self.recovery.guard.on_at_command(command, parameters, tags)
+
+    def estimator(self) -> type:
+        return estimator(lambda: self.recovery.resumed)
 
     def on_firmware(self, _comm, name, *_args, **_kwargs):
         self.recovery.on_firmware(name)
@@ -141,6 +167,7 @@ class FaceSculptPlugin(
                 "js/facesculpt.js",
                 "js/facesculpt_photos.js",
                 "js/facesculpt_queue.js",
+                "js/facesculpt_recovery_texts.js",
                 "js/facesculpt_recovery.js",
                 "js/facesculpt_plan.js",
                 "js/facesculpt_profiles.js",
@@ -212,6 +239,21 @@ class FaceSculptPlugin(
         except FaceSculptError as error:
             return {**about, "found": False, "version": None, "message": f"{error.message} {error.hint}"}
 
+    def begin_drill(self) -> None:
+        """Rehearse an outage with the file that is selected, or else with the newest sculpture's."""
+        if self.host.printing():
+            raise RecoveryError("busy", "A print is running.", "Rehearse when it has ended.")
+        if self.recovery.pending:
+            raise RecoveryError("busy", "A real print waits for its recovery.", "See to that one first.")
+        path = self.host.selected()
+        if path is None:
+            ready = Sculpture.select().where(Sculpture.gcode_path.is_null(False)).order_by(Sculpture.created.desc())
+            path = next((s.gcode_path for s in ready if s.gcode_path and self.host.has_gcode(s.gcode_path)), None)
+        if path is None:
+            raise RecoveryError("file_missing", "There is no G-code to rehearse with.", "Select a file first.")
+        sculpture = Sculpture.get_or_none(Sculpture.gcode_path == path)
+        self.drill.begin(path, sculpture.name if sculpture else path.rpartition("/")[2])
+
     def fetch_assets(self) -> None:
         """Fetch missing model files in the background; one fetch at a time."""
 
@@ -252,12 +294,31 @@ class FaceSculptPlugin(
         elif isinstance(what, Sculpture):
             what = sculpture_json(what, self.workshop.folder(what))
         elif kind == "queue":
-            what = queue_json(self.host)
+            what = self.queue_rows()
         self._plugin_manager.send_plugin_message(
             self._identifier, {"type": kind, "data": what}, permissions=[Permissions.PLUGIN_FACESCULPT_VIEW]
         )
 
+    def queue_rows(self) -> list[dict[str, Any]]:
+        """The queue for the dashboard; a print that goes on counts the seconds before its interruption, too."""
+        return queue_json(self.host, self.recovery.resumed[0] if self.recovery.resumed else 0.0)
+
     # -- what the rooms ask for
+
+    def _wish(self) -> Wish:
+        minutes = settings.number(self._settings, "resume_alone_minutes")
+        return Wish(self._settings.get_boolean(["resume_alone"]), 60.0 * minutes)
+
+    def _model_of(self, path: str) -> Path | None:
+        sculpture = Sculpture.get_or_none(Sculpture.gcode_path == path)
+        file = self.workshop.folder(sculpture) / OUTPUTS["sculpt"] if sculpture else None
+        self.store.close()
+        return file if file is not None and file.is_file() else None
+
+    def _job_of(self, path: str) -> dict[str, Any]:
+        item = self.queue.active()
+        ours = item is not None and item.sculpture.gcode_path == path
+        return {"item": item.id, "name": item.sculpture.name} if item is not None and ours else {}
 
     def _hold(self) -> bool:
         return self.host.printing() and not self._settings.get_boolean(["jobs_while_printing"])
@@ -300,4 +361,4 @@ def body_size(_current: list, *_args: Any, **_kwargs: Any) -> list[tuple[str, st
 
 def backup_excludes(_excludes: list, *_args: Any, **_kwargs: Any) -> list[str]:
     """Portraits do not travel in backups, nor do files that can be fetched or made again, nor what is on the bed now."""
-    return ["photos", "sculptures", "assets", "recovery"]
+    return ["photos", "sculptures", "assets", "recovery", "recovery-drill"]

@@ -14,9 +14,14 @@ DEFAULTS: dict[str, Any] = {
     "curaengine_path": "",
     "height_mm": 160,
     "profile": "bust_016",
+    "resume_alone": False,
+    "resume_alone_minutes": 5,
 }
 #: Bounds of the numbers.
-RANGES = {"photo_megabytes": (1, 60), "threads": (1, 16), "time_limit_minutes": (5, 1440), "height_mm": (20, 400)}
+RANGES = {
+    "photo_megabytes": (1, 60), "threads": (1, 16), "time_limit_minutes": (5, 1440), "height_mm": (20, 400),
+    "resume_alone_minutes": (1, 30),
+}  # fmt: skip
 #: The setting that names an engine's program.
 PATHS = {"prusaslicer": "slicer_path", "curaengine": "curaengine_path"}
 RESTRICTED = {"admin": [[name] for name in PATHS.values()]}

@@ -72,18 +72,22 @@ def _poses(sculpture: Sculpture, folder: Path) -> list[dict[str, Any]]:
     return [{**pose, "url": f"{url}/{name}"} for pose, name in named if POSE.fullmatch(name) and (folder / name).is_file()]
 
 
-def queue_json(host) -> list[dict[str, Any]]:
-    """The running print, what waits in order, and what ended lately."""
+def queue_json(host, seconds_before: float = 0.0) -> list[dict[str, Any]]:
+    """The running print, what waits in order, and what ended lately. ``seconds_before`` is how long the running print had been
+    printing before it was interrupted and resumed."""
     active = QueueItem.select().where(QueueItem.state.in_(("printing", "paused")))
     waiting = QueueItem.select().where(QueueItem.state == "queued").order_by(QueueItem.position, QueueItem.id)
     ended = QueueItem.select().where(QueueItem.state.in_(("done", "failed", "cancelled")))
     rows = [*active, *waiting, *ended.order_by(QueueItem.id.desc()).limit(RECENT)]
-    return [_item_json(item, host) for item in rows]
+    return [_item_json(item, host, seconds_before) for item in rows]
 
 
-def _item_json(item: QueueItem, host) -> dict[str, Any]:
+def _item_json(item: QueueItem, host, seconds_before: float) -> dict[str, Any]:
     keys = ("id", "state", "position", "added", "started", "ended", "reason")
     running = item.state in ("printing", "paused")
+    progress = host.progress() if running else {}
+    if progress.get("print_seconds") is not None:
+        progress["print_seconds"] += seconds_before
     nothing = {"progress": 1.0 if item.state == "done" else 0.0, "print_seconds": None, "print_seconds_left": None}
     return {
         **{key: getattr(item, key) for key in keys},
@@ -92,5 +96,6 @@ def _item_json(item: QueueItem, host) -> dict[str, Any]:
         "path": item.sculpture.gcode_path,
         "seconds": (item.sculpture.estimates or {}).get("seconds"),
         "thumbnail": f"{BASE}/sculptures/{item.sculpture_id}/files/front.png",
-        **(host.progress() if running else nothing),
+        "seconds_before": seconds_before if running else 0.0,
+        **(progress if running else nothing),
     }

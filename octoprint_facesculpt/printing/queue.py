@@ -14,6 +14,8 @@ from ..store import QueueItem, Sculpture, Store, now
 ACTIVE = ("printing", "paused")
 #: Reason of an item that goes on after an outage.
 RESUMED = "resumed"
+#: Reason of a print that ended because something lost its power, and may go on.
+INTERRUPTED = "interrupted"
 
 
 class QueueError(FaceSculptError):
@@ -37,7 +39,7 @@ class PrintQueue:
 
     def recover(self) -> None:
         """At a server's start: what was printing then was interrupted."""
-        QueueItem.update(state="failed", ended=now(), reason="interrupted").where(QueueItem.state.in_(ACTIVE)).execute()
+        QueueItem.update(state="failed", ended=now(), reason=INTERRUPTED).where(QueueItem.state.in_(ACTIVE)).execute()
 
     def add(self, sculpture: Sculpture) -> QueueItem:
         """Queue a sculpture; :class:`QueueError` ``not_sliced``."""
@@ -71,10 +73,16 @@ class PrintQueue:
         self._store.renumber()
         self._publish("queue", None)
 
-    def resumed(self, path: str) -> None:
-        """An interrupted print of a file goes on: its item is being printed again."""
+    def resumed(self, job: dict[str, Any]) -> None:
+        """An interrupted print goes on: its item is being printed again. ``job`` is what the journal keeps of it: the file's
+        ``path`` and the ``item``, unless it was not started from this queue."""
+        path, number = str(job.get("path")), job.get("item")
         ended = QueueItem.select().where(QueueItem.state.in_(("failed", "cancelled"))).order_by(QueueItem.id.desc())
-        item = next((item for item in ended if item.sculpture.gcode_path == path), None)
+        items = [item for item in ended if item.sculpture.gcode_path == path]
+        item = next((item for item in items if item.id == number), None)
+        if item is None and number is None:
+            # A journal of before items were kept in it.
+            item = next((item for item in items if item.reason == INTERRUPTED), None)
         if item is not None and self.active() is None:
             item.state, item.ended, item.reason = "printing", None, RESUMED
             item.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,9 @@ def recover_options(function: Any) -> Any:
             click.option("--choice", type=int, help="Which of the report's choices is the true one, counted from 0."),
             click.option("--height", type=float, help="The nozzle's height after the outage as measured, mm above the bed."),
             click.option("--line", type=int, help="Go on with the line of the file that begins at this byte."),
+            click.option("--layers", type=click.IntRange(-9, 9), default=0, help="Go on so many layers higher or lower."),
+            click.option("--moves", type=click.IntRange(-999, 999), default=0, help="... and so many moves later or earlier."),
+            click.option("--layer-picture", type=_File, help="Draw the layer as SVG; NAME.close.svg is a close look."),
             click.option("--index", "index_file", type=_File, help="Keep the file's index here."),
         )
     ):
@@ -56,10 +60,14 @@ def run_recover(
     choice: int | None,
     height: float | None,
     line: int | None,
+    layers: int,
+    moves: int,
+    layer_picture: Path | None,
     index_file: Path | None,
 ) -> None:
     """Say what happened to an interrupted print and how to go on with it; moves nothing."""
     from .outage import Seen
+    from .picture import save_layer, view_layer
     from .printer import PrinterFacts
     from .recover import Chosen, recover, resume_gcode
 
@@ -81,7 +89,7 @@ def run_recover(
         nozzle=nozzle_is,
         position=_numbers(position, 3, "position") if position else None,
     )
-    recovery = recover(reading, seen, file, facts, index_file, Chosen(choice, height, line))
+    recovery = recover(reading, seen, file, facts, index_file, Chosen(choice, height, line, layers, moves))
     reporter(0.8, "Planned")
     data = {**recovery.to_json(), "gcode": str(file), "sequence": reading.sequence}
     if output is not None:
@@ -90,12 +98,38 @@ def run_recover(
         if output.exists() and output.samefile(file):
             raise RecoveryError("output_is_gcode", "The plan would overwrite the print's own file.", "Choose another name.")
         resume_gcode(recovery, file, output)
+    if layer_picture is not None and (seen_from := recovery.view) is not None:
+        bounds, taken = (seen_from.stop.earliest, seen_from.stop.latest), seen_from.taken
+        picture = view_layer(file, seen_from.index, recovery.layer, seen_from.window, bounds, taken.stop.at, taken.window)
+        save_layer(picture, layer_picture, layer_picture.with_suffix(".close.svg"))
     if report_file is not None:
         from ..cli import _write_json
 
         _write_json(report_file, data)
     reporter(1.0, "Done")
     reporter.result(data, describe(data))
+
+
+def run_rehearse(
+    reporter: Reporter, gcode: Path, folder: Path, begin: bool, seed: int | None, plan_file: Path | None, bed: str | None
+) -> None:
+    """Make up an outage, or carry a plan out on the machine model."""
+    from .drill import rehearse, stage
+    from .printer import PrinterFacts
+
+    if not gcode.is_file():
+        raise RecoveryError("file_missing", f"There is no file {gcode.name}.", "Choose another one.")
+    if begin:
+        facts = PrinterFacts(bed=_numbers(bed, _CORNERS, "bed")) if bed else PrinterFacts()
+        truth = stage(gcode, folder, facts, seed)
+        return reporter.result(truth, f"Interrupted in layer {truth['layer']} at a height of {truth['point'][2]:g} mm.")
+    try:
+        plan = json.loads((plan_file or folder / "plan.json").read_text())
+        found = rehearse(gcode, folder, plan, progress=reporter)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecoveryError("journal_empty", "There is no plan of a rehearsal.", "Begin one, and plan it.") from error
+    text = f"{found['collisions']} collisions; left out {found['gap_mm']} mm, printed twice {found['overlap_mm']} mm"
+    reporter.result(found, "\n".join([*found["log"], text]))
 
 
 def describe(data: dict[str, Any]) -> str:

@@ -15,22 +15,38 @@ from .plan import Plan, make_plan
 from .printer import PrinterFacts
 from .replay import GcodeIndex, build_index, state_at
 from .resuming import recovering
+from .shift import Shifted, shift
 from .window import BEFORE, Window, read_window
 
 #: Bytes read before the place when the board went on for a while after its motors had stopped.
 SUPPLY_BEFORE = 400_000
+#: Layer height where a file does not tell, mm.
+USUAL_LAYER = 0.2
 #: Path, mm, below which nothing counts as printed or left to print.
 NOTHING = 0.01
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What somebody who looked has answered: which of the choices, how high the nozzle was measured to be (mm), or the byte
-    at which the line begins that printing shall go on with."""
+    """What somebody who looked has answered: which of the choices, how high the nozzle was measured to be (mm), the byte at
+    which the line begins that printing shall go on with, and how many ``layers`` and ``moves`` from there."""
 
     choice: int | None = None
     height: float | None = None
     line: int | None = None
+    layers: int = 0
+    moves: int = 0
+
+
+@dataclass(frozen=True)
+class View:
+    """What a drawing of the place needs: the file's index, the likeliest place with its bounds in ``window``, and the place
+    that was taken."""
+
+    index: GcodeIndex
+    window: Window
+    stop: Estimate
+    taken: Shifted
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,18 @@ class Recovery:
     #: The way around the place: byte at which a line begins, X, Y, Z of its end, whether it prints.
     path: tuple[tuple[int, float, float, float, bool], ...] = ()
     resumed: tuple[int, float] = (0, 0.0)
+    #: Temperatures of the print, degrees.
+    nozzle: float = 0.0
+    bed: float = 0.0
+    layer_height: float = USUAL_LAYER
+    #: How far layers and moves may be shifted: lowest, highest.
+    layers_range: tuple[int, int] = (0, 0)
+    moves_range: tuple[int, int] = (0, 0)
+    #: Bytes before ``window_offset`` at which the window begins.
+    window_before: int = BEFORE
+    #: Part of an earlier plan in which that was interrupted, and why; None when there was none.
+    again: tuple[str, str | None] | None = None
+    view: View | None = None
 
     def record(self, step: int) -> dict[str, Any]:
         """What the journal must know while step ``step`` of the plan is made, so that an outage in it is recoverable."""
@@ -60,6 +88,9 @@ class Recovery:
             "schema": 1, "kind": self.kind, "outage": asdict(self.outage), "stop": asdict(self.stop),
             "asks": self.stop.asks, "plan": self.plan.to_json(), "window_offset": self.window_offset, "path": self.path,
             "resumed": self.resumed, "layer": self.layer, "layers": self.layers, "percent": round(self.percent, 2),
+            "targets": {"nozzle": self.nozzle, "bed": self.bed}, "layer_height": self.layer_height,
+            "window_before": self.window_before, "layers_range": self.layers_range,
+            "moves_range": self.moves_range, "again": self.again,
         }  # fmt: skip
 
 
@@ -74,7 +105,7 @@ def recover(
     """What happened to the print of ``gcode``, where it stands, and how it goes on.
 
     :class:`RecoveryError`: ``journal_empty``, ``nothing_to_recover``, ``file_missing``, ``file_changed``,
-    ``not_recoverable``, ``choice_invalid``, ``height_invalid``, ``line_invalid``.
+    ``not_recoverable``, ``choice_invalid``, ``height_invalid``, ``line_invalid``, ``point_unsafe``.
     """
     if reading is None:
         raise RecoveryError(
@@ -91,6 +122,9 @@ def recover(
     anchor = record.get("cold_anchor") if outage.kind == "supply" else None
     place = int(again["window"] if again else (anchor or record)["sent"])
     before = SUPPLY_BEFORE if outage.kind == "supply" else BEFORE
+    if again:
+        # Its moments count from where that window began.
+        before = int(again.get("before") or before)
     window = read_window(gcode, place, index, facts.firmware, record.get("feed_percent"), before=before)
     layers = len(index.layers)
     if again:
@@ -111,16 +145,29 @@ def recover(
         stop = choose(stop, chosen.choice, chosen.height)
         if chosen.line is not None:
             stop = _at_line(window, stop, chosen.line)
+    finishing = index.end.printed - (window.start.printed + window.printed_at(stop.earliest)) < NOTHING
+    by = (chosen.layers, chosen.moves) if chosen else (0, 0)
+    taken = shift(Shifted(window, place, before, stop), *by, gcode, index, record.get("feed_percent"))
+    view = View(index, window, stop, taken)
+    window, place, stop = taken.window, taken.offset, taken.stop
     piece = window.piece_at(stop.at)
     after = state_at(gcode, piece.move.end_offset, index, facts.firmware)
     printed = window.start.printed + window.printed_at(stop.at)
-    finishing = index.end.printed - (window.start.printed + window.printed_at(stop.earliest)) < NOTHING
     plan = make_plan(window, stop, after, facts, record, finishing)
     percent = 100.0 * printed / index.end.printed if index.end.printed else 0.0
     return Recovery(
         outage, stop, plan, after.layer, layers, percent, place, "finish" if finishing else "resume", _path(window, stop),
-        window.share_at(stop.at),
+        window.share_at(stop.at), nozzle=float(record.get("nozzle_target") or after.nozzle.get(str(after.tool), 0.0)),
+        bed=float(record.get("bed_target") or after.bed), layer_height=_layer_height(index, after.layer),
+        window_before=taken.before, layers_range=taken.layers, moves_range=taken.moves, view=view,
+        again=(str(record.get("step_phase") or "heat"), record.get("reason")) if again else None,
     )  # fmt: skip
+
+
+def _layer_height(index: GcodeIndex, layer: int) -> float:
+    heights = [one.z for one in index.layers[max(layer - 2, 0) : layer] if one.z is not None]
+    step = round(heights[-1] - heights[0], 3) if len(heights) > 1 else 0.0
+    return step if 0.0 < step < 2.0 else USUAL_LAYER
 
 
 def _index(gcode: Path, facts: PrinterFacts, index_file: Path | None) -> GcodeIndex:

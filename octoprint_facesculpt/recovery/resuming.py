@@ -13,8 +13,9 @@ def recovering(recovery: dict[str, Any], step: int) -> dict[str, Any]:
     now = recovery["plan"]["steps"][step]
     stop = {key: value for key, value in recovery["stop"].items() if key != "choices"}
     return {
-        "phase": "recovering", "step": step, "going": now["phase"] == "go", "reason": None,
+        "phase": "recovering", "step": step, "step_phase": now["phase"], "going": now["phase"] == "go", "reason": None,
         "z_low": now["z"], "z_high": now["z_after"],
         "parked": None, "moving": False, "cold_anchor": None, "pause_position": None,
-        "resume": {"window": recovery["window_offset"], "stop": stop}, "resumed": recovery["resumed"],
+        "resume": {"window": recovery["window_offset"], "before": recovery["window_before"], "stop": stop},
+        "resumed": recovery["resumed"],
     }  # fmt: skip

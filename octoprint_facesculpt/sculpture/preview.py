@@ -25,7 +25,7 @@ def save_previews(vertices: np.ndarray, triangles: np.ndarray, folder: Path, siz
 
 def save_view(vertices: np.ndarray, triangles: np.ndarray, path: Path, turn_deg: float = 0.0, size: int = 640) -> Path:
     """Write one clay picture (PNG); see :func:`clay`."""
-    return write(path, _png(clay(vertices, triangles, turn_deg, size)))
+    return write(path, png(clay(vertices, triangles, turn_deg, size)))
 
 
 def clay(
@@ -56,10 +56,10 @@ def clay(
     x, y = side / 2 + zoom * (seen[:, 0] - middle[0]), side / 2 - zoom * (seen[:, 1] - middle[1])
     points = np.stack([x, y, zoom * (seen[:, 2] - middle[2])], 1)
     raster = rasterise(points, triangles, side, side)
-    shade = _shade(raster, triangles, _normals(vertices, triangles) @ axes.T, side)
+    light = clay_light(raster, vertices, triangles, axes)
     covered = (raster.triangle >= 0)[..., None]
     colour = CLAY if marked is None else np.where(marked[np.maximum(raster.triangle, 0)][..., None], MARK, CLAY)
-    picture = np.where(covered, colour * shade[..., None], BACKDROP)
+    picture = np.where(covered, colour * light[..., None], BACKDROP)
     picture = picture.reshape(size, 2, size, 2, 3).mean((1, 3))
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -67,7 +67,7 @@ def clay(
 def save_marked(vertices: np.ndarray, triangles: np.ndarray, marked: np.ndarray, path: Path, size: int = 640) -> Path:
     """Write a picture (PNG) of the front, seen from below, where overhangs are; the triangles of the mask ``marked`` (T,)
     stand out."""
-    return write(path, _png(clay(vertices, triangles, -15.0, size, -35.0, marked)))
+    return write(path, png(clay(vertices, triangles, -15.0, size, -35.0, marked)))
 
 
 def contact_sheet(photo: np.ndarray, views: list[np.ndarray], height: int = 480) -> np.ndarray:
@@ -81,11 +81,13 @@ def contact_sheet(photo: np.ndarray, views: list[np.ndarray], height: int = 480)
     return np.concatenate(parts, 1)
 
 
-def _shade(raster: Raster, triangles: np.ndarray, normals: np.ndarray, side: int) -> np.ndarray:
+def clay_light(raster: Raster, vertices: np.ndarray, triangles: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """How bright each pixel of a picture of clay is (H, W); ``axes`` (3, 3) are the viewer's right, up and forward."""
     from scipy.ndimage import gaussian_filter
 
     covered = raster.triangle >= 0
-    normal = raster.interpolate(triangles, normals)
+    side = len(covered)
+    normal = raster.interpolate(triangles, _normals(vertices, triangles) @ axes.T)
     normal /= np.linalg.norm(normal, axis=2, keepdims=True) + 1e-6
     key = np.array([-0.45, 0.62, 0.64])
     fill = np.array([0.8, 0.1, 0.6])
@@ -105,7 +107,8 @@ def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return vertex_normals(vertices, triangles)
 
 
-def _png(picture: np.ndarray) -> bytes:
+def png(picture: np.ndarray) -> bytes:
+    """A picture (H, W, 3) uint8 as a PNG file."""
     from PIL import Image
 
     buffer = BytesIO()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from octoprint_facesculpt.desk.watch import OWN_TAG, PrintWatch
 from octoprint_facesculpt.recovery.journal import Journal
-from octoprint_facesculpt.recovery_watch import OWN_TAG, PrintWatch
 
 from ..printer.bench import Bench
 from ..printer.machine import Machine

@@ -156,14 +156,28 @@
         return this.remove("queue", item);
     };
 
-    /** The interrupted print, if there is one. */
-    FaceSculptClient.prototype.recovery = function () {
-        return this.get("recovery").then(only("recovery"));
+    /** The interrupted print, or the rehearsal of one. */
+    FaceSculptClient.prototype.recovery = function (drill) {
+        return this.base.get(this.url + "recovery" + (drill ? "?drill=true" : "")).then(only("recovery"));
     };
 
-    /** "plan" again, "resume" or "dismiss"; the last two only when the user has confirmed. */
-    FaceSculptClient.prototype.recover = function (command, confirmed) {
-        return this.post(["recovery"], {command: command, confirmed: confirmed}).then(only("recovery"));
+    /** A command about it: {command, confirmed, revision, ...}; see the README. */
+    FaceSculptClient.prototype.recover = function (order) {
+        return this.post(["recovery"], order).then(only("recovery"));
+    };
+
+    /** Addresses: a picture of the recovery as it is now, the resume as a file, a picture of OctoPrint's camera. */
+    FaceSculptClient.prototype.recoveryPicture = function (name, mark, drill) {
+        const query = $.param(_.extend({v: mark}, drill ? {drill: true} : {}));
+        return this.base.getBaseUrl() + this.url + path("recovery", "pictures", name) + "?" + query;
+    };
+
+    FaceSculptClient.prototype.recoveryExport = function () {
+        return this.base.getBaseUrl() + this.url + path("recovery", "resume.gcode");
+    };
+
+    FaceSculptClient.prototype.cameraPicture = function (moment) {
+        return this.base.getBaseUrl() + "downloads/camera/current?t=" + moment;
     };
 
     OctoPrintClient.registerPluginComponent("facesculpt", FaceSculptClient);

@@ -21,7 +21,11 @@ $(function () {
             item.data = data;
             item.name = ko.pureComputed(() => data().name);
             item.state = ko.pureComputed(() => data().state);
-            item.stateText = ko.pureComputed(() => texts.queueState(data().state));
+            item.stateText = ko.pureComputed(() =>
+                data().state === "failed" && data().reason === "interrupted"
+                    ? gettext("Interrupted")
+                    : texts.queueState(data().state)
+            );
             item.thumbnail = ko.pureComputed(() => data().thumbnail);
             item.estimate = ko.pureComputed(() => (data().seconds ? texts.duration(data().seconds) : ""));
             // OctoPrint tells every second how far it is; our server tells only what changed.
@@ -34,7 +38,9 @@ $(function () {
             });
             item.elapsed = ko.pureComputed(() =>
                 printer.printTime()
-                    ? _.sprintf(gettext("Printing for %(duration)s"), {duration: texts.duration(printer.printTime())})
+                    ? _.sprintf(gettext("Printing for %(duration)s"), {
+                          duration: texts.duration(printer.printTime() + (data().seconds_before || 0))
+                      })
                     : ""
             );
             item.moveUpLabel = ko.pureComputed(() => _.sprintf(gettext("Move “%(name)s” up"), {name: data().name}));

@@ -168,6 +168,34 @@ $(function () {
                 gettext("Connect the printer first.")
             ],
             not_confirmed: [gettext("Nobody has confirmed this."), gettext("Look at the printer, then confirm.")],
+            point_unsafe: [
+                gettext("This place is too far from where the print stopped."),
+                gettext("Choose a nearer one.")
+            ],
+            height_disagrees: [
+                gettext("The measured height does not fit what was printed."),
+                gettext("Measure again before going on.")
+            ],
+            state_changed: [
+                gettext("Meanwhile this has changed, perhaps in another browser."),
+                gettext("Look at it again, then decide.")
+            ],
+            not_chosen: [
+                gettext("It is not certain at which height the nozzle stopped."),
+                gettext("Measure it, or say in which layer it stopped.")
+            ],
+            choice_invalid: [gettext("This is not one of the choices."), gettext("Look at it again, then decide.")],
+            height_invalid: [
+                gettext("The measured height does not fit what was printed."),
+                gettext("Measure again before going on.")
+            ],
+            line_invalid: [
+                gettext("This place is too far from where the print stopped."),
+                gettext("Choose a nearer one.")
+            ],
+            too_cold: [gettext("The nozzle still sticks to the print."), gettext("Wait until it is warm.")],
+            not_held: [gettext("This line has not been held back."), ""],
+            nothing_to_recover: [gettext("There is nothing to do here any more."), gettext("Reload the page.")],
             file_changed: [
                 gettext("The print's file has changed since the print was interrupted."),
                 gettext("Put the old file back, or give the print up.")
@@ -285,7 +313,21 @@ $(function () {
 
         // Sentences of the server that carry no code.
         const messages = {
-            "Waits until the print is finished": gettext("Waits until the running print has ended, so as not to disturb it")
+            "Waits until the print is finished": gettext("Waits until the running print has ended, so as not to disturb it"),
+            "The print had not begun to move.": gettext("The print had not begun to move."),
+            "Nothing had been printed yet.": gettext("Nothing had been printed yet."),
+            "Nothing of the model had been printed yet.": gettext("Nothing of the model had been printed yet."),
+            "The file had not heated the nozzle yet.": gettext("The file had not heated the nozzle yet."),
+            "There is no room left to lift the nozzle.": gettext("There is no room left to lift the nozzle."),
+            "The print leaves no free corner to prime the nozzle.": gettext("The print leaves no free corner to prime the nozzle."),
+            "This file has no layers to rehearse with.": gettext("This file has no layers to rehearse with."),
+            "Clear the bed and start again.": gettext("Clear the bed and start the print again."),
+            "Clear the bed and start the print again.": gettext("Clear the bed and start the print again."),
+            "Start it again.": gettext("Clear the bed and start the print again."),
+            "Start the print again.": gettext("Clear the bed and start the print again."),
+            "Finish this print by hand.": gettext("Finish this print by hand."),
+            "Prime it by hand.": gettext("Finish this print by hand."),
+            "Choose another file.": gettext("Choose another file.")
         };
 
         const preset = (profile) => profiles[profile.key.replace(/_tree$/, "")];
@@ -323,8 +365,8 @@ $(function () {
         self.ofError = (error) => {
             const known = errors[/^gcode_/.test(error.code) ? "gcode" : error.code];
             return {
-                message: known ? known[0] : error.message || gettext("Something went wrong."),
-                hint: known ? known[1] : error.hint || ""
+                message: known ? known[0] : self.message(error.message) || gettext("Something went wrong."),
+                hint: known ? known[1] : self.message(error.hint) || ""
             };
         };
 

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .recovery.journal import Journal
-from .recovery.machine import Machine
-from .recovery.resuming import recovering
-from .recovery.supply import SupplyWatch
+from ..recovery.journal import Journal
+from ..recovery.machine import Machine
+from ..recovery.resuming import recovering
+from ..recovery.supply import SupplyWatch
 
 #: Marks the lines that this plugin sends.
 OWN_TAG = "plugin:facesculpt"
+#: Marks those of the plan's lines that are sent before the print is started; the others come with OctoPrint's script.
+STEP_TAG, SCRIPT_TAG = "facesculpt:step", "script:beforePrintStarted"
 #: The board's first words after a reset.
 BANNER = "start"
 #: Lines after which a layer's first one has left Marlin's planner: a record of that moment leaves no doubt about the layer.
@@ -55,6 +57,10 @@ class PrintWatch:
         self._moved: tuple[float, bool] | None = None
         #: The heights it can be at meanwhile.
         self._between: tuple[float, float] | None = None
+        #: Lines of the script that are no steps of the plan.
+        self._extra = 0
+        #: Seconds of printing so far, without pauses, and when they were last counted.
+        self._seconds, self._counted = 0.0, 0.0
 
     @property
     def active(self) -> bool:
@@ -70,16 +76,32 @@ class PrintWatch:
         """The interruption has been seen to."""
         self._reset = False
 
-    def go_on(self, recovery: dict[str, Any]) -> None:
-        """The job of an earlier session is being resumed by a plan (:meth:`Recovery.to_json`)."""
+    def go_on(self, recovery: dict[str, Any], seconds: float = 0.0) -> None:
+        """The job of an earlier session, which had been printing for so long, is being resumed by a plan
+        (:meth:`Recovery.to_json`)."""
         self._forget()
+        self._seconds = seconds
         self._recovery, self.step, self._active = recovery, -1, True
+
+    def leave(self) -> None:
+        """The resume is stopped; what the journal says of it stays true."""
+        self._active, self._recovery = False, None
+
+    def expect(self, extra: int) -> None:
+        """So many lines of the script come before the plan's."""
+        self._extra = extra
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of printing so far, without pauses and outages."""
+        return self._seconds
 
     def _forget(self) -> None:
         self._reset, self._target, self._top = False, 0.0, 0.0
         self._supply.forget()
         self._away = self._moved = self._between = None
         self._until_settled, self._paused, self._recovery = 0, False, None
+        self._seconds, self._counted, self._extra = 0.0, 0.0, 0
 
     # -- comm threads
 
@@ -112,7 +134,9 @@ class PrintWatch:
         What must be on disk before Z moves, and before anything that follows, is waited for: nothing is being printed.
         """
         steps = recovery["plan"]["steps"]
-        if OWN_TAG in tags and "script:beforePrintStarted" in tags and self.step + 1 < len(steps):
+        if SCRIPT_TAG in tags and OWN_TAG in tags and self._extra:
+            self._extra -= 1
+        elif OWN_TAG in tags and (STEP_TAG in tags or SCRIPT_TAG in tags) and self.step + 1 < len(steps):
             self.step += 1
             now, before = ((step["z"], step["z_after"]) for step in (steps[self.step], steps[max(self.step - 1, 0)]))
             surely = self.step == 0 or now[0] != now[1] or before != now
@@ -197,8 +221,12 @@ class PrintWatch:
         """Temperatures as OctoPrint read them: ``{"T0": (actual, target), "B": ...}``."""
         if not self._active or self._reset:
             return
+        if self._recovery is not None:
+            # Its targets are not the print's: what the journal knows of these stays true.
+            return
         self._look_whether_settled()
-        fields: dict[str, float] = {}
+        self._count()
+        fields: dict[str, float] = {"seconds": round(self._seconds, 1)}
         for name, (actual_key, target_key) in {"T0": ("nozzle", "nozzle_target"), "B": ("bed", "bed_target")}.items():
             actual, target = parsed.get(name) or parsed.get(name[:1]) or (None, None)
             if actual is not None:
@@ -220,6 +248,12 @@ class PrintWatch:
         record = self._journal.record()
         return {name: record.get(name) for name in _PLACE}
 
+    def _count(self) -> None:
+        now = self._clock()
+        if self._counted and not self._paused:
+            self._seconds += now - self._counted
+        self._counted = now
+
     # -- event thread
 
     def on_event(self, event: str, payload: dict[str, Any]) -> None:
@@ -237,7 +271,11 @@ class PrintWatch:
         elif event == "PrintDone":
             self._end("done")
         elif event == "PrintCancelled" and not self._reset:
-            self._end("cancelled")
+            if self._recovery is not None:
+                # Stopped before it had gone on: nothing is given up.
+                self._interrupted("stopped")
+            else:
+                self._end("cancelled")
         elif event in ("Error", "Disconnected") or (event == "PrintFailed" and payload.get("reason") != "cancelled"):
             self._interrupted(str(payload.get("reason") or payload.get("error") or event.lower()))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from octoprint_facesculpt.desk.watch import PrintWatch
 from octoprint_facesculpt.recovery.journal import Journal, read
-from octoprint_facesculpt.recovery_watch import PrintWatch
 
 STARTED = {"origin": "local", "path": "bust.gcode"}
 FROM_FILE = {"source:file"}
@@ -272,3 +272,17 @@ def test_printer_that_fails_during_the_resume_leaves_the_resume_on_record(watch:
     watch.on_received("start")
     record = _record(kept, tmp_path)
     assert (record["phase"], record["reason"], record["z_low"], record["z_high"]) == ("recovering", "printer_reset", 0.4, 5.4)
+
+
+def test_targets_of_a_resume_are_not_those_of_the_print(watch: PrintWatch, kept: Journal, tmp_path: Path):
+    watch.on_temperatures({"T0": (205.0, 205.0), "B": (60.0, 60.0)})
+    step = {"line": "M104 S170", "phase": "heat", "z": 1.0, "z_after": 1.0}
+    watch.go_on(
+        {"plan": {"steps": [step]}, "window_offset": 0, "window_before": 0, "stop": {}, "resumed": [0, 0.0]}, seconds=50.0
+    )
+    watch.on_temperatures({"T0": (60.0, 170.0), "B": (30.0, 60.0)})
+    record = _record(kept, tmp_path)
+    assert record["nozzle_target"] == 205 and "reason" not in record
+    # Stopped by the user before it had gone on: interrupted, not given up.
+    watch.on_event("PrintCancelled", {"user": "owner"})
+    assert _record(kept, tmp_path)["phase"] != "cancelled"

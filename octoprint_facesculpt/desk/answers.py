@@ -1,0 +1,145 @@
+"""What the user has answered on the way to resuming a print: kept on disk, so that nothing is asked twice after a restart."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..recovery.errors import RecoveryError
+from ..recovery.measure import Verdict, judge
+
+_logger = logging.getLogger(__name__)
+#: Questions before anything is heated, in their order.
+QUESTIONS = ("intro", "look", "point", "height", "heat")
+#: Heights that may be given beyond the bounds of where the nozzle can be, mm.
+BEYOND = 1.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How the plan shall be made: see :class:`octoprint_facesculpt.recovery.recover.Chosen`."""
+
+    choice: int | None = None
+    height: float | None = None
+    line: int | None = None
+    layers: int = 0
+    moves: int = 0
+
+    def arguments(self) -> list[str]:
+        """Options of the command ``recover``."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """``question`` is the one that is open. ``height`` is what was found out about the nozzle's height: ``kind`` (trusted,
+    chosen, agrees, decides, disagrees) and, when it was measured, ``measured``, ``expected`` and ``off``."""
+
+    question: str = "intro"
+    looked: bool = False
+    wanted: Wanted = field(default_factory=Wanted)
+    height: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was answered that must be before the printer heats up."""
+        return self.looked and self.height is not None and self.height["kind"] != "disagrees"
+
+    def back(self) -> Answers:
+        """To the question before."""
+        return replace(self, question=QUESTIONS[max(QUESTIONS.index(self.question) - 1, 0)])
+
+    def begin(self) -> Answers:
+        return replace(self, question="look")
+
+    def look(self) -> Answers:
+        """The user has looked at the printer."""
+        return replace(self, looked=True, question="point")
+
+    def point(self, layers: int, moves: int) -> Answers:
+        """Another point; what was measured before holds for where it stopped, not for where it goes on."""
+        return replace(self, wanted=replace(self.wanted, layers=layers, moves=moves), question="point")
+
+    def accept_point(self) -> Answers:
+        return replace(self, question="height")
+
+    def trust(self) -> Answers:
+        """The journal's height is taken as it is."""
+        return replace(self, height={"kind": "trusted"}, wanted=replace(self.wanted, height=None, choice=None), question="heat")
+
+    def choose(self, choice: int) -> Answers:
+        """The user sees in which of several layers it stopped."""
+        return replace(self, height={"kind": "chosen"}, wanted=replace(self.wanted, choice=choice), question="heat")
+
+    def measure(self, height: float, plan: dict[str, Any]) -> Answers:
+        """The user has measured the nozzle's height, mm. A measurement that is more than about a layer off is kept, too: then
+        the question stays open."""
+        stop = plan["stop"]
+        low, high = float(stop["z"]), float(stop["z"]) + float(stop["z_spread"])
+        choices = [float(one["z"]) for one in stop["choices"]]
+        if plan["asks"] and (len(choices) < 2 or self.wanted.choice is not None):
+            # It can be anywhere in between: then the measurement is all there is.
+            fits = low - BEYOND <= height <= high + BEYOND
+            expected = min(max(height, low), high)
+            verdict = Verdict("decides" if fits else "disagrees", expected, round(height - expected, 3))
+            wanted = replace(self.wanted, height=height)
+        else:
+            heights = choices or [low]
+            verdict = judge(height, heights, plan["layer_height"])
+            several = verdict.kind == "decides"
+            wanted = replace(self.wanted, choice=heights.index(verdict.expected)) if several else self.wanted
+        found = {**asdict(verdict), "measured": height}
+        if verdict.kind == "disagrees":
+            return replace(self, height=found, wanted=replace(self.wanted, height=None), question="height")
+        return replace(self, height=found, wanted=wanted, question="heat")
+
+
+class AnswerFile:
+    """Answers about one outage, named by its journal's job and last record; those about another are not read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self, job: str, sequence: int) -> Answers:
+        try:
+            data = json.loads(self._path.read_text())
+            if (data.pop("job"), data.pop("sequence")) != (job, sequence) or data["question"] not in QUESTIONS:
+                return Answers()
+            return Answers(**{**data, "wanted": Wanted(**data["wanted"])})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Answers()
+
+    def save(self, answers: Answers, job: str, sequence: int) -> None:
+        half = self._path.with_name(self._path.name + ".part")
+        try:
+            with half.open("w") as file:
+                json.dump({**answers.to_json(), "job": job, "sequence": sequence}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(self._path)
+        except OSError as error:
+            # The answers can be given again; the print must not wait for a full disk.
+            _logger.warning("the recovery's answers cannot be saved: %s", error)
+
+    def forget(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def require_height(answers: Answers, plan: dict[str, Any]) -> None:
+    """:class:`RecoveryError` ``height_disagrees`` while a measurement contradicts the journal, ``not_chosen`` while it is not
+    certain at which height the nozzle stopped."""
+    if answers.height is not None and answers.height["kind"] == "disagrees":
+        raise RecoveryError(
+            "height_disagrees", "The measured height does not fit what was printed.", "Measure again before going on."
+        )
+    if plan["asks"]:
+        text = "It is not certain at which height the nozzle stopped."
+        raise RecoveryError("not_chosen", text, "Look at the printer and choose, or measure the height.")

@@ -1,0 +1,588 @@
+"""The desk where interrupted prints are taken up again: between OctoPrint's hooks, the journal and the children that plan."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import FaceSculptError
+from ..recovery.clock import now, standstill, synchronised
+from ..recovery.errors import RecoveryError
+from ..recovery.identity import identity_of
+from ..recovery.journal import Journal, Reading, read
+from ..recovery.printer import PrinterFacts
+from ..recovery.resuming import recovering
+from .alone import COUNTDOWN, obstacle
+from .answers import AnswerFile, Answers, Wanted, require_height
+from .guard import A_PRINT, HARMLESS, LineGuard
+from .heat import Heater, Heating
+from .helpers import CLOSE, LAYER, Helpers
+from .ports import PrinterPort, Surroundings
+from .watch import BANNER, OWN_TAG, STEP_TAG, PrintWatch
+
+_logger = logging.getLogger(__name__)
+#: Marks the line behind those that are sent before the print is started.
+READY_TAG = "facesculpt:prepared"
+#: Parts of the plan after which the nozzle is off the print, so that it can be cleaned.
+BEFORE_CLEANING = ("heat", "lift", "home")
+#: States in which no other print may begin, and those in which heaters are on for the resume.
+WAITING = ("planning", "ready", "refused", "heating", "preparing", "cleaning")
+WARM = ("heating", "preparing", "cleaning")
+#: Seconds after which heaters that nobody waits for are switched off.
+UNATTENDED = 1800.0
+#: Seconds for the lines under way when the server ends: none may follow the journal's last record.
+LAST_LINES = 0.3
+#: Events after which a print is over, or is not over but interrupted.
+ENDINGS = ("PrintDone", "PrintCancelled", "PrintFailed", "Disconnected", "Error")
+#: Refusals of what somebody wanted, rather than of the print.
+NOT_TAKEN = ("point_unsafe", "choice_invalid", "height_invalid", "line_invalid")
+#: Marks of the firmwares in the answer to M115.
+FIRMWARES = (("klipper", "klipper"), ("marlin 1.", "marlin1"))
+_POSITION = re.compile(r"X:\s*(-?\d+(?:\.\d+)?) Y:\s*(-?\d+(?:\.\d+)?) Z:\s*(-?\d+(?:\.\d+)?) E:")
+
+
+def position_in(line: str) -> str | None:
+    """The position in an answer to M114 as ``X,Y,Z``; None where there is none, or where the board has only just woken up."""
+    match = _POSITION.search(line)
+    if match is None or not any(float(value) for value in match.groups()):
+        return None
+    return ",".join(match.groups())
+
+
+class RecoveryDesk:
+    """State: ``idle``, ``planning``, ``ready`` (a plan waits for its confirmation), ``refused`` (there is none: see the error),
+    ``heating``, ``preparing`` (the nozzle is being lifted and X and Y homed), ``cleaning`` (it waits for the user),
+    ``running`` (the rest of the plan is being sent, then the file, until the print ends)."""
+
+    def __init__(
+        self, folder: Path, host: PrinterPort, around: Surroundings, kind: str = "recovery", name: str | None = None
+    ) -> None:
+        self._folder, self._host, self._around, self._kind, self._name = folder, host, around, kind, name
+        self._journal = Journal(folder)
+        self.watch = PrintWatch(self._journal, self._job)
+        self.helpers = Helpers(folder)
+        self.guard = LineGuard(lambda line: host.send([line], {OWN_TAG}), host.log, self.tell)
+        self._answers = AnswerFile(folder / "answers.json")
+        self._firmware = "marlin2"
+        # Read at once, before any printer is connected: from the first line on, Z must be safe.
+        found = read(folder)
+        self._reading: Reading | None = found if found is not None and found.unfinished else None
+        self._state = "planning" if self._reading else "idle"
+        self.answers = self._load_answers()
+        self._plan: dict[str, Any] | None = None
+        self._error: dict[str, str] | None = None
+        self._cut: Path | None = None
+        #: Where in the plan the script begins.
+        self._begin = 0
+        self._nozzle: float | None = None
+        self._bed: float | None = None
+        #: Where the printer says to be, if it was not reset since it is connected.
+        self._position: str | None = None
+        self._asked_position = self._booted = False
+        self._heating: Heating | None = None
+        self._timer: threading.Timer | None = None
+        self._auto_at: float | None = None
+        self._auto_stopped = False
+        #: Counts plans, so that one that was overtaken is not used; one is made at a time.
+        self._generation, self._planning = 0, threading.Lock()
+        self._printing = False
+        self._resumed: tuple[float, float] | None = None
+        self._lock = threading.RLock()
+
+    # -- life
+
+    def open(self) -> None:
+        """From now on keep the journal, and plan for the print that was interrupted, if one was."""
+        self._journal.open()
+        if self._reading is not None:
+            self._plan_anew()
+
+    def close(self) -> None:
+        self.helpers.stop.set()
+        self._set_timer(None)
+        if self.watch.active:
+            self._host.hold()
+            time.sleep(LAST_LINES)
+        self.watch.shutdown()
+        self._journal.close()
+
+    @property
+    def pending(self) -> bool:
+        """Whether a print waits for its recovery, or is being recovered."""
+        return self._state != "idle"
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """What the journal keeps of the interrupted print."""
+        return self._reading.job if self._reading else {}
+
+    @property
+    def resumed(self) -> tuple[float, float] | None:
+        """Of a print that goes on: seconds it had been printing before, and the share of it that was done, 0..1."""
+        return self._resumed
+
+    def status(self) -> dict[str, Any]:
+        """For the dashboard."""
+        reading = self._reading
+        stood = standstill(reading.record, bool(reading.job.get("clock_synchronised")), now()) if reading else None
+        return {
+            "state": self._state, "revision": self.revision, "plan": self._plan_json(), "error": self._error,
+            "step": self.watch.step,
+            "held_back": list(self.guard.held), "path": self.job.get("path"), "name": self._name or self.job.get("name"),
+            "answers": self.answers.to_json(), "stood": asdict(stood) if stood else None,
+            "heating": self._heating.to_json() if self._heating else None,
+            "seen": {"nozzle": self._nozzle, "bed": self._bed},
+            "pictures": self._pictures(), "camera": self._host.camera() if reading else False,
+            "alone_in": max(self._auto_at - time.monotonic(), 0.0) if self._auto_at is not None else None,
+            "journal_error": self._journal.failure, "recording": self.watch.active,
+        }  # fmt: skip
+
+    @property
+    def revision(self) -> str:
+        """Names what can be confirmed now: it changes with the state, the answers and the plan."""
+        plan = self._plan["plan"] if self._plan else {}
+        what = [self._state, self.answers.to_json(), plan.get("offset"), plan.get("point"), self._plan and self._plan["asks"]]
+        return f"{zlib.crc32(json.dumps(what).encode()):08x}"
+
+    def require(self, revision: str | None) -> None:
+        """:class:`RecoveryError` ``state_changed`` when somebody saw another state than there is now."""
+        if revision is not None and revision != self.revision:
+            raise RecoveryError("state_changed", "Meanwhile this has changed.", "Look at it again, then decide.")
+
+    def picture(self, name: str) -> Path | None:
+        """A picture's file by its name in :meth:`status`."""
+        files = {"layer": self._folder / LAYER, "close": self._folder / CLOSE, "cut": self._cut}
+        return files.get(name) if self._plan is not None else None
+
+    def export(self) -> Path:
+        """The plan and the rest of the print as a file; :class:`RecoveryError` ``nothing_to_recover``."""
+        if self._plan is None or self._reading is None or self._state == "running":
+            raise RecoveryError("nothing_to_recover", "There is no plan to write down.", "Look at the recovery's state.")
+        return self.helpers.export(str(self.job.get("file", "")), self.answers.wanted, self._seen())
+
+    def _plan_json(self) -> dict[str, Any] | None:
+        # The way around the place is in the pictures; here it would only make every message long.
+        return {key: value for key, value in self._plan.items() if key != "path"} if self._plan is not None else None
+
+    def _seen(self) -> list[str]:
+        seen = {"--nozzle-is": self._nozzle, "--position": self._position}
+        return [word for name, value in seen.items() if value is not None for word in (name, str(value))]
+
+    # -- what the user answers
+
+    def answer(self, change: Callable[[Answers], Answers]) -> None:
+        """Change the answers; :class:`RecoveryError` ``nothing_to_recover`` unless a plan waits."""
+        with self._lock:
+            if self._state not in ("ready", "planning") or self._plan is None:
+                raise RecoveryError("nothing_to_recover", "No recovery waits for an answer.", "Look at the recovery's state.")
+            self._stop_alone()
+            before, self.answers = self.answers, change(self.answers)
+            self._save_answers()
+            if before.wanted != self.answers.wanted:
+                self._plan_anew()
+            else:
+                self.tell()
+
+    def look(self, confirmed: bool) -> None:
+        """The user has looked at the printer; :class:`RecoveryError` ``not_confirmed``."""
+        if not confirmed:
+            raise RecoveryError("not_confirmed", "Nobody has confirmed to have looked.", "Look at the printer first.")
+        self.answer(Answers.look)
+
+    def measure(self, height: float) -> None:
+        """The user measured the print's height, mm."""
+        self.answer(lambda answers: answers.measure(height, self._plan or {}))
+
+    def heat(self, confirmed: bool) -> None:
+        """Switch the heaters on; nothing moves. :class:`RecoveryError` as :meth:`resume`, and ``height_disagrees``."""
+        with self._lock:
+            plan = self._may_begin(confirmed)
+            if not self.answers.complete:
+                raise RecoveryError("not_confirmed", "Not all questions have been answered.", "Answer them first.")
+            steps = [step["line"] for step in plan["plan"]["steps"] if step["phase"] == "heat"]
+            soft = max([float(line.partition("S")[2]) for line in steps if line.startswith("M104")], default=0.0)
+            self._heating = Heating(Heater(float(plan["targets"]["bed"])), Heater(soft))
+            self._set_state("heating")
+            # Without those that wait: the user must be able to stop.
+            self._host.send([line for line in steps if not line.startswith(("M109", "M190"))], {OWN_TAG})
+            self._set_timer(UNATTENDED)
+
+    def lift(self, confirmed: bool) -> None:
+        """Lift the nozzle and home X and Y; :class:`RecoveryError` ``too_cold``, ``not_confirmed``."""
+        with self._lock:
+            if self._state != "heating" or self._heating is None or self._plan is None or self._reading is None:
+                raise RecoveryError("nothing_to_recover", "The printer is not being heated.", "Look at the recovery's state.")
+            if not confirmed:
+                raise RecoveryError("not_confirmed", "Nobody has confirmed that the nozzle may move.", "Look at it first.")
+            if not self._heating.hot:
+                raise RecoveryError("too_cold", "The nozzle still sticks to the print.", "Wait until it is warm.")
+            self._adopt()
+            self._begin = self._before_cleaning()
+            self._set_state("preparing")
+        # On disk before anything moves.
+        self._journal.flush()
+        self.watch.go_on(self._plan, self._seconds())
+        self._host.send([step["line"] for step in self._plan["plan"]["steps"][: self._begin]], {OWN_TAG, STEP_TAG})
+        self._host.send([HARMLESS], {OWN_TAG, READY_TAG})
+        self._set_timer(UNATTENDED)
+
+    def stop(self) -> None:
+        """Not now: heaters off, and back to the questions; or do not go on alone."""
+        with self._lock:
+            if self._auto_at is not None:
+                self._stop_alone()
+                return self.tell()
+            if self._state not in ("heating", "cleaning"):
+                raise RecoveryError("nothing_to_recover", "There is nothing to stop now.", "Look at the recovery's state.")
+            moved = self._state == "cleaning"
+            self._host.send(["M104 S0", "M140 S0"], {OWN_TAG})
+            self._cool_down("ready")
+        if moved:
+            self._again()
+
+    def resume(self, confirmed: bool, user: str | None) -> None:
+        """Carry the plan, or what is left of it, out and print on; :class:`RecoveryError` ``not_confirmed``, ``not_ready``,
+        ``nothing_to_recover``, ``height_disagrees``."""
+        with self._lock:
+            if self._state == "cleaning":
+                plan = self._require_printer(confirmed)
+            else:
+                plan = self._may_begin(confirmed)
+                if plan["kind"] == "restart":
+                    return self._begin_anew(user)
+                self._begin = 0
+                self._adopt()
+            self._cool_down("running")
+            self.guard.clear()
+            self._printing = True
+            self._resumed = (self._seconds(), plan["percent"] / 100)
+        # On disk before anything moves.
+        self._journal.flush()
+        if not self._begin:
+            self.watch.go_on(plan, self._resumed[0])
+        self.tell()
+        self._around.resumed(self.job)
+        self._host.resume(self.job["path"], int(plan["plan"]["offset"]), user)
+
+    def _begin_anew(self, user: str | None) -> None:
+        """Nothing of the model was printed: an ordinary print from the file's beginning."""
+        job = self.job
+        self._give_up()
+        self._journal.flush()
+        self.tell()
+        self._around.resumed(job)
+        self._host.start(job["path"], user)
+
+    def _give_up(self) -> None:
+        assert self._reading is not None
+        self._journal.adopt(self._reading, sent=int(self._reading.record["sent"]), phase="dismissed")
+        self._state, self._reading, self._plan, self._error = "idle", None, None, None
+        self._answers.forget()
+        self.answers = Answers()
+        self.guard.clear()
+
+    def dismiss(self, confirmed: bool) -> None:
+        """Give the interrupted print up; :class:`RecoveryError` ``not_confirmed``, ``nothing_to_recover``."""
+        with self._lock:
+            if self._state not in ("ready", "refused", "planning") or self._reading is None:
+                raise RecoveryError("nothing_to_recover", "No recovery is waiting.", "")
+            if not confirmed:
+                raise RecoveryError("not_confirmed", "Nobody has confirmed to give the print up.", "Confirm it.")
+            self._stop_alone()
+            self._give_up()
+        self._journal.flush()
+        self.tell()
+
+    def plan_again(self, **wanted: float | None) -> None:
+        """Plan with what is known now, and with what somebody has found out: ``choice`` (number of one of the plan's choices),
+        ``height`` of the nozzle in mm, ``line`` (byte of the file at which the line to go on with begins)."""
+        given = {name: value for name, value in wanted.items() if value is not None}
+        if self._state in ("planning", "ready", "refused"):
+            self.answers = replace(self.answers, wanted=replace(self.answers.wanted, **given))  # type: ignore[arg-type]
+            self._save_answers()
+            self._plan_anew()
+
+    # -- hooks
+
+    def on_queuing(self, cmd: str, tags: set[str] | None) -> str | None:
+        """What to send instead of a line that may not reach the printer; None when it may."""
+        if (not self.pending and not self.watch.interrupted) or (tags and OWN_TAG in tags):
+            return None
+        if tags and "source:file" in tags:
+            # Another print must not begin over this one; it is cancelled as soon as its start is known.
+            return HARMLESS if self._state in WAITING else None
+        return HARMLESS if self.guard.hold(cmd) else None
+
+    def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
+        step = self.watch.step
+        self.watch.on_sending(cmd, gcode, tags)
+        if tags and READY_TAG in tags and self._state == "preparing":
+            # It follows the last of the lines that prepare: they have been acknowledged.
+            self._state = "cleaning"
+        elif step == self.watch.step or self._state not in ("preparing", "running"):
+            return
+        threading.Thread(target=self.tell, daemon=True).start()
+
+    def on_received(self, line: str) -> None:
+        """A line from the printer."""
+        if line.strip() == BANNER:
+            # It has begun anew: whatever position it gives is not the nozzle's.
+            self._booted, self._position = True, None
+            if self._state in WARM:
+                threading.Thread(target=self._lost, daemon=True).start()
+        elif self._asked_position and self._position is None and self._state in ("planning", "ready", "refused"):
+            self._position = position_in(line)
+            if self._position is not None:
+                threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
+        self.watch.on_received(line)
+
+    def on_script(self, kind: str, name: str, place: tuple[float, float, float] | None = None) -> tuple[list[str], None] | None:
+        """The plan goes in front of the script that OctoPrint sends before a print; ``place`` is where a pause has stopped."""
+        if kind == "gcode" and name in ("afterPrintPaused", "beforePrintResumed"):
+            self.watch.moves_away(place)
+        if (kind, name) != ("gcode", "beforePrintStarted") or self._state != "running" or self._plan is None:
+            return None
+        steps = self._plan["plan"]["steps"][self._begin :]
+        # Somebody may have moved the nozzle while it was being cleaned.
+        lines = ["G21", "G90", f"G1 Z{steps[0]['z']:.3f} F300"] if self._begin and steps else []
+        self.watch.expect(len(lines))
+        return [*lines, *(step["line"] for step in steps)], None
+
+    def on_temperatures(self, parsed: dict[str, Any]) -> None:
+        nozzle, bed = (parsed.get("T0") or parsed.get("T") or (None,))[0], (parsed.get("B") or (None,))[0]
+        if nozzle is not None and self._nozzle is None and self._state in ("ready", "refused"):
+            # The first sight of the printer tells whether it had kept its power.
+            self._nozzle, self._bed = nozzle, bed
+            threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
+            if not self._booted and not self._asked_position:
+                self._asked_position = True
+                threading.Thread(target=self._host.ask_position, daemon=True).start()
+        if self._heating is not None and self._state == "heating":
+            self._heating.see(parsed)
+            threading.Thread(target=self.tell, daemon=True).start()
+        self.watch.on_temperatures(parsed)
+
+    def on_firmware(self, name: str) -> None:
+        self._firmware = next((known for mark, known in FIRMWARES if mark in name.lower()), "marlin2")
+
+    def on_event(self, event: str, payload: dict[str, Any]) -> None:
+        """OctoPrint's events, on their own thread."""
+        if event == "PrintStarted" and self._state in WAITING:
+            _logger.warning("a print was started over an interrupted one; it is cancelled")
+            self.guard.note(A_PRINT)
+            self._host.cancel()
+            self.tell()
+            return
+        self.watch.on_event(event, payload)
+        if event == "PrintStarted":
+            self._printing = self.watch.active
+        elif event in ENDINGS and self._printing:
+            self._printing = False
+            self._after_print()
+        elif event in ("Disconnected", "Error") and self._state in WARM:
+            self._lost()
+        if event == "Disconnected":
+            self._nozzle = self._bed = self._position = None
+            self._asked_position = self._booted = False
+            self._stop_alone()
+
+    # -- inside
+
+    def _may_begin(self, confirmed: bool) -> dict[str, Any]:
+        if self._state != "ready" or self._plan is None or self._reading is None:
+            raise RecoveryError("nothing_to_recover", "There is no plan to carry out.", "Look at the recovery's state.")
+        self._stop_alone()
+        plan = self._require_printer(confirmed)
+        require_height(self.answers, plan)
+        return plan
+
+    def _require_printer(self, confirmed: bool) -> dict[str, Any]:
+        if not confirmed:
+            raise RecoveryError("not_confirmed", "Nobody has confirmed that the print may go on.", "Look at it first.")
+        if not self._host.ready():
+            raise RecoveryError("not_ready", "The printer is not connected or not ready.", "Connect the printer first.")
+        assert self._plan is not None
+        return self._plan
+
+    def _adopt(self) -> None:
+        assert self._reading is not None and self._plan is not None
+        self._journal.adopt(self._reading, sent=self._plan["plan"]["offset"], **recovering(self._plan, 0))
+
+    def _seconds(self) -> float:
+        """Seconds that the interrupted print had been printing."""
+        return float(self._reading.record.get("seconds") or 0.0) if self._reading else 0.0
+
+    def _before_cleaning(self) -> int:
+        """How many of the plan's lines come before the nozzle can be cleaned."""
+        assert self._plan is not None
+        phases = [step["phase"] for step in self._plan["plan"]["steps"]]
+        return next((number for number, phase in enumerate(phases) if phase not in BEFORE_CLEANING), len(phases))
+
+    def _set_state(self, state: str) -> None:
+        self._state = state
+        self.tell()
+
+    def _cool_down(self, state: str) -> None:
+        """Into a state in which nothing waits for heat any more."""
+        self._heating = None
+        self._set_timer(None)
+        self._set_state(state)
+
+    def _lost(self) -> None:
+        """The printer went away, or started anew, while it was being made ready."""
+        with self._lock:
+            if self._state not in WARM:
+                return
+            moved = self._state != "heating"
+            self._nozzle = self._bed = None
+            self._cool_down("ready")
+        if moved:
+            self._again()
+
+    def _again(self) -> None:
+        """The plan was begun and must be made anew from where it stopped."""
+        self.watch.leave()
+        self._journal.flush()
+        self._reading, self._plan = read(self._folder), None
+        self.answers = Answers()
+        self.watch.settled()
+        self._plan_anew()
+
+    def _after_print(self) -> None:
+        self._journal.flush()
+        reading = read(self._folder)
+        with self._lock:
+            self._reading = reading if reading is not None and reading.unfinished else None
+            self._state, self._plan, self._resumed = "planning" if self._reading else "idle", None, None
+            self._auto_stopped = False
+            self.answers = self._load_answers()
+        if self._reading is None:
+            self._answers.forget()
+        self._plan_anew()
+        # From here on, what is pending holds the lines back.
+        self.watch.settled()
+        self.tell()
+
+    def _plan_anew(self) -> None:
+        with self._lock:
+            if self._reading is None or self._state in ("running", *WARM):
+                return
+            self._state = "planning"
+            self._generation += 1
+            generation = self._generation
+        self.tell()
+        threading.Thread(target=self._make_plan, args=(generation,), name="facesculpt-recovery", daemon=True).start()
+
+    def _make_plan(self, generation: int) -> None:
+        with self._planning:
+            reading, wanted = self._reading, self.answers.wanted
+            if generation != self._generation or reading is None:
+                return
+            plan, error = None, None
+            try:
+                plan = self.helpers.plan(str(reading.job.get("file", "")), wanted, self._seen())
+            except FaceSculptError as refusal:
+                error = refusal
+            with self._lock:
+                if generation != self._generation or self._state != "planning":
+                    return
+                if error is not None and error.code in NOT_TAKEN and wanted != Wanted():
+                    # Back to the likeliest place.
+                    self.answers = replace(self.answers, wanted=Wanted(), height=None)
+                    return self._plan_anew()
+                self._plan, self._state = plan, "ready" if plan else "refused"
+                self._error = {"code": error.code, "message": error.message, "hint": error.hint} if error else None
+                self._consider_going_on_alone()
+            self.tell()
+            if plan is not None:
+                self._draw_cut(plan)
+
+    def _draw_cut(self, plan: dict[str, Any]) -> None:
+        model = self._around.model_of(str(self.job.get("path", "")))
+        if model is None:
+            return
+        try:
+            self._cut = self.helpers.cut(model, float(plan["plan"]["point"][2]))
+        except (FaceSculptError, OSError) as error:
+            _logger.info("the sculpture's cut could not be drawn: %s", error)
+        self.tell()
+
+    def _pictures(self) -> dict[str, str]:
+        files = {name: self.picture(name) for name in ("layer", "close", "cut")}
+        return {name: f"{file.stat().st_mtime_ns:x}" for name, file in files.items() if file is not None and file.is_file()}
+
+    # -- going on alone
+
+    def _consider_going_on_alone(self) -> None:
+        if self._auto_stopped or self._plan is None or self._reading is None or not self._host.ready():
+            return
+        stood = standstill(self._reading.record, bool(self.job.get("clock_synchronised")), now())
+        why_not = obstacle(self._around.wish(), self._plan, self._reading.record, stood, self._nozzle, self._bed)
+        if why_not is None and self.answers.question == "intro":
+            self._auto_at = time.monotonic() + COUNTDOWN
+            self._set_timer(COUNTDOWN)
+        elif why_not != "not_wanted":
+            _logger.info("the print does not go on by itself: %s", why_not)
+
+    def _stop_alone(self) -> None:
+        if self._auto_at is not None:
+            self._auto_at, self._auto_stopped = None, True
+            self._set_timer(None)
+
+    def _set_timer(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(seconds, self._on_timer) if seconds is not None else None
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _on_timer(self) -> None:
+        try:
+            if self._auto_at is not None:
+                self._auto_at = None
+                _logger.warning("the print goes on by itself after a short stop of OctoPrint")
+                self.resume(confirmed=True, user=None)
+            elif self._state in ("heating", "cleaning"):
+                _logger.warning("nobody went on with the recovery; the heaters are switched off")
+                self.stop()
+        except RecoveryError as error:
+            _logger.warning("%s", error)
+
+    # -- the rest
+
+    def _job(self, origin: str, path: str) -> dict[str, Any] | None:
+        """What the journal must know of a print that begins."""
+        if origin != "local":
+            return None
+        file = self._host.gcode_on_disk(path)
+        facts = PrinterFacts(self._firmware, self._host.bed_corners(), self._host.height())
+        return {
+            "path": path, "file": str(file), "identity": identity_of(file), "printer": asdict(facts),
+            "clock_synchronised": synchronised(), **self._around.job_of(path),
+        }  # fmt: skip
+
+    def _load_answers(self) -> Answers:
+        if self._reading is None:
+            return Answers()
+        return self._answers.load(str(self.job.get("job")), self._reading.sequence)
+
+    def _save_answers(self) -> None:
+        if self._reading is not None:
+            self._answers.save(self.answers, str(self.job.get("job")), self._reading.sequence)
+
+    def tell(self) -> None:
+        """Show the dashboards how it stands."""
+        self._around.publish(self._kind, self.status())

@@ -1,0 +1,78 @@
+"""Holds back lines that would drive the nozzle into an unfinished print, and lets one through when somebody insists."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ..recovery.errors import RecoveryError
+from ..recovery.interlock import endangers
+
+_logger = logging.getLogger(__name__)
+#: Sent instead of a line that is held back: OctoPrint would wait half a minute for the answer to one it never sent.
+HARMLESS = "M105"
+#: Lines that are remembered, and characters of each.
+KEPT, LONGEST = 10, 80
+#: What is typed in the terminal, before the line itself, to send it all the same.
+AT_COMMAND, ALLOW = "facesculpt", "allow"
+#: What a print that is refused is called among the lines.
+A_PRINT = "a print"
+
+
+class LineGuard:
+    """``send(line)`` sends a line past the guard, ``log(text)`` writes into OctoPrint's terminal, ``tell()`` shows the
+    dashboards what is held back."""
+
+    def __init__(self, send: Callable[[str], None], log: Callable[[str], None], tell: Callable[[], None]) -> None:
+        self._send, self._log, self._tell = send, log, tell
+        self.held: list[str] = []
+
+    def hold(self, cmd: str) -> bool:
+        """Whether a line must not be sent; remembers it then. Called on OctoPrint's comm threads: it does not wait."""
+        if not endangers(cmd):
+            return False
+        line = cmd.strip()[:LONGEST]
+        _logger.warning("held back '%s': an interrupted print is on the bed", line)
+        threading.Thread(target=self._explain, args=(line,), daemon=True).start()
+        self.note(line)
+        return True
+
+    def note(self, what: str) -> None:
+        self.held = [*(h for h in self.held if h != what), what][-KEPT:]
+
+    def clear(self) -> None:
+        self.held = []
+
+    def allow(self, line: str, confirmed: bool) -> None:
+        """Send a line that was held back; :class:`RecoveryError` ``not_confirmed``, ``not_held``."""
+        line = line.strip()
+        if line not in self.held or line == A_PRINT:
+            raise RecoveryError("not_held", "This line has not been held back.", "Send it from the terminal first.")
+        if not confirmed:
+            raise RecoveryError("not_confirmed", "Nobody has confirmed that this line may be sent.", "Look at the printer.")
+        _logger.warning("'%s' is sent on demand although an interrupted print is on the bed", line)
+        self.held = [h for h in self.held if h != line]
+        self._send(line)
+        self._tell()
+
+    def on_at_command(self, name: str, parameters: str, tags: set[str] | None) -> None:
+        """``@facesculpt allow G28`` in the terminal; in files and scripts it does nothing."""
+        verb, _, line = parameters.strip().partition(" ")
+        if name.lower() != AT_COMMAND or verb.lower() != ALLOW or not tags or "source:api" not in tags:
+            return
+        # The comm thread that calls this must not wait for itself.
+        threading.Thread(target=self._allow_from_terminal, args=(line,), daemon=True).start()
+
+    def _allow_from_terminal(self, line: str) -> None:
+        try:
+            self.allow(line, confirmed=True)
+        except RecoveryError as error:
+            self._log(f"FaceSculpt: {error.message} {error.hint}")
+
+    def _explain(self, line: str) -> None:
+        self._log(
+            f"FaceSculpt held back '{line}': an unfinished print is on the bed, and this could drive the nozzle into it or let "
+            f"go of the motors. If you really mean it, enter: @{AT_COMMAND} {ALLOW} {line}"
+        )
+        self._tell()
