@@ -34,8 +34,8 @@ class LineGuard:
             return False
         line = cmd.strip()[:LONGEST]
         _logger.warning("held back '%s': an interrupted print is on the bed", line)
-        threading.Thread(target=self._explain, args=(line,), daemon=True).start()
         self.note(line)
+        threading.Thread(target=self._explain, args=(line,), daemon=True).start()
         return True
 
     def note(self, what: str) -> None:
