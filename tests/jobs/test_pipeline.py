@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,7 @@ def test_cancel_of_waiting_work_and_between_two_stages_is_not_lost(shop: Shop, m
 
 SERVER = """
 import sys, time
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.jobs.test_pipeline import Shop
@@ -353,3 +355,68 @@ def test_a_photo_deleted_while_it_is_checked_leaves_nothing(shop: Shop, astronau
     photo.delete_instance(recursive=True)
     shop.wait(lambda: not folder.exists())
     assert shop.told == []
+
+
+# -- what the slicing stage is told
+
+
+@pytest.mark.parametrize(
+    ("slicing", "command", "options"),
+    [
+        ({}, "slice", {"profile": "bust_028", "face_care": "spare", "target_hours": None}),
+        ({"target": None, "face_care": "free", "filament_left_g": 240}, "slice", {"face_care": "free", "filament_left": 240.0}),
+        (
+            {"target": {"kind": "hours", "value": 26, "fixed_height": False}},
+            "sculpt",
+            {"target_hours": 26.0, "height_mm": None, "target_grams": None},
+        ),
+        (
+            {"target": {"kind": "grams", "value": 240.5, "fixed_height": True}},
+            "sculpt",
+            {"target_grams": 240.5, "height_mm": 30.0, "style": "bust"},
+        ),
+    ],
+)
+def test_the_command_understands_what_was_wished(
+    slicing: dict[str, Any], command: str, options: dict[str, Any], tmp_path: Path, astronaut: Path
+) -> None:
+    from octoprint_facesculpt.cli import commands
+
+    shop = Shop(tmp_path)
+    sculpture = shop.sculpture(shop.photo(astronaut))
+    sculpture.slicing = {**SLICING, **slicing}
+    stage = Stage.get(Stage.sculpture == sculpture, Stage.stage == "slice")
+    name, *arguments = shop.pipeline._arguments(sculpture, stage)
+    # Every option is one that the command really has.
+    parsed = commands.commands[name].make_context(name, [*arguments, "--json", "--threads", "1"]).params
+    assert name == command and {key: parsed[key] for key in options} == options
+    assert parsed["output"] == shop.workshop.folder(sculpture) / OUTPUTS["slice"]
+    assert parsed["settings"] == ("fill_density=5%",) and parsed["bed"] == "235x235x250@0,0"
+    assert parsed["index"].name == "bust.index.json"
+    shop.close()
+
+
+def test_what_the_host_adds_goes_to_the_command(tmp_path: Path, astronaut: Path) -> None:
+    from octoprint_facesculpt.cli import commands
+
+    shop = Shop(tmp_path)
+    more = [
+        "--bed",
+        "120x120x120@0,0",
+        "--nozzle",
+        "0.6",
+        "--correction",
+        "1.1",
+        "--prints",
+        "4",
+        "--profile-file",
+        "own.profile",
+    ]
+    shop.pipeline._shop = replace(shop.workshop, printing=lambda _sculpture: more)
+    sculpture = shop.sculpture(shop.photo(astronaut))
+    stage = Stage.get(Stage.sculpture == sculpture, Stage.stage == "slice")
+    name, *arguments = shop.pipeline._arguments(sculpture, stage)
+    parsed = commands.commands[name].make_context(name, arguments).params
+    assert (parsed["bed"], parsed["nozzle"], parsed["correction"], parsed["prints"]) == ("120x120x120@0,0", 0.6, 1.1, 4)
+    assert parsed["profile_file"] == Path("own.profile")
+    shop.close()
