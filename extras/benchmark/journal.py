@@ -22,9 +22,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from octoprint_facesculpt.recovery.journal import BLOCK
 from octoprint_facesculpt.desk.desk import RecoveryDesk
 from octoprint_facesculpt.desk.watch import PrintWatch
+from octoprint_facesculpt.recovery.journal import BLOCK
 from tests.e2e.server import OctoPrintServer, wait_for
 from tests.printer.fixture import SimulatedPrinter
 from tests.recovery.host import VirtualJournal
