@@ -464,7 +464,9 @@ class RecoveryDesk:
         self._journal.flush()
         reading = read(self._folder)
         with self._lock:
-            self._reading = reading if reading is not None and reading.unfinished else None
+            # A disk that is too slow for the last record must not bring a finished print back.
+            unfinished = reading is not None and reading.unfinished and not self.watch.finished
+            self._reading = reading if unfinished else None
             self._state, self._plan, self._resumed = "planning" if self._reading else "idle", None, None
             self._auto_stopped = False
             self.answers = self._load_answers()

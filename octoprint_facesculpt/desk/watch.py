@@ -44,6 +44,8 @@ class PrintWatch:
     ) -> None:
         self._journal, self._job, self._clock = journal, job, clock
         self._active = self._reset = False
+        #: Whether the last print came to its end, or was cancelled by its user.
+        self.finished = False
         self._supply = SupplyWatch(clock)
         self._target = self._top = 0.0
         self._until_settled = 0
@@ -97,6 +99,7 @@ class PrintWatch:
         return self._seconds
 
     def _forget(self) -> None:
+        self.finished = False
         self._reset, self._target, self._top = False, 0.0, 0.0
         self._supply.forget()
         self._away = self._moved = self._between = None
@@ -304,7 +307,7 @@ class PrintWatch:
             self._journal.event(**{"phase": phase, "reason": reason, **self._supply.suspicion()})
 
     def _end(self, phase: str) -> None:
-        self._active = False
+        self._active, self.finished = False, True
         self._journal.event(phase=phase)
 
 

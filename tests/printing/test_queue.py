@@ -282,5 +282,5 @@ def test_the_rest_of_an_interrupted_print_teaches_nothing(house: House) -> None:
     item = house.queue.add(house.sculpture())
     house.queue.start(item, True, None)
     house.queue.on_event("PrintFailed", {"path": item.sculpture.gcode_path, "reason": "error"})
-    house.queue.resumed(item.sculpture.gcode_path)
+    house.queue.resumed({"path": item.sculpture.gcode_path, "item": item.id})
     assert house.state(item) == "printing" and printed(house, item, time=900) is None and house.state(item) == "done"
