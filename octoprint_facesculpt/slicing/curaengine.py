@@ -37,6 +37,8 @@ STAGES = {
 #: Where a stage ends, for engines that do not say how far they are (5.2 and newer).
 STAGE_ENDS = {"slice": 0.03, "layerparts": 0.05, "inset+skin": 0.3, "support": 0.5, "export": 1.0}
 HEADER_LINES = 30
+#: What engines from 5.2 on put before each line: "[2026-01-31 14:50:28.851] [info] ".
+_STAMP = re.compile(r"(?:\[\d{4}-\d\d-\d\d [\d:.]+\] )?\[(trace|debug|info|warning|error|critical)\] ")
 PRESET_NOZZLE = 0.4
 #: Names in a configuration that choose what the settings lie on.
 CHOICES = ("machine", "quality", "variant", "material")
@@ -74,14 +76,19 @@ class _Log:
     _layers: int = 0
 
     def hear(self, line: str) -> None:
-        if line.startswith("End of gcode header"):
+        if stamped := _STAMP.match(line):
+            # Engine 5.2 and newer: a time and a level before what older ones say plainly.
+            level, line = stamped[1].upper(), line[stamped.end() :]
+            line = f"[{level}] {line}" if level in ("WARNING", "ERROR", "CRITICAL") else line
             self._in_header = False
-        elif self._in_header and len(self.header) < HEADER_LINES:
+        if line.startswith("Gcode header after slicing"):
+            self._in_header, line = True, line.partition(":")[2].strip()
+        if self._in_header and line.startswith(";") and len(self.header) < HEADER_LINES:
             self.header += (line,)
-        elif line.startswith("Gcode header after slicing"):
-            self._in_header = True
-        elif line.startswith("[ERROR]") and len(self.errors) < MAX_WARNINGS:
-            self.errors += (line.removeprefix("[ERROR]").strip(),)
+        elif line.startswith("End of gcode header"):
+            self._in_header = False
+        elif line.startswith(("[ERROR]", "[CRITICAL]")) and len(self.errors) < MAX_WARNINGS:
+            self.errors += (line.partition("]")[2].strip(),)
         elif line.startswith("[WARNING]") and len(self.warnings) < MAX_WARNINGS:
             self._warn(line.removeprefix("[WARNING]").strip())
         elif line.startswith("Layer count:"):

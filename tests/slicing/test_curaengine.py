@@ -194,6 +194,31 @@ def test_progress_rises_from_stage_to_stage(cura: Sliced) -> None:
     assert {"Generating walls", "Generating supports", "Exporting G-code", "Checking the G-code"} <= set(told)
 
 
+def test_the_log_of_newer_engines_is_understood(
+    cura: Sliced, script: Callable[..., str], mushroom: Path, tmp_path: Path
+) -> None:
+    """Versions 5.2 and newer stamp their lines, and the header's end is not marked. (None of them was run.)"""
+    lines = cura.text[: cura.text.index(";\n; thumbnail")].splitlines()
+    stamp = "[2026-02-13 14:50:28.851]"
+    said = [f"{stamp} [info] Progress: {stage} accomplished in 1.2s" for stage in ("slice", "inset+skin", "support")]
+    said += [f"{stamp} [warning] Mesh has disconnected faces!", f"{stamp} [info] Gcode header after slicing: {lines[0]}"]
+    said += [*lines[1:], f"{stamp} [info] Print time (s): 930", f"{stamp} [info] Filament (mm^3): 1500"]
+    path = tmp_path / "said.txt"
+    path.write_text("\n".join(said) + "\n")
+    newer = script(f'cp "{cura.result.gcode}" "$OUT"; cat "{path}"', "echo Cura_SteamEngine version 5.7.0", "curaengine")
+    result = slice_model(mushroom, tmp_path / "out.gcode", COARSE, silent, newer)
+    assert (result.version, result.layers) == ("5.7.0", cura.result.layers)
+    assert result.slicer_seconds == cura.result.slicer_seconds
+    assert result.filament_g == pytest.approx(1500 * 1.24 / 1000) and result.warnings == ("Mesh has disconnected faces!",)
+    failing = script(
+        f"echo '{stamp} [error] Failed to load model: x' >&2; exit 1", "echo Cura_SteamEngine version 5.7.0", "curaengine"
+    )
+    path.unlink()
+    folder = tmp_path / "out"
+    folder.mkdir()
+    assert "Failed to load model: x" in refused(mushroom, folder, COARSE, failing).message
+
+
 def test_progress_of_an_engine_that_names_only_its_stages(
     cura: Sliced, script: Callable[..., str], mushroom: Path, tmp_path: Path
 ) -> None:
