@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .camera import Camera
@@ -12,20 +14,27 @@ from .weights import ReconstructionError
 def iso_surface(volume: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """The head's surface: vertices (V, 3) float64 mm in the model frame, triangles (T, 3) int32, closed and outward.
 
-    ``volume`` (n, n, n) holds signed distances in voxels, z first. Marching cubes on the soft values (Lewiner et al.
-    2003), not on labels: VRN's terraces came from a volume of whole numbers. The largest piece is kept.
+    ``volume`` (n, n, n) holds signed distances in voxels, z first.
+    """
+    return zero_surface(volume, lambda voxels: from_grid(voxels, camera, len(volume)))
+
+
+def zero_surface(volume: np.ndarray, place: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The zero surface of ``volume`` ((D, H, W), negative inside): vertices (V, 3) and triangles (T, 3), closed and outward.
+
+    ``place`` brings voxel coordinates (N, 3) (x, y, z; centres at halves) to where the vertices are wanted. Marching cubes on
+    the soft values (Lewiner et al. 2003), not on labels: VRN's terraces came from a volume of whole numbers. The largest
+    piece is kept. Raises :class:`ReconstructionError` ``no_surface``.
     """
     import trimesh
     from skimage.measure import marching_cubes
 
-    grid = len(volume)
     # A frame of outside closes the head where neck and shoulders leave the volume.
     padded = np.pad(volume, 1, constant_values=1.0)
     if not (padded < 0).any():
         raise ReconstructionError("no_surface", "The network found no head in this picture.", "Try another photo.")
     corners, faces, _, _ = marching_cubes(padded, 0.0)
-    voxels = corners[:, ::-1] - 1 + 0.5
-    mesh = trimesh.Trimesh(from_grid(voxels, camera, grid), faces, process=False)
+    mesh = trimesh.Trimesh(place(corners[:, ::-1] - 1 + 0.5), faces, process=False)
     largest = _largest_piece(mesh.faces, len(mesh.vertices))
     mesh.update_faces(largest)
     mesh.remove_unreferenced_vertices()
