@@ -214,31 +214,35 @@ def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | 
 
 @commands.command("reconstruct", cls=_OneLine)
 @_command
-@click.argument("photo", type=_File)
+@click.argument("photos", type=_File, nargs=-1, required=True)
 @click.option("-o", "--output", type=_File, required=True, help="Mesh: stl, ply, obj, glb, 3mf; npz for 'sculpt --head'.")
 @click.option("--raw", is_flag=True, help="The head as reconstructed, life size in mm, instead of upright on the bed.")
 @click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--preview", type=_File, help="Write a clay picture of the head.")
 @click.option("--weights", type=_File, help="Other weights than the packaged ones.")
+@click.option("--network", default="facesculpt", show_default=True, help="facesculpt or vrn2017.")
+@click.option("--network-weights", type=_File, help="The weights of another network than our own.")
 def reconstruct_command(
     reporter: Reporter,
-    photo: Path,
+    photos: tuple[Path, ...],
     output: Path,
     raw: bool,
     face: int | None,
     report_file: Path | None,
     preview: Path | None,
     weights: Path | None,
+    network: str,
+    network_weights: Path | None,
 ) -> None:
-    """Reconstruct the head in a photo."""
+    """Reconstruct the head in a photo, or in several photos of one person, the first of which gives the expression."""
     from .reconstruction.reporting import report
     from .sculpture.export import export_mesh, suffix_of
     from .sculpture.preview import save_view
     from .sculpture.shaping import UPRIGHT
 
     suffix_of(output, also=("npz",))
-    portrait, head, seconds = _reconstruct(reporter, photo, face, weights, 0.8)
+    portrait, head, seconds = _reconstruct(reporter, photos, face, network_weights or weights, 0.8, network)
     standing = head.vertices @ UPRIGHT.T
     standing[:, 2] -= standing[:, 2].min()
     if output.suffix.lower() == ".npz":
@@ -288,7 +292,7 @@ def sculpt_command(
     folder: Path | None,
     **plan: Any,
 ) -> None:
-    """Make a sculpture from a photo; with a .gcode output, slice it too."""
+    """Make a sculpture from a photo or several of one person; with a .gcode output, slice it too."""
     from .reconstruction.head import Head
     from .reconstruction.reporting import report
     from .sculpture import SculptureError, SculptureSettings, save, sculpt
@@ -297,8 +301,10 @@ def sculpt_command(
     from .sculpture.preview import save_view
     from .slicing.plan import plan_print
 
-    if len(photos) + (head_file is not None) != 1:
-        raise SculptureError("one_photo_only", "A sculpture is made from one photo.", "Give one photo.")
+    if bool(photos) == (head_file is not None):
+        raise SculptureError(
+            "photo_or_head", "A sculpture is made from photos of one person, or from a head.", "Give either of them."
+        )
     suffix_of(output, also=("gcode",))
     pose = parse_orientation(orientation)
     request, wishes, slicer_path = _print_of(engine, profile, fixed_height=height_mm is not None, **plan)
@@ -313,7 +319,7 @@ def sculpt_command(
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise SculptureError("empty_head", f"{head_file.name} is not a head.", "Reconstruct it again.") from error
     else:
-        portrait, head, seconds = _reconstruct(reporter, photos[0], face, None, 0.3)
+        portrait, head, seconds = _reconstruct(reporter, photos, face, None, 0.3)
     start = time.perf_counter()
     poses = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if pose is None else []
     settings = posed(head, settings, pose or poses[0].pose)
@@ -482,16 +488,36 @@ def cut_command(reporter: Reporter, model: Path, output: Path, height_mm: float)
     reporter.result({"picture": str(output)}, str(output))
 
 
-def _reconstruct(reporter: Reporter, photo: Path, face: int | None, weights: Path | None, share: float):
-    """Photo to head: portrait, head and seconds so far, within the first ``share`` of the progress."""
+def _reconstruct(
+    reporter: Reporter,
+    photos: tuple[Path, ...],
+    face: int | None,
+    weights: Path | None,
+    share: float,
+    network: str = "facesculpt",
+):
+    """Photos to head: first portrait, head and seconds so far, within the first ``share`` of the progress."""
     start = time.perf_counter()
     from .portrait.reader import read_portrait
-    from .reconstruction.predictor import reconstruct
+    from .reconstruction import reconstruct, reconstruct_together
+    from .reconstruction.fusion import check_count
+    from .reconstruction.weights import ReconstructionError
 
-    portrait = read_portrait(photo, face=face, progress=reporter.part(0.0, 0.2 * share))
+    if len(photos) > 1:
+        check_count(len(photos))
+        if network != "facesculpt":
+            raise ReconstructionError("fusion_impossible", f"The network {network} takes one photo.", "Give one photo.")
+    part = 0.2 * share / len(photos)
+    portraits = [
+        read_portrait(photo, face=face, progress=reporter.part(part * i, part * (i + 1))) for i, photo in enumerate(photos)
+    ]
     seconds = {"portrait": time.perf_counter() - start}
-    head = reconstruct(portrait, weights=weights, progress=reporter.part(0.2 * share, share))
-    return portrait, head, seconds
+    progress = reporter.part(0.2 * share, share)
+    if len(photos) > 1:
+        head = reconstruct_together(portraits, weights=weights, progress=progress)
+    else:
+        head = reconstruct(portraits[0], weights=weights, network=network, progress=progress)
+    return portraits[0], head, seconds
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

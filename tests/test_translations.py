@@ -21,8 +21,8 @@ PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]")
 #: Codes that only commands and other clients of the REST interface meet, or that keep the plugin from starting.
 NOT_IN_DASHBOARD = {
     "asset_unknown", "bad_request", "database_newer", "database_unreadable", "engine_unknown", "format_unknown",
-    "journal_empty", "not_recoverable", "one_photo_only", "orientation_unknown",
-    "output_is_gcode", "style_unavailable", "thumbnail_invalid", "triangles_out_of_range",
+    "fusion_impossible", "journal_empty", "network_unknown", "not_recoverable", "orientation_unknown", "output_is_gcode",
+    "photo_or_head", "style_unavailable", "thumbnail_invalid", "triangles_out_of_range", "weights_missing",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Nothing here is imported before it is used: torch alone takes seconds on a small
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,64 @@ if TYPE_CHECKING:
     from .head import Head
 
 
-def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Progress = silent) -> Head:
-    """See :func:`octoprint_facesculpt.reconstruction.predictor.reconstruct`."""
+#: The networks that can be chosen; all but the first need a file of weights.
+NETWORKS = ("facesculpt", "vrn2017")
+
+
+def reconstruct(
+    portrait: Portrait,
+    *,
+    weights: Path | None = None,
+    network: str = NETWORKS[0],
+    progress: Progress = silent,
+) -> Head:
+    """Reconstruct the head in a portrait with one of :data:`NETWORKS`.
+
+    See :func:`octoprint_facesculpt.reconstruction.predictor.reconstruct` and
+    :func:`octoprint_facesculpt.reconstruction.vrn2017.reconstruct`. Raises :class:`ReconstructionError` ``network_unknown``,
+    ``weights_missing``, ``weights_invalid``, ``no_surface``.
+    """
+    from .weights import ReconstructionError
+
+    if network == "vrn2017":
+        if weights is None:
+            raise ReconstructionError(
+                "weights_missing",
+                "The network vrn2017 needs its authors' weights, which are not shipped.",
+                "Give the file that extras/training/convert_vrn.py made.",
+            )
+        from .vrn2017 import reconstruct as run_vrn
+
+        return run_vrn(portrait, weights, progress)
+    if network != NETWORKS[0]:
+        raise ReconstructionError("network_unknown", f"There is no network {network}.", f"Choose {' or '.join(NETWORKS)}.")
     from .predictor import reconstruct as run
 
     return run(portrait, weights=weights, progress=progress)
+
+
+def reconstruct_together(portraits: Sequence[Portrait], *, weights: Path | None = None, progress: Progress = silent) -> Head:
+    """One head out of several photos of a person, see :func:`octoprint_facesculpt.reconstruction.fusion.fuse`.
+
+    The first photo gives expression, place and projection. Raises :class:`ReconstructionError` as :func:`reconstruct` and
+    ``fuse`` do.
+    """
+    from .fusion import check_count, fuse
+    from .weights import PACKAGED, load
+
+    check_count(len(portraits))
+    share = 0.95 / len(portraits)
+    heads = []
+    for number, portrait in enumerate(portraits):
+
+        def step(fraction: float, message: str = "", done: float = share * number) -> None:
+            progress(done + share * fraction, message)
+
+        heads.append(reconstruct(portrait, weights=weights, progress=step))
+    progress(0.95, "Bringing the photos together")
+    fused = fuse(heads, load(weights or PACKAGED).head)
+    progress(1.0, "Head reconstructed")
+    return fused
 
 
 def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:

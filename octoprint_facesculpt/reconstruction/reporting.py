@@ -5,8 +5,17 @@ from __future__ import annotations
 import resource
 from typing import Any
 
-from ..portrait.portrait import Portrait
+from ..portrait.portrait import Portrait, QualityNote
 from .head import Head
+
+
+def notes_on(portrait: Portrait, head: Head) -> tuple[QualityNote, ...]:
+    """The photo's own notes, and one when several photos do not agree on the person."""
+    agreement = head.details.get("agreement", {})
+    if not agreement.get("same_person_doubtful"):
+        return portrait.notes
+    message = f"The photos differ by {agreement['largest_mm']:.1f} mm: do they show the same person?"
+    return (*portrait.notes, QualityNote("photos_disagree", "warning", message))
 
 
 def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:
@@ -34,8 +43,9 @@ def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[st
         },
         "quality": {
             "score": round(portrait.quality, 3),
-            "notes": [{"code": n.code, "severity": n.severity, "message": n.message} for n in portrait.notes],
+            "notes": [{"code": n.code, "severity": n.severity, "message": n.message} for n in notes_on(portrait, head)],
         },
+        **({"agreement": head.details["agreement"]} if "agreement" in head.details else {}),
         "mesh": {
             "vertices": len(head.vertices),
             "triangles": len(head.triangles),

@@ -13,6 +13,7 @@ $(function () {
             low_resolution: gettext("The face is small in the photo. A larger picture would give finer details."),
             profile_view: gettext("The face is seen from the side. The far half has to be guessed."),
             turned: gettext("The face is turned. One side is seen better than the other."),
+            photos_disagree: gettext("The photos differ. Do they show the same person?"),
             dark: gettext("The face is very dark."),
             overexposed: gettext("Parts of the face are so bright that nothing can be seen in them."),
             low_contrast: gettext("The face has little contrast."),

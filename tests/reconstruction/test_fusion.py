@@ -1,0 +1,129 @@
+"""Several photos of one person: better than each, each part from the photo that shows it, and honest about disagreement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from octoprint_facesculpt.portrait import read_portrait
+from octoprint_facesculpt.reconstruction import reconstruct_together, report
+from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.fusion import facing, fuse
+from octoprint_facesculpt.reconstruction.head import Head
+from octoprint_facesculpt.reconstruction.weights import ReconstructionError, load
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load().head
+
+
+def photographed(model, identity: np.ndarray, yaw: float, seed: int) -> Head:
+    """What a reconstruction makes of a person seen from ``yaw`` degrees: right where it faces the camera, a guess elsewhere."""
+    expression = expression_of(model, seed)
+    truth = model.vertices(np.r_[identity, expression])
+    other = model.vertices(np.r_[np.random.default_rng(100 + seed).normal(size=len(identity)), expression])
+    turn = Rotation.from_euler("y", yaw, degrees=True).as_matrix()
+    projection = Camera(turn, 2.0, 1 / 1500, np.array([320.0, 300.0])).matrix()
+    plain = Head(truth, model.triangles, model.landmarks(truth), projection, {})
+    shown = np.sqrt(facing(plain, truth.astype(float), model.triangles))[:, None]
+    vertices = (truth * shown + other * (1 - shown)).astype(np.float32)
+    details = {"final_vertices": vertices, "camera_distance_mm": 1500.0}
+    return Head(vertices, model.triangles, model.landmarks(vertices), projection, {"name": "x"}, {"network": 1.0}, details)
+
+
+def expression_of(model, seed: int) -> np.ndarray:
+    expression = np.zeros(len(model.expression))
+    expression[np.random.default_rng(seed).integers(len(expression), size=2)] = 0.3
+    return expression
+
+
+def error(model, head: Head, identity: np.ndarray, seed: int) -> float:
+    """Mean distance in mm of the face to the person's own, with the expression of photo ``seed``, after alignment."""
+    vertices, truth = head.details["final_vertices"], model.vertices(np.r_[identity, expression_of(model, seed)])
+    moved = trimesh.registration.procrustes(vertices[model.face], truth[model.face], reflection=False)[1]
+    return float(np.linalg.norm(moved - truth[model.face], axis=1).mean())
+
+
+@pytest.fixture(scope="module")
+def person(model) -> np.ndarray:
+    return np.random.default_rng(3).normal(size=len(model.identity))
+
+
+@pytest.fixture(scope="module")
+def photos(model, person) -> list[Head]:
+    return [photographed(model, person, 0, 1), photographed(model, person, 70, 2)]
+
+
+@pytest.fixture(scope="module")
+def fused(model, photos) -> Head:
+    return fuse(photos, model)
+
+
+def test_two_photos_are_better_than_each(model, person, photos, fused) -> None:
+    single = [error(model, photo, person, seed) for photo, seed in zip(photos, (1, 2), strict=True)]
+    assert error(model, fused, person, 1) < 0.9 * min(single)
+
+
+def test_each_part_comes_from_the_photo_that_shows_it(model, photos) -> None:
+    side = photos[1]
+    weight = facing(side, side.details["final_vertices"].astype(float), model.triangles)
+    ear = np.abs(model.mean[:, 0]) > 70
+    left, right = weight[ear & (model.mean[:, 0] > 0)], weight[ear & (model.mean[:, 0] < 0)]
+    assert right.mean() > 4 * left.mean()  # turned to its left, a head shows its right ear
+    assert weight.min() > 0  # what no photo shows is still a guess
+
+
+def test_the_fused_head_is_a_head_like_any_other(model, photos, fused) -> None:
+    mesh = trimesh.Trimesh(fused.vertices, fused.triangles, process=False)
+    assert mesh.is_watertight and mesh.volume > 0
+    np.testing.assert_allclose(fused.landmarks[[33, 263]].mean(0), 0, atol=1e-3)
+    away = np.linalg.norm(fused.project(fused.landmarks) - photos[0].project(photos[0].landmarks), axis=1)
+    assert np.median(away) < 2.5  # it stays where the first photo shows it
+    assert fused.seconds == {"network": 2.0}
+
+
+def test_photos_of_one_person_agree_and_of_two_do_not(model, person, photos, fused) -> None:
+    stranger = np.random.default_rng(8).normal(size=len(person)) * 1.2
+    mixed = fuse([photos[0], photographed(model, stranger, 20, 4)], model)
+    same, different = fused.details["agreement"], mixed.details["agreement"]
+    assert len(same["each_mm"]) == 2 and 0 < same["largest_mm"] < different["largest_mm"]
+    assert not same["same_person_doubtful"]
+
+
+def test_the_report_tells_how_far_photos_agree(fused, astronaut: Path, assets_folder: Path) -> None:
+    portrait = read_portrait(astronaut, assets=assets_folder)
+    data = report(portrait, fused, {})
+    assert data["agreement"]["largest_mm"] == fused.details["agreement"]["largest_mm"]
+    assert "photos_disagree" not in [note["code"] for note in data["quality"]["notes"]]
+    agreement = {"each_mm": [4.0, 4.0], "largest_mm": 7.0, "same_person_doubtful": True}
+    doubtful = replace(fused, details={**fused.details, "agreement": agreement})
+    *_, note = report(portrait, doubtful, {})["quality"]["notes"]
+    assert note["code"] == "photos_disagree" and "7.0 mm" in note["message"]
+
+
+def test_what_cannot_be_taken_together_is_refused(model, photos) -> None:
+    for heads in (photos[:1], photos * 5, [photos[0], Head(**{**vars(photos[1]), "details": {}})]):
+        with pytest.raises(ReconstructionError) as refused:
+            fuse(heads, model)
+        assert refused.value.code == "fusion_impossible"
+
+
+def test_a_photo_and_its_mirror_image_become_a_symmetric_head(astronaut: Path, assets_folder: Path, tmp_path: Path) -> None:
+    """The whole way with real pictures: two, of which each is right about one side."""
+    from PIL import Image, ImageOps
+
+    mirrored = tmp_path / "mirrored.jpg"
+    ImageOps.mirror(Image.open(astronaut)).save(mirrored, quality=95)
+    portraits = [read_portrait(path, assets=assets_folder) for path in (astronaut, mirrored)]
+    messages: list[float] = []
+    head = reconstruct_together(portraits, progress=lambda fraction, message="": messages.append(fraction))
+    assert messages == sorted(messages) and messages[-1] == 1.0
+    assert head.details["agreement"]["largest_mm"] < 3.0
+    corners = head.landmarks[[133, 362, 61, 291]]
+    assert abs(abs(corners[0, 0]) - abs(corners[1, 0])) < 2.0 and abs(abs(corners[2, 0]) - abs(corners[3, 0])) < 3.0
