@@ -69,4 +69,4 @@ def test_it_prints_to_the_end_with_the_filament_of_the_plan(
 
 def test_the_printer_takes_the_time_of_the_plan(made: dict[str, Any], gcode: str) -> None:
     """By the virtual clock, without heating and homing."""
-    assert print_whole(gcode.splitlines()).seconds == pytest.approx(made["estimates"]["seconds"], rel=0.01)
+    assert print_whole(gcode.splitlines()).seconds == pytest.approx(made["estimates"]["plan"]["estimated_seconds"], rel=0.01)

@@ -187,7 +187,9 @@ def test_the_end_code_leaves_the_printer_cold_and_the_bust_free(server: OctoPrin
 
 def test_the_printer_takes_the_time_of_the_plan(sculpture: dict[str, Any], gcode: str) -> None:
     """By the virtual clock, without heating and homing."""
-    assert print_whole(gcode.splitlines()).seconds == pytest.approx(sculpture["estimates"]["seconds"], rel=0.01)
+    assert print_whole(gcode.splitlines()).seconds == pytest.approx(
+        sculpture["estimates"]["plan"]["estimated_seconds"], rel=0.01
+    )
 
 
 def test_the_progress_was_pushed_and_polled(printed: Print, sculpture: dict[str, Any], pushes: Pushes) -> None:
