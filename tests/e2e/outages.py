@@ -212,7 +212,8 @@ class Story:
             self.ledger.printed = self._resumed
         self._order(do="speed", factor=HEATING)
         body = {"command": "resume", "confirmed": True}
-        self.server.post("/plugin/facesculpt/recovery", json=body).raise_for_status()
+        # What is learned of the printer late makes it plan once more.
+        wait_for(lambda: self.server.post("/plugin/facesculpt/recovery", json=body).ok, 120, "the resume", pause=0.2)
 
     def _go_on(self, found: dict[str, Any], outcome: Outcome) -> None:
         """Resume, and see at which height it prints on."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-OUTAGES, JOURNAL, WATCH = "recovery/test_outages.py", "recovery/test_journal.py", "recovery/test_watch.py"
+OUTAGES, JOURNAL, WATCH = "recovery/test_outages.py", "recovery/test_journal.py", "desk/test_watch.py"
 
 COMPLAINTS: dict[str, list[str] | str] = {
     "The nozzle is driven into the print or the bed: Z was homed, or its height was wrong": [
@@ -75,8 +75,9 @@ COMPLAINTS: dict[str, list[str] | str] = {
         f"{WATCH}::test_pause_script_that_parks_the_nozzle_is_followed",
         f"{WATCH}::test_outage_in_a_pause_keeps_what_is_known_of_the_pause",
     ],
-    "The part comes off the cooled bed": "No software sees that without a camera: it is told as a risk, and nothing moves before "
-    "somebody has looked and confirmed.",
+    "The part comes off the cooled bed": (
+        "No software sees that without a camera: it is told as a risk, and nothing moves before somebody has looked."
+    ),
     "The memory card wears out": [
         f"{JOURNAL}::test_syncs_are_rare_however_many_lines_there_are",
         f"{JOURNAL}::test_nothing_happening_is_told_ever_more_rarely",
