@@ -242,8 +242,9 @@ class PrintWatch:
             self._target = target
             self._journal.event()
         if target == 0:
-            # Switched off, by the file's end or by hand: that it cools says nothing.
-            self._supply.forget()
+            # Switched off, by the file's end or by hand: that it cools says nothing, unless it did so before.
+            if not self._supply.suspicion():
+                self._supply.forget()
         elif target and nozzle is not None and (dead := self._supply.look(nozzle, target, self._place)):
             self._journal.event(**dead)
 

@@ -186,7 +186,7 @@ class Host(Bench):
 
     def _live(self) -> None:
         self.journal.look()
-        if self.seconds - self._reported >= REPORT:
+        if self.seconds - self._reported >= REPORT and not self.firmware.halted:
             self._reported = self.seconds
             nozzle, bed = self.machine.nozzle, self.machine.bed
             self.watch.on_temperatures({"T0": (nozzle.actual, nozzle.target), "B": (bed.actual, bed.target)})
