@@ -56,6 +56,7 @@ def story(tab: Dashboard, server: OctoPrintServer, folder: Path, z: float, print
     walk_to(tab, "intro")
     save(tab, folder / "power-cut.png", whole=True)
     tab.find("recovery-begin").click()
+    tab.find("step-look").wait_for(timeout=LATER)
     for box in tab.find("step-look").locator("input[type=checkbox]").all():
         box.check()
     tab.find("looked").click()

@@ -148,7 +148,7 @@ def test_step_by_step_and_another_cut_in_the_middle(standing: dict[str, Any], br
     with dashboard(browser, server.url) as tab, dashboard(browser, server.url) as other:
         tab.find("recovery-begin").click()
         expect(other.find("recovery")).to_have_attribute("data-question", "look", timeout=SOON)
-        expect(tab.find("looked")).to_be_disabled()
+        expect(tab.find("looked")).to_be_disabled(timeout=SOON)
         for box in tab.find("step-look").locator("input[type=checkbox]").all():
             box.check()
         tab.find("looked").click()
@@ -242,6 +242,7 @@ def test_a_rehearsal_looks_the_same_and_sends_nothing(standing: dict[str, Any], 
         expect(tab.find("recovery")).to_have_attribute("data-drill", "yes", timeout=SOON)
         expect(tab.find("recovery-begin")).to_be_enabled(timeout=LATER)
         tab.find("recovery-begin").click()
+        expect(tab.find("step-look")).to_be_visible(timeout=LATER)
         for box in tab.find("step-look").locator("input[type=checkbox]").all():
             box.check()
         tab.find("looked").click()
