@@ -90,7 +90,7 @@ def eos_mesh(portrait: Portrait, files: Eos) -> Surface | None:
         return None
     model = eos.morphablemodel.load_model(str(files.model))
     numbers = {str(i + 1): point for i, point in enumerate(portrait.landmarks[list(BOX_LANDMARKS), :2])}
-    landmarks = [eos.core.Landmark(name, point.tolist()) for name, point in numbers.items()]
+    landmarks = [eos.core.Landmark(name, point.astype(np.float32)) for name, point in numbers.items()]
     share, (height, width) = files.share, portrait.image.shape[:2]
     mapper = eos.core.LandmarkMapper(str(share / "ibug_to_sfm.txt"))
     edges = eos.morphablemodel.load_edge_topology(str(share / "sfm_3448_edge_topology.json"))
