@@ -84,8 +84,11 @@ def compare(source: Path, request: SliceRequest, height_mm: float) -> list[dict[
         sliced_costs.append(replace(candidate.costs, seconds=sliced.estimated_seconds, face_overhang_mm2=contact))
         print(json.dumps(rows[-1]), flush=True)
     fastest = min(costs.seconds for costs in sliced_costs)
+    # Supports touch the face in several layers, one over the other: they count as often as there are, on the whole.
+    layers = sum(row["face_contact_mm2"] for row in rows) / sum(row["face_overhang_mm2"] for row in rows)
     for row, costs in zip(rows, sliced_costs, strict=True):
-        row["sliced_cost"] = cost(height_mm, costs, fastest)
+        once = replace(costs, face_overhang_mm2=costs.face_overhang_mm2 / layers)
+        row["sliced_cost"] = cost(height_mm, once, fastest)
     return rows
 
 
