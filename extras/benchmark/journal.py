@@ -2,7 +2,7 @@
 
     python extras/benchmark/journal.py [--runs 5] [--lines 20000] [--out RESULT.json]
 
-*Hook*: seconds of processor time of the plugin's three hooks for every line of a print, against an empty hook of the same form.
+*Hook*: processor time of what the hooks of sent and received lines do for the journal, against an empty hook of the same form.
 *Line rate*: a real OctoPrint prints the same lines to the simulated printer with and without this plugin, in turn; the ratio
 is of the medians. *Wear*: bytes and syncs of a print of 26 hours, from the journal's own cadence on virtual time.
 """
@@ -22,9 +22,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from octoprint_facesculpt.desk.desk import RecoveryDesk
 from octoprint_facesculpt.desk.watch import PrintWatch
-from octoprint_facesculpt.recovery.journal import BLOCK
+from octoprint_facesculpt.recovery.journal import BLOCK, Journal
 from tests.e2e.server import OctoPrintServer, wait_for
 from tests.printer.fixture import SimulatedPrinter
 from tests.recovery.host import VirtualJournal
@@ -36,42 +35,22 @@ LAYERS, LINES, HOURS = 1000, 2_000_000, 26
 def hook_cost(lines: int) -> dict[str, float]:
     """Microseconds of processor time a line, with a journal that is written meanwhile, less those of empty hooks."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "x.gcode")
-        file.write_text("G28\n")
-        desk = RecoveryDesk(Path(folder, "journal"), _Host(file), lambda *_: None)  # type: ignore[arg-type]
-        desk.open()
-        desk.on_event("PrintStarted", {"origin": "local", "path": file.name})
-        assert desk.watch.active
+        kept = Journal(Path(folder)).open()
+        watch = PrintWatch(kept, lambda _origin, path: {"path": path})
+        watch.on_event("PrintStarted", {"origin": "local", "path": "x.gcode"})
+        assert watch.active
 
         def ours(cmd: str, tags: set[str]) -> None:
-            desk.on_queuing(cmd, tags)
-            desk.on_sending(cmd, "G1", tags)
-            desk.on_received("ok")
+            watch.on_sending(cmd, "G1", tags)
+            watch.on_received("ok")
 
         def empty(_cmd: str, _tags: set[str]) -> None:
             pass
 
         taken = [(_timed(ours, lines), _timed(empty, lines)) for _ in range(5)]
-        desk.watch.on_event("PrintDone", {})
-        desk.close()
+        kept.close()
     cost = statistics.median(a - b for a, b in taken) / lines * 1e6
     return {"microseconds_a_line": round(cost, 2), "limit": 20.0}
-
-
-class _Host:
-    """A printer's profile, which is all that the hooks need of OctoPrint."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def gcode_on_disk(self, _path: str) -> Path:
-        return self._file
-
-    def bed_corners(self) -> tuple[float, float, float, float]:
-        return (0.0, 0.0, 235.0, 235.0)
-
-    def height(self) -> float:
-        return 250.0
 
 
 def _timed(hook: Callable[[str, set[str]], None], lines: int) -> float:

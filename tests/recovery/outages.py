@@ -520,7 +520,7 @@ def make_cases(spans: dict[str, list[tuple[float, float]]], count: int, seed: in
         kind, phase = combinations[number % len(combinations)]
         found = spans[phase]
         start, end = chance.choices(found, weights=[max(b - a, 1e-3) for a, b in found])[0]
-        second = next(seconds) if number % 4 == 1 else None
+        second = next(seconds) if (number + number // len(KINDS)) % 4 == 1 else None
         cases.append(Case(number, kind, phase, chance.uniform(start, end), chance.randrange(1 << 30), second))
     return cases
 
