@@ -62,15 +62,15 @@ def test_unusual_lines_are_read_as_well(line: str, words: list[float], tmp_path:
 
 def test_lines_over_the_ends_of_blocks_keep_their_place(tmp_path: Path) -> None:
     path = tmp_path / "long.gcode"
-    lines = [f"G1 X{number} E.{number}" if number % 5 else f"M117 {number}" for number in range(60_000)]
+    lines = [f"G1 X{number} E.{number}" if number % 5 else f"M117 {number}" for number in range(120_000)]
     path.write_text("\n".join(lines))
     assert path.stat().st_size > 2 * BLOCK_BYTES
     events = [line for block in blocks(path) for _, line in block.events]
     assert [line.decode() for line in events] == lines[::5]
     read = rows(path)
     assert [line.decode().rstrip("\n") for _, _, line in read] == [line for line in lines if line.startswith("G1")]
-    assert [words[0] for words, _, _ in read] == [number for number in range(60_000) if number % 5]
-    assert sum(block.commands for block in blocks(path)) == 60_000
+    assert [words[0] for words, _, _ in read] == [number for number in range(120_000) if number % 5]
+    assert sum(block.commands for block in blocks(path)) == 120_000
 
 
 def test_events_stand_between_their_rows(tmp_path: Path) -> None:
