@@ -13,7 +13,7 @@ from math import dist
 from typing import Any
 
 from .errors import RecoveryError
-from .journal import INTERVAL
+from .journal import INTERVAL, TAIL
 from .outage import Outage, Seen
 from .state import Point
 from .window import Piece, Window, share_of
@@ -30,6 +30,8 @@ UNSYNCED = 0.25
 WAITED = 0.02
 #: Seconds that Marlin waits for more moves before it begins the first (BLOCK_DELAY_FOR_1ST_MOVE).
 FIRST = 0.1
+#: The same after a resume, whose last own lines are made first.
+RESUMED = 0.4
 #: Share by which moves may take longer or shorter than computed.
 TIMING = 0.03
 #: Seconds in which a nozzle without power loses the few degrees that count as cooling.
@@ -192,11 +194,11 @@ def _lines(record: dict[str, Any]) -> list[_Line]:
     return found
 
 
-def _at_record(window: Window, lines: list[_Line]) -> tuple[float, float]:
-    """The least and the most that was made at the moment of the record."""
+def _at_record(window: Window, lines: list[_Line], fresh: bool) -> tuple[float, float]:
+    """The least and the most that was made at the moment of the record; ``fresh`` just after a resume."""
     given = window.after_line(lines[-1].offset)
     low, high = 0.0, given
-    dry = True
+    delay = RESUMED if fresh else FIRST
     answered = [line for line in lines if line.answered is not None]
     for line, following in zip(answered, [*answered[1:], None], strict=False):
         age = max(line.answered or 0.0, 0.0)
@@ -204,16 +206,19 @@ def _at_record(window: Window, lines: list[_Line]) -> tuple[float, float]:
         upto = window.after_line(line.offset)
         high = min(high, upto + age * (1 + TIMING))
         if line.offset in window.waits:
-            low, dry = max(low, upto), True
+            low, delay = max(low, upto), FIRST
             continue
         blocks = window.blocks_before(line.offset)
         low = max(low, window.block_start(blocks - PLANNER_BLOCKS))
         # Only a line with a block waits for a free place.
         if line.sent - age > WAITED and blocks > window.blocks_before(line.offset - 1):
             high = min(high, window.block_start(blocks - PLANNER_BLOCKS + AHEAD) + age * (1 + TIMING))
-        # It worked on until the next line came, or until it had nothing left to do.
-        worked = max((age - until) * (1 - TIMING) - (FIRST if dry else 0.0), 0.0)
-        dry = low + worked >= upto
+        # It worked on until the next line came, or until it had nothing left to do; then it began late.
+        worked = (age - until) * (1 - TIMING)
+        waited = min(delay, worked)
+        worked, delay = worked - waited, delay - waited
+        if low + worked >= upto:
+            delay = FIRST
         low = min(low + worked, upto) if low < upto else low
     return min(low, given), max(high, low)
 
@@ -226,11 +231,12 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
     lines = _lines(state)
     last = lines[-1]
     given = window.after_line(last.offset)
-    low, high = _at_record(window, lines)
+    fresh = bool(record.get("resumed")) and len(lines) < TAIL
+    low, high = _at_record(window, lines, fresh)
     late = max(LATE, 2 * float(record.get("slowest_sync") or 0.0))
     since = max(float(record.get("within") or 0.0), interval) + late
     if outage.kind == "printer":
-        low, high = _of_silent_printer(window, lines, given)
+        low, high = _of_silent_printer(window, lines, given, fresh)
         if record.get("reason") != "printer_reset":
             # It did not tell that it began anew: perhaps the connection was lost first, and it made what it had.
             high = given
@@ -280,7 +286,7 @@ def _without_host(window: Window, lines: list[_Line], low: float, high: float, s
     return _Finished(bounds, max(last.move.end_offset, lines[-1].offset) + LINES_WITHOUT_MOVES)
 
 
-def _of_silent_printer(window: Window, lines: list[_Line], given: float) -> tuple[float, float]:
+def _of_silent_printer(window: Window, lines: list[_Line], given: float, fresh: bool) -> tuple[float, float]:
     """The printer stopped while OctoPrint ran: after the last ``ok``, before the next one would have come."""
     last = lines[-1]
     before = [
@@ -288,7 +294,7 @@ def _of_silent_printer(window: Window, lines: list[_Line], given: float) -> tupl
         for line in lines
         if line is not last
     ]
-    low, high = _at_record(window, [*before, _Line(last.offset, 0.0, None)]) if before else (0.0, given)
+    low, high = _at_record(window, [*before, _Line(last.offset, 0.0, None)], fresh) if before else (0.0, given)
     if last.offset in window.waits or last.answered is not None:
         return low, given
     free = window.block_start(window.blocks_before(last.offset) - PLANNER_BLOCKS + AHEAD)

@@ -42,14 +42,15 @@ class SupplyWatch:
         """A report of the temperatures; ``place`` gives how far the print is. Fields for the journal when the supply is dead
         for certain; none otherwise."""
         now = self._clock()
-        if target != self._target:
+        changed = target != self._target
+        if changed:
             # What it cools down by to a lower target looks like a dead supply, until it comes to rest.
             self._falling = 0 < target < self._target
             self._held = min(self._held, target)
             self._target = target
-        steady = self._nozzle is not None and abs(nozzle - self._nozzle) < STEADY
+        steady = not changed and self._nozzle is not None and abs(nozzle - self._nozzle) < STEADY
         self._nozzle = nozzle
-        if nozzle >= target - DROP and (not self._falling or (steady and nozzle <= target + DROP)):
+        if nozzle >= target - DROP and (not self._falling or steady):
             self._hot_since, self._last_hot, self._first_cold = self._hot_since or now, now, None
             self._held, self._falling, self._anchor = target, False, place()
             return {}
