@@ -12,7 +12,7 @@ from octoprint_facesculpt.portrait.portrait import Portrait
 from octoprint_facesculpt.rasterise import Raster, rasterise
 from octoprint_facesculpt.reconstruction.alignment import CROP, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.fitting import Correspondence, Guess, Prior, refine
+from octoprint_facesculpt.reconstruction.fitting import DISPLACEMENT_INDEPENDENCE, Correspondence, Guess, Prior, refine
 from octoprint_facesculpt.reconstruction.head import Head
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
@@ -89,5 +89,6 @@ def fit_of_truth(portrait: Portrait, weights: Path | None, camera: Camera, truth
         used = (raster.triangle >= 0) & (np.indices(raster.triangle.shape) % 2 == 0).all(0)
         vertices, at = model.triangles[raster.triangle[used]], raster.weights[used].astype(float)
         place = np.einsum("nk,nkd->nd", at, places[vertices])
-        guess = refine(model, prior, guess, Correspondence(vertices, at, place, np.full(len(at), TRUE_SCALE)))
+        scale = np.full(len(at), TRUE_SCALE)
+        guess = refine(model, prior, guess, [Correspondence(vertices, at, place, scale, DISPLACEMENT_INDEPENDENCE)])
     return vertex_error(guess.vertices(model)[model.face].astype(float), truth[model.face])

@@ -1,4 +1,4 @@
-"""Held-out heads of the head model: people, lights and cameras of seeds training never uses.
+"""Held-out heads of the head model: people, lights and cameras of seeds training never uses, in skins and hair of their own.
 
 Two sets of people are drawn into the same pictures: *all*, of whom a fifth is up to 1.5 times further from the average than the
 model's statistics say, as in training; and *one sigma*, whose coefficients are normal.
@@ -66,7 +66,8 @@ def draw(path: Path, yaw: tuple[float, float], seed: int, people: str, identity:
 
     heads.random_coefficients = original if people == "all" and identity is None else other
     try:
-        return picture.draw(np.random.default_rng(seed), materials.head, materials.wardrobe, yaw=yaw)
+        wardrobe = materials.dressed(held_out=True)
+        return picture.draw(np.random.default_rng(seed), materials.head, wardrobe, yaw=yaw, clay=0.0)
     finally:
         heads.random_coefficients = original
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import render
 from heads import EYE, MOUTH, SCALP, PictureHead
 from makehuman import Hair
 from skimage.measure import points_in_poly
@@ -53,8 +54,8 @@ def smooth_noise(rng: np.random.Generator, points: np.ndarray, wavelength: float
     """A random smooth field (V,), about -1..1, of the given wavelength in mm."""
     directions = rng.normal(size=(waves, 3))
     directions *= 2 * np.pi / (wavelength * np.linalg.norm(directions, axis=1, keepdims=True))
-    phases = (points @ directions.T + rng.uniform(0, 2 * np.pi, waves)).astype(np.float32)
-    return np.sin(phases).sum(1) / np.sqrt(waves / 2) / 2
+    phases = rng.uniform(0, 2 * np.pi, waves)
+    return render.waves(points, directions.astype(np.float32), phases.astype(np.float32)) / np.float32(2 * np.sqrt(waves / 2))
 
 
 def colours(rng: np.random.Generator, head: PictureHead, items: Wardrobe) -> tuple[np.ndarray, np.ndarray]:
@@ -63,9 +64,9 @@ def colours(rng: np.random.Generator, head: PictureHead, items: Wardrobe) -> tup
     a, b = rng.choice(len(items.skins), 2)
     mix = rng.uniform(0, 0.5)
     skin = (1 - mix) * items.skins[a] + mix * items.skins[b]
-    skin = skin * rng.uniform(0.7, 1.25) * rng.uniform(0.92, 1.08, 3)
+    skin = (skin * (rng.uniform(0.7, 1.25) * rng.uniform(0.92, 1.08, 3))).astype(np.float32)
     for wavelength, strength in ((120, 0.08), (40, 0.06), (12, 0.05), (6, 0.04)):
-        skin = skin * (1 + strength * rng.uniform(0, 1.5) * smooth_noise(rng, mean, wavelength)[:, None])
+        skin *= 1 + np.float32(strength * rng.uniform(0, 1.5)) * smooth_noise(rng, mean, wavelength)[:, None]
     hair = HAIR_COLOURS[rng.integers(len(HAIR_COLOURS))] * rng.uniform(0.7, 1.3)
 
     def blend(amount: np.ndarray, colour: np.ndarray) -> None:
@@ -96,6 +97,6 @@ def worn_hair(
     style = items.hair[rng.integers(len(items.hair))]
     moved = (vertices[style.neighbours] - mean[style.neighbours]).mean(1)
     points = style.vertices + moved
-    strands = 1 + 0.35 * smooth_noise(rng, style.vertices * [1, 0.15, 1], 5) + 0.2 * smooth_noise(rng, points, 40)
+    strands = 1 + 0.35 * smooth_noise(rng, style.vertices * np.float32([1, 0.15, 1]), 5) + 0.2 * smooth_noise(rng, points, 40)
     tint = np.clip(colour * strands[:, None], 0.01, 1)
     return points.astype(np.float32), style.triangles, tint.astype(np.float32)

@@ -1,20 +1,61 @@
-"""From a sample and its first guess to what the hourglass learns: input channels, volumes and displacements."""
+"""From a picture and the guess made from it to what the hourglass learns: input channels, volumes and displacements."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import render
 import voxels
-from samples import Samples
+from samples import Shard
 
-from octoprint_facesculpt.reconstruction.alignment import CROP
+from octoprint_facesculpt.reconstruction.alignment import CROP, HeadCrop, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera, fit_camera
 from octoprint_facesculpt.reconstruction.guides import guide_channels
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
-from octoprint_facesculpt.reconstruction.predictor import K_RANGE
 from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION, SurfaceSamples, surface_samples, to_grid
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A drawn picture, its truth, and the guess the product made from it (coefficients and camera on the crop)."""
+
+    shard: Shard
+    row: int
+    landmarks: np.ndarray
+    coefficients: np.ndarray
+    camera: Camera
+    mean_landmarks: np.ndarray
+
+    @property
+    def crop(self) -> HeadCrop:
+        """The crop as it is found from the landmarks."""
+        return head_crop(self.landmarks, self.mean_landmarks)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(C,) true coefficients."""
+        return self.shard.coefficients[self.row]
+
+    def picture(self) -> np.ndarray:
+        """The crop's picture, (PICTURE, PICTURE, 3) uint8."""
+        return self.crop.resample(self.shard.picture(self.row))
+
+
+def read_samples(pictures: Path, guesses: Path, kept: np.ndarray, model: HeadModel, most: int | None = None) -> list[Sample]:
+    """The first ``most`` samples for which there are guesses."""
+    mean_landmarks = model.landmarks(model.mean)
+    samples: list[Sample] = []
+    for path in sorted(guesses.glob("*.npz")):
+        shard, found = Shard.read(pictures / path.name, kept), np.load(path)
+        columns = (found[key] for key in ("row", "landmarks", "coefficients", "rotation", "camera"))
+        for row, landmarks, coefficients, rotation, (scale, k, x, y) in zip(*columns, strict=True):
+            camera = Camera(rotation, float(scale), float(k), np.array([x, y]))
+            samples.append(Sample(shard, int(row), landmarks, coefficients, camera, mean_landmarks))
+        if most is not None and len(samples) >= most:
+            return samples[:most]
+    return samples
 
 
 @dataclass(frozen=True)
@@ -54,19 +95,20 @@ class ExampleMaker:
         """The 478 landmark points of a head, mm."""
         return self.mean_landmarks + np.tensordot(coefficients, self.landmark_shapes, 1)
 
-    def guess(self, samples: Samples, i: int, prediction: np.ndarray, wrong: float) -> tuple[np.ndarray, Camera]:
-        """Coefficients and camera the network starts from: ``wrong`` 1 is the first guess, 0 the truth.
+    def guess(self, sample: Sample, wrong: float) -> tuple[np.ndarray, Camera]:
+        """Coefficients and camera the network starts from: ``wrong`` 1 is the guess, 0 the truth.
 
         The network runs again on its own refined guess, so it must know guesses of every quality.
         """
-        crop, true_camera = samples.head_crop(i, self.mean_landmarks), samples.true_camera(i)
-        truth = samples.coefficients[i]
-        coefficients = truth + wrong * (prediction[:-1] - truth)
-        k = true_camera.k + wrong * (float(np.clip(prediction[-1] / 1000, *K_RANGE)) - true_camera.k)
-        pixels = true_camera.project(self.landmarks(truth))[:, :2]
-        pixels = pixels + wrong * (crop.landmarks[:, :2] - pixels)
-        start = Camera(crop.camera.rotation, crop.camera.scale, k, crop.camera.centre)
-        return coefficients, fit_camera(self.landmarks(coefficients), pixels.astype(np.float64), start)
+        true_camera = sample.shard.true_camera(sample.row).through(sample.crop.matrix)
+        if wrong == 1.0:
+            return sample.coefficients, sample.camera
+        coefficients = sample.truth + wrong * (sample.coefficients - sample.truth)
+        k = true_camera.k + wrong * (sample.camera.k - true_camera.k)
+        pixels = true_camera.project(self.landmarks(sample.truth))[:, :2]
+        guessed = sample.camera.project(self.landmarks(sample.coefficients))[:, :2]
+        start = Camera(sample.camera.rotation, sample.camera.scale, k, sample.camera.centre)
+        return coefficients, fit_camera(self.landmarks(coefficients), pixels + wrong * (guessed - pixels), start)
 
     def volume(self, projected: np.ndarray, scale: float, offset: float) -> np.ndarray:
         """Signed distance of the template projected to the crop ((V, 3): x, y, depth in mm)."""
@@ -75,11 +117,11 @@ class ExampleMaker:
         normals = -voxels.vertex_normals(points, self.model.triangles)
         return voxels.signed_distance(self._samples.of(points), self._samples.of(normals), GRID, TRUNCATION)
 
-    def make(self, samples: Samples, i: int, coefficients: np.ndarray, camera: Camera) -> Example:
-        """Example of sample ``i`` with the first guess ``coefficients`` (C,) seen by ``camera``."""
-        model = self.model
-        true_camera = samples.true_camera(i)
-        guess, truth = self.vertices(coefficients), self.vertices(samples.coefficients[i])
+    def make(self, sample: Sample, coefficients: np.ndarray, camera: Camera) -> Example:
+        """Example of ``sample`` with the guess ``coefficients`` (C,) seen by ``camera``."""
+        model, crop = self.model, sample.crop
+        true_camera = sample.shard.true_camera(sample.row).through(crop.matrix)
+        guess, truth = self.vertices(coefficients), self.vertices(sample.truth)
         seen_guess, seen_truth = camera.project(guess), true_camera.project(truth)
         guess_depth = camera.scale * model.landmarks(seen_guess)[:468, 2].mean()
         true_depth = true_camera.scale * model.landmarks(seen_truth)[:468, 2].mean()
@@ -93,7 +135,6 @@ class ExampleMaker:
         pixels = render.interpolate(index, weights, model.triangles, attributes)
         covered = (index >= 0).astype(np.float32)[..., None]
         surface = np.concatenate([pixels[..., :6], np.where(covered > 0, depth[..., None], 0), covered], 2)
-        crop = samples.head_crop(i, self.mean_landmarks)
         quarter = pixels[..., 6:].reshape(GRID, 2, GRID, 2, 3).sum((1, 3))
         count = covered.reshape(GRID, 2, GRID, 2).sum((1, 3))
         return Example(

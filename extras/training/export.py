@@ -1,7 +1,7 @@
 """Put what was learned into the package: one safetensors file, and its model card beside it.
 
-    python extras/training/export.py --materials runs/materials.pkl --guess runs/guess.pt --volume runs/volume.pt \
-        --notice ICT-FACEKIT-LICENSE --version 0.1.0 \
+    python extras/training/export.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
+        --descent runs/descent.npz --volume runs/volume.pt --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
 Run it, then ``extras/benchmark/accuracy.py``, then again with ``--accuracy`` and the benchmark's output: the card is
@@ -18,54 +18,76 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-import samples as data
 import torch
+from samples import shipped_model
 
+from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
+from octoprint_facesculpt.reconstruction.descent import YAWS, Descent, Step
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
-from octoprint_facesculpt.reconstruction.network import FirstGuess, GuidedVolumeNet
+from octoprint_facesculpt.reconstruction.look import Observer, Surface
+from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet
 from octoprint_facesculpt.reconstruction.weights import save
 
 NAME = "facesculpt-vrn"
 
 
-def training_log(path: Path) -> str:
-    """The lines of ``train.py``'s log as a table."""
+def training_log(path: Path, columns: dict[str, str]) -> str:
+    """The lines of a training's log as a table; ``columns`` names what is shown and how it is headed."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    rows = ["| pictures | minutes | distance, guess | network | displacement, guess | network |", "|--|--|--|--|--|--|"]
-    columns = (
-        "samples", "minutes", "guess_mm", "network_mm", "guess_displacement_px", "network_displacement_px"
-    )  # fmt: skip
-    return "\n".join(rows + ["| " + " | ".join(str(line[c]) for c in columns) + " |" for line in lines])
+    step = max(1, len(lines) // 12)
+    shown = [line for i, line in enumerate(lines) if (len(lines) - 1 - i) % step == 0]
+    rows = ["| " + " | ".join(columns.values()) + " |", "|" + "--|" * len(columns)]
+    return "\n".join(rows + ["| " + " | ".join(str(line[c]) for c in columns) + " |" for line in shown])
+
+
+CORRESPONDENCE_COLUMNS = {
+    "samples": "pictures seen", "minutes": "minutes", "points_px": "points, px of 256", "coordinates_mm": "coordinates, mm",
+    "head_mm": "head as guessed, mm", "average_head_mm": "average head, mm",
+}  # fmt: skip
+VOLUME_COLUMNS = {
+    "samples": "pictures seen", "minutes": "minutes", "guess_mm": "distance, guess, mm", "network_mm": "network, mm",
+    "guess_displacement_px": "displacement, guess, px", "network_displacement_px": "network, px",
+}  # fmt: skip
+
+
+def read_descent(*paths: Path) -> tuple[Descent, np.ndarray]:
+    """The steps that :mod:`train_descent` wrote, one file each, and the precision of the heads after the last."""
+    files = [np.load(path) for path in paths]
+    steps = tuple(
+        tuple(Step(*(file[f"{name}{number}"] for name in ("mean", "gather", "spread"))) for number in range(len(YAWS) + 1))
+        for file in files
+    )
+    return Descent(files[0]["centre"], files[0]["basis"], steps), files[-1]["precision"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "guess", "volume", "notice", "out"):
+    for name in ("materials", "correspondence", "volume", "notice", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
-    parser.add_argument("--guess-pictures", type=int, required=True, help="how many the first guess was learned from")
     parser.add_argument("--note", default="", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
     arguments = parser.parse_args()
     materials = pickle.loads(arguments.materials.read_bytes())
-    model, _ = data.shipped_model(materials.model, materials.head.expression_names)
-    stored = torch.load(arguments.guess)
-    guess = FirstGuess(stored["features"], stored["outputs"])
-    guess.load_state_dict(stored["state"])
+    model, _ = shipped_model(materials.model, materials.head.expression_names)
+    stored = torch.load(arguments.correspondence, map_location="cpu")
+    correspondence = CorrespondenceNet(len(stored["points"]), stored["outputs"])
+    correspondence.load_state_dict(stored["net"])
     net = GuidedVolumeNet(CHANNELS)
-    trained = torch.load(arguments.volume)
+    trained = torch.load(arguments.volume, map_location="cpu")
     net.load_state_dict(trained["net"])
     metadata = {
         "name": NAME,
         "version": arguments.version,
         "widths": json.dumps(net.widths),
-        "samples": str(trained["samples"]),
+        "samples": str(stored["samples"]),
         "head_model": "ICT-FaceKit Light, (c) 2020 USC Institute for Creative Technologies, MIT licence",
+        "encoder": "trained on from MediaPipe's face landmarks detector, (c) Google, Apache-2.0",
     }
-    # A little more spread than measured on renders: photos are further from them than they are from each other.
-    spread = stored["spread"].double().numpy()
-    precision = np.linalg.inv(spread + 0.01 * np.diag(np.diag(spread)))
-    save(arguments.out, guess, net, model, precision, metadata)
+    descent, precision = read_descent(*arguments.descent)
+    observer = Observer(correspondence, stored["points"].numpy(), descent, Surface(model))
+    save(arguments.out, observer, net, model, precision, metadata)
     card = Template(Path(__file__).with_name("model_card.md.in").read_text()).substitute(
         name=NAME,
         version=arguments.version,
@@ -73,14 +95,19 @@ def main() -> None:
         megabytes=f"{arguments.out.stat().st_size / 1e6:.1f}",
         sha256=hashlib.sha256(arguments.out.read_bytes()).hexdigest(),
         coefficients=stored["outputs"] - 1,
+        points=len(stored["points"]),
+        correspondence_parameters=f"{sum(p.numel() for p in correspondence.parameters()) / 1e6:.2f}",
         parameters=f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f}",
         expressions=len(model.expression),
         note=arguments.note,
-        guess_pictures=f"{arguments.guess_pictures:,}",
+        correspondence_pictures=f"{stored['pictures']:,}",
+        correspondence_seen=f"{stored['samples']:,}",
+        correspondence_minutes=round(stored["seconds"] / 60),
         training_pictures=f"{trained['pictures']:,}",
         seen_pictures=f"{trained['samples']:,}",
         minutes=round(trained["seconds"] / 60),
-        log=training_log(arguments.volume.with_suffix(".jsonl")),
+        correspondence_log=training_log(arguments.correspondence.with_suffix(".jsonl"), CORRESPONDENCE_COLUMNS),
+        log=training_log(arguments.volume.with_suffix(".jsonl"), VOLUME_COLUMNS),
         accuracy=arguments.accuracy.read_text().strip() if arguments.accuracy else "not measured yet",
         notice=arguments.notice.read_text().strip().replace("\n", "\n> ").replace("> \n", ">\n"),
     )

@@ -96,26 +96,120 @@ def vertex_normals(vertices, triangles):
     return out
 
 
-@njit(cache=True, fastmath=True, nogil=True)
-def shadow(covered, light_points, light_depth, bias):
-    """Share of light (0..1) at each pixel, from a shadow map.
+#: Columns of ``lamps``: direction (3, towards the lamp), power, tint (3), gloss, gloss exponent.
+LAMP = 9
 
-    ``light_points`` (height, width, 3) are the pixels' places in the shadow map (x, y, depth), ``light_depth`` the map;
-    four neighbours are averaged for a soft edge.
+
+@njit(cache=True, fastmath=True, nogil=True)
+def shade(index, weights, triangles, colour, normals, places, sky, lamps, light, light_depth, picture):
+    """Light the rasterised head and write it over ``picture`` ((height, width, 3) float32, 0..1), in place.
+
+    Parameters
+    ----------
+    index, weights
+        From :func:`rasterise`.
+    colour, normals, places : (V, 3) float32
+        Albedo 0..1, and normals and points in camera axes.
+    sky : (7,) float32
+        Ambient light: tint (3), how much it depends on the direction, that direction (3).
+    lamps : (L, LAMP) float32
+        The first throws shadows where ``light_depth`` is not empty.
+    light : (4, 3) float32
+        Axes of the shadow map (right, up, towards the lamp); last row: pixels a side, mm a pixel, bias in mm.
+    light_depth : (S, S) float32
+        Depth of the head towards the first lamp.
     """
-    height, width = covered.shape
-    size_y, size_x = light_depth.shape
-    out = np.ones((height, width), np.float32)
+    height, width = index.shape
+    size = len(light_depth)
+    a, n, p = np.zeros(3, np.float32), np.zeros(3, np.float32), np.zeros(3, np.float32)
+    shine = np.zeros(3, np.float32)
     for y in range(height):
         for x in range(width):
-            if not covered[y, x]:
+            t = index[y, x]
+            if t < 0:
                 continue
-            u, v = light_points[y, x, 0], light_points[y, x, 1]
-            lit = 0.0
-            for dy in (-1.0, 0.0, 1.0):
-                for dx in (-1.0, 0.0, 1.0):
-                    i, j = int(v + dy), int(u + dx)
-                    if i < 0 or j < 0 or i >= size_y or j >= size_x or light_depth[i, j] < light_points[y, x, 2] + bias:
-                        lit += 1.0
-            out[y, x] = lit / 9.0
+            for c in range(3):
+                a[c] = n[c] = p[c] = 0.0
+            for k in range(3):
+                w, v = weights[y, x, k], triangles[t, k]
+                for c in range(3):
+                    a[c] += w * colour[v, c]
+                    n[c] += w * normals[v, c]
+                    p[c] += w * places[v, c]
+            length = math.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2) + 1e-6
+            for c in range(3):
+                n[c] /= length
+            open_sky = 1.0 + sky[3] * (n[0] * sky[4] + n[1] * sky[5] + n[2] * sky[6])
+            for c in range(3):
+                shine[c] = sky[c] * open_sky
+            gloss = 0.0
+            for lamp in range(len(lamps)):
+                dx, dy, dz = lamps[lamp, 0], lamps[lamp, 1], lamps[lamp, 2]
+                lit = n[0] * dx + n[1] * dy + n[2] * dz
+                if lit <= 0.0:
+                    continue
+                if lamp == 0 and size > 0:
+                    lit *= _share_of_light(p, light, light_depth)
+                for c in range(3):
+                    shine[c] += lamps[lamp, 3] * lit * lamps[lamp, 4 + c]
+                if lit > 0.0:
+                    half = math.sqrt(dx**2 + dy**2 + (dz + 1.0) ** 2) + 1e-6
+                    facing = (n[0] * dx + n[1] * dy + n[2] * (dz + 1.0)) / half
+                    if facing > 0.0:
+                        gloss += lamps[lamp, 3] * lamps[lamp, 7] * facing ** lamps[lamp, 8]
+            for c in range(3):
+                picture[y, x, c] = min(1.0, max(0.0, (a[c] + 0.5 * gloss) * shine[c])) ** 0.77
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _share_of_light(place, light, light_depth):
+    """Share of the first lamp (0..1) that reaches ``place`` (3,): nine neighbours of the shadow map, for a soft edge."""
+    size = len(light_depth)
+    u = size / 2 + (place[0] * light[0, 0] + place[1] * light[0, 1] + place[2] * light[0, 2]) / light[3, 1]
+    v = size / 2 - (place[0] * light[1, 0] + place[1] * light[1, 1] + place[2] * light[1, 2]) / light[3, 1]
+    depth = place[0] * light[2, 0] + place[1] * light[2, 1] + place[2] * light[2, 2] + light[3, 2]
+    lit = 0
+    for i in range(int(v) - 1, int(v) + 2):
+        for j in range(int(u) - 1, int(u) + 2):
+            if i < 0 or j < 0 or i >= size or j >= size or light_depth[i, j] < depth:
+                lit += 1
+    return lit / 9.0
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def depth_map(points, triangles, size, pitch):
+    """Depth (size, size) float32 of ``points`` ((V, 3) mm: right, up, towards the lamp) at ``pitch`` mm a pixel, else -1e9."""
+    depth = np.full((size, size), -1e9, np.float32)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, az = size / 2 + points[a, 0] / pitch, size / 2 - points[a, 1] / pitch, points[a, 2]
+        bx, by, bz = size / 2 + points[b, 0] / pitch, size / 2 - points[b, 1] / pitch, points[b, 2]
+        cx, cy, cz = size / 2 + points[c, 0] / pitch, size / 2 - points[c, 1] / pitch, points[c, 2]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area >= -1e-9:
+            continue
+        left, right = max(0, math.ceil(min(ax, bx, cx) - 0.5)), min(size - 1, math.floor(max(ax, bx, cx) - 0.5))
+        top, bottom = max(0, math.ceil(min(ay, by, cy) - 0.5)), min(size - 1, math.floor(max(ay, by, cy) - 0.5))
+        for y in range(top, bottom + 1):
+            for x in range(left, right + 1):
+                px, py = x + 0.5, y + 0.5
+                w0 = ((bx - px) * (cy - py) - (by - py) * (cx - px)) / area
+                w1 = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) / area
+                w2 = 1.0 - w0 - w1
+                if w0 >= 0.0 and w1 >= 0.0 and w2 >= 0.0:
+                    z = w0 * az + w1 * bz + w2 * cz
+                    if z > depth[y, x]:
+                        depth[y, x] = z
+    return depth
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def waves(points, directions, phases):
+    """Sum of sines (V,) float32 over ``points`` (V, 3): one for each row of ``directions`` (W, 3) and ``phases`` (W,)."""
+    out = np.zeros(len(points), np.float32)
+    for v in range(len(points)):
+        for w in range(len(phases)):
+            out[v] += math.sin(
+                points[v, 0] * directions[w, 0] + points[v, 1] * directions[w, 1] + points[v, 2] * directions[w, 2] + phases[w]
+            )
     return out

@@ -1,7 +1,7 @@
 """Train the guided volumetric network on cached samples; stops after --minutes, and goes on where it stopped.
 
-    python extras/training/train.py --materials runs/materials.pkl --samples runs/train --test runs/test \
-        --guess runs/guess.pt --out runs/volume.pt --minutes 60
+    python extras/training/train.py --materials runs/materials.pkl --pictures runs/train --guesses runs/guesses \
+        --test-pictures runs/test --test-guesses runs/test-guesses --out runs/volume.pt --minutes 60
 
 The learning rate follows a half cosine over the whole of --minutes, summed over all interruptions. A GPU is used when
 there is one.
@@ -19,12 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import samples as data
 import torch
-from examples import Example, ExampleMaker
+from examples import Example, ExampleMaker, Sample, read_samples
+from samples import shipped_model
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
+from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.guides import CHANNELS, picture_channels
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet, Reading
 from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION
@@ -36,29 +37,31 @@ PEAK_RATE = 1.5e-3
 FACE_WEIGHT = 4.0
 #: Share of examples that start from the first guess itself; the others start nearer to the truth.
 FIRST_GUESSES = 0.6
+#: Held-out samples to measure on.
+TEST_SAMPLES = 400
 #: Steps of a voxel's distance that is kept in a byte.
 STEPS = 127 / TRUNCATION
 
 
 class Examples(Dataset):
-    """Examples of a sample set with first guesses ``predictions`` (N, C + 1), some of them improved when ``mixed``.
+    """Examples of ``samples``, some with improved guesses when ``mixed``.
 
     An example costs more to make than to learn from: each is kept (about 1.2 MB) for the following epochs.
     """
 
-    def __init__(self, maker: ExampleMaker, samples: data.Samples, predictions: np.ndarray, mixed: bool) -> None:
-        self.maker, self.samples, self.predictions, self.mixed = maker, samples, predictions, mixed
+    def __init__(self, maker: ExampleMaker, samples: list[Sample], mixed: bool) -> None:
+        self.maker, self.samples, self.mixed = maker, samples, mixed
         self.kept: dict[int, Example] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
+        sample = self.samples[i]
         if i not in self.kept:
             improved = self.mixed and torch.rand(()) > FIRST_GUESSES
             wrong = float(torch.rand(())) if improved else 1.0
-            coefficients, camera = self.maker.guess(self.samples, i, self.predictions[i], wrong)
-            made = self.maker.make(self.samples, i, coefficients, camera)
+            made = self.maker.make(sample, *self.maker.guess(sample, wrong))
             self.kept[i] = replace(
                 made,
                 guides=made.guides.astype(np.float16),
@@ -66,10 +69,9 @@ class Examples(Dataset):
                 truth=np.round(made.truth * STEPS).astype(np.int8),
             )
         example = self.kept[i]
-        landmarks = self.samples.head_crop(i, self.maker.mean_landmarks).landmarks
-        middle = landmarks[:468].mean(0) * GRID / 128
+        middle = sample.crop.landmarks[:468].mean(0) * GRID / CROP
         return (
-            picture_channels(self.samples.crop[i]), example.guides.astype(np.float32),
+            picture_channels(sample.picture()), example.guides.astype(np.float32),
             example.guess.astype(np.float32) / STEPS, example.truth.astype(np.float32) / STEPS,
             example.displacement, example.seen, middle.astype(np.float32), np.float32(example.scale),
         )  # fmt: skip
@@ -119,30 +121,29 @@ def evaluate(net: GuidedVolumeNet, loader: DataLoader) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "samples", "test", "guess", "out"):
+    for name in ("materials", "pictures", "guesses", "test-pictures", "test-guesses", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="weights of an earlier training to begin with")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="each keeps its own examples")
+    parser.add_argument("--most", type=int, default=6000, help="samples to learn from; each keeps 1.2 MB")
+    parser.add_argument("--bfloat16", action="store_true", help="convolutions in bfloat16, where the processor has it")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     materials = pickle.loads(arguments.materials.read_bytes())
-    model, kept = data.shipped_model(materials.model, materials.head.expression_names)
+    model, kept = shipped_model(materials.model, materials.head.expression_names)
     maker = ExampleMaker(model)
-    guesses = torch.load(arguments.guess)
-    train_predictions = guesses["train_predictions"].numpy()
-    train_set = data.read(arguments.samples, kept, len(train_predictions) // 250, "activations")
-    test_set = data.read(arguments.test, kept, without="activations")
-    examples = Examples(maker, train_set, train_predictions, mixed=True)
+    samples = read_samples(arguments.pictures, arguments.guesses, kept, model, arguments.most)
+    examples = Examples(maker, samples, mixed=True)
     loader = DataLoader(
         examples, BATCH, shuffle=True, num_workers=arguments.workers, drop_last=True, prefetch_factor=4, persistent_workers=True
     )
-    held_out = Examples(maker, test_set, guesses["test_predictions"].numpy(), mixed=False)
+    test_samples = read_samples(arguments.test_pictures, arguments.test_guesses, kept, model, TEST_SAMPLES)
     held_out = DataLoader(
-        Subset(held_out, range(0, len(held_out), 4)), BATCH, num_workers=1, prefetch_factor=2, persistent_workers=True
+        Examples(maker, test_samples, mixed=False), BATCH, num_workers=1, prefetch_factor=2, persistent_workers=True
     )
 
     net = GuidedVolumeNet(CHANNELS).to(device, memory_format=torch.channels_last)
@@ -178,7 +179,8 @@ def main() -> None:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             net.train()
-            reading = net(picture.to(memory_format=torch.channels_last), guides, guess)
+            with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
+                reading = net(picture.to(memory_format=torch.channels_last), guides, guess)
             volume, flow = losses(reading, guess, truth, displacement, seen, middle)
             loss = volume + 0.03 * flow
             optimiser.zero_grad()

@@ -1,8 +1,7 @@
-"""MediaPipe's face landmark network, run by OpenCV: 478 points, and what the network saw inside.
+"""MediaPipe's face landmark network, run by OpenCV: 478 points that tell where the face is and how it is turned.
 
 The network (``face_landmarks_detector.tflite`` of Google's Face Landmarker, Apache-2.0) looks at a square, upright region
-of 256 pixels. Its inner activations are the reconstruction's first guess of who this is: they were learned from a great
-many real faces and come for free with the landmarks.
+of 256 pixels.
 """
 
 from __future__ import annotations
@@ -17,17 +16,6 @@ from .portrait import FaceBox
 
 #: Side of the network's input in pixels.
 INPUT = 256
-#: Activation maps that are kept: a stable part of the layer's name, channels, side, and the side it is pooled to.
-#: They are the last residual sums at each resolution.
-ACTIVATIONS = (
-    ("p_re_lu_154", 64, 32, 4),
-    ("p_re_lu_164", 128, 16, 8),
-    ("p_re_lu_174", 128, 8, 4),
-    ("p_re_lu_184", 128, 4, 2),
-    ("p_re_lu_194", 128, 2, 2),
-)
-#: Length of :attr:`LandmarkResult.activations`.
-ACTIVATION_COUNT = sum(channels * pooled**2 for _, channels, _, pooled in ACTIVATIONS)
 #: Landmarks at the outer corners of the subject's right and left eye.
 RIGHT_EYE, LEFT_EYE = 33, 263
 
@@ -69,12 +57,11 @@ class Roi:
 
 @dataclass(frozen=True)
 class LandmarkResult:
-    """Landmarks (478, 3) in pixels of the image (z alike, negative towards the camera), the probability (0..1) that
-    there is a face, and the pooled activations (ACTIVATION_COUNT,) float32."""
+    """Landmarks (478, 3) in pixels of the image (z alike, negative towards the camera), and the probability (0..1) that
+    there is a face."""
 
     landmarks: np.ndarray
     presence: float
-    activations: np.ndarray
 
 
 class Landmarker:
@@ -84,9 +71,6 @@ class Landmarker:
         # OpenCV 5's new engine gives out the last layer only.
         engine = (cv2.dnn.ENGINE_CLASSIC,) if hasattr(cv2.dnn, "ENGINE_CLASSIC") else ()
         self._net = cv2.dnn.readNetFromTFLite(str(landmarks_model), *engine)
-        layers = self._net.getLayerNames()
-        inner = [next(name for name in layers if f"/{key}/" in name) for key, *_ in ACTIVATIONS]
-        self._outputs = ["Identity", "Identity_1", *inner]
 
     def run(self, image: np.ndarray, roi: Roi) -> LandmarkResult:
         """Find the landmarks of the face in ``roi`` of ``image`` ((H, W, 3) uint8, RGB)."""
@@ -97,16 +81,8 @@ class Landmarker:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         region = cv2.warpAffine(image, sampling, (INPUT, INPUT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         self._net.setInput(cv2.dnn.blobFromImage(region, 1 / 255.0))
-        points, presence, *maps = self._net.forward(self._outputs)
+        points, presence = self._net.forward(["Identity", "Identity_1"])
         points = points.reshape(478, 3).astype(np.float64)
         placed = np.c_[points[:, :2] @ matrix[:, :2].T + matrix[:, 2], points[:, 2] * roi.size / INPUT]
         score = 1 / (1 + np.exp(-float(presence.ravel()[0])))
-        pooled = [_pool(m[0], side).ravel() for m, (_, _, _, side) in zip(maps, ACTIVATIONS, strict=True)]
-        return LandmarkResult(placed.astype(np.float32), score, np.concatenate(pooled).astype(np.float32))
-
-
-def _pool(maps: np.ndarray, side: int) -> np.ndarray:
-    """Average (C, S, S) down to (C, side, side)."""
-    channels, size, _ = maps.shape
-    step = size // side
-    return maps.reshape(channels, side, step, side, step).mean((2, 4))
+        return LandmarkResult(placed.astype(np.float32), score)

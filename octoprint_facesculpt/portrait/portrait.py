@@ -47,9 +47,6 @@ class Portrait:
         Index of the chosen one in ``faces``.
     landmarks : (478, 3) float32
         MediaPipe's landmarks in pixels of ``image``; z in the same unit, negative towards the camera.
-    activations : (A,) float32
-        Pooled inner activations of the landmark network on this face (see ``landmarker.py``), the input of the
-        reconstruction's first guess.
     presence : float
         The landmark network's face probability, 0..1.
     quality : float
@@ -62,7 +59,6 @@ class Portrait:
     faces: tuple[FaceBox, ...]
     face: int
     landmarks: np.ndarray
-    activations: np.ndarray
     presence: float
     quality: float
     notes: tuple[QualityNote, ...] = field(default_factory=tuple)

@@ -100,7 +100,6 @@ def read_portrait(path: Path, *, face: int | None = None, assets: Path | None = 
         faces=faces,
         face=chosen,
         landmarks=result.landmarks,
-        activations=result.activations,
         presence=result.presence,
         quality=quality,
         notes=notes,

@@ -1,4 +1,4 @@
-"""From landmarks to an upright square picture of the whole head, and the numbers the first guess is made from."""
+"""From landmarks to an upright square picture of the whole head."""
 
 from __future__ import annotations
 
@@ -27,15 +27,12 @@ class HeadCrop:
         Picture pixels to crop pixels.
     landmarks : (478, 3) float32
         Crop pixels; z in crop pixels towards the camera.
-    frontal : (478, 3) float32
-        The same points turned into the model frame and scaled to the mean head, mm.
     camera : Camera
         Weak-perspective pose of the mean head, crop pixels.
     """
 
     matrix: np.ndarray
     landmarks: np.ndarray
-    frontal: np.ndarray
     camera: Camera
 
     def resample(self, image: np.ndarray) -> np.ndarray:
@@ -53,11 +50,6 @@ class HeadCrop:
             small, matrix = image, enlarged
         size = (PICTURE, PICTURE)
         return cv2.warpAffine(small, _pixel_centres(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-    def features(self, activations: np.ndarray) -> np.ndarray:
-        """The first guess's input: activations, landmarks in the crop and frontal landmarks, (F,) float32."""
-        placed = (self.landmarks / CROP - [0.5, 0.5, 0.0]).ravel()
-        return np.concatenate([activations, placed, self.frontal.ravel() / 100.0]).astype(np.float32)
 
 
 def head_crop(landmarks: np.ndarray, mean_landmarks: np.ndarray) -> HeadCrop:
@@ -77,9 +69,8 @@ def head_crop(landmarks: np.ndarray, mean_landmarks: np.ndarray) -> HeadCrop:
     middle = similarity[:3, :3] @ CROP_CENTRE + origin
     matrix = np.c_[turn, CROP / 2 - turn @ (middle[:2] * [1.0, -1.0])]
     placed = np.c_[landmarks[:, :2] @ turn.T + matrix[:, 2], -zoom * landmarks[:, 2]].astype(np.float32)
-    frontal = (((seen - origin) / scale) @ rotation).astype(np.float32)
     camera = Camera(rotation, scale, 0.0, origin[:2] * [1.0, -1.0]).through(matrix)
-    return HeadCrop(matrix, placed, frontal, camera)
+    return HeadCrop(matrix, placed, camera)
 
 
 def _pixel_centres(matrix: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""Fitting the head model to the dense correspondences the network read out of the picture.
+"""Fitting the head model to the dense correspondences the networks read out of the picture.
 
-The network says, for every part of the guess that is seen, where in the picture it really is, and how sure it is of that.
-Head and camera are found by Gauss-Newton steps on those displacements, weighted by their Laplace scales (after Wood et
-al., "3D Face Reconstruction with Dense Landmarks", ECCV 2022, section 4), against the first guess as prior.
+The networks say where in the picture points of the head are, and how sure they are of that. Head and camera are found by
+Gauss-Newton steps on those places, weighted by their Laplace scales (after Wood et al., "3D Face Reconstruction with Dense
+Landmarks", ECCV 2022, section 4), against the first guess as prior.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from .camera import Camera
 from .head_model import HeadModel
 
-#: How much of an independent measurement one pixel is: neighbours share their errors.
-INDEPENDENCE = 0.003
+#: How much of an independent measurement one displacement of the volumetric network is.
+DISPLACEMENT_INDEPENDENCE = 0.003
 STEPS = 4
 
 
@@ -46,20 +47,43 @@ class Prior:
 class Correspondence:
     """N surface points and where they were seen.
 
-    ``vertices`` (N, 3) and ``weights`` (N, 3) name the points on the mesh; ``place`` (N, 3) is x and y in crop pixels and
-    the depth in crop pixels up to a constant; ``scale`` (N,) the Laplace scale of its error in pixels.
+    Attributes
+    ----------
+    vertices, weights : (N, 3)
+        The points on the mesh: vertex numbers and barycentric weights.
+    place : (N, 2) or (N, 3)
+        x and y in crop pixels and, where there is a third, the depth in crop pixels up to a constant.
+    scale : (N,)
+        Laplace scale of the error of ``place`` in crop pixels.
+    independence : float
+        How much of an independent measurement one of them is: neighbours share their errors.
+    offset : (N, 3), optional
+        From the mesh's point to the one that was seen, mm in the model frame.
     """
 
     vertices: np.ndarray
     weights: np.ndarray
     place: np.ndarray
     scale: np.ndarray
+    independence: float
+    offset: np.ndarray | None = None
+
+    def points(self, vertices: np.ndarray) -> np.ndarray:
+        """The points (N, 3) on a mesh with ``vertices`` (V, 3)."""
+        found = np.einsum("nk,nkd->nd", self.weights, vertices[self.vertices].astype(np.float64))
+        return found if self.offset is None else found + self.offset
+
+    def shapes(self, shapes: np.ndarray) -> np.ndarray:
+        """How the points move with each of ``shapes`` (C, V, 3): (C, N, 3)."""
+        if (self.weights[:, 0] == 1).all():
+            return shapes[:, self.vertices[:, 0]]
+        return sum(self.weights[:, k, None] * shapes[:, self.vertices[:, k]] for k in range(3))
 
 
-def correspondences(
+def displaced(
     model: HeadModel, guess: Guess, seen: np.ndarray, weights: np.ndarray, displacement: np.ndarray, log_scale: np.ndarray
 ) -> Correspondence:
-    """From the network's displacements to places of surface points.
+    """From the volumetric network's displacements to places of surface points.
 
     Parameters
     ----------
@@ -77,30 +101,36 @@ def correspondences(
     vertices, at = model.triangles[seen[used]], weights[used].astype(np.float64)
     points = guess.camera.project(np.einsum("nk,nkd->nd", at, model.vertices(guess.coefficients)[vertices]))
     points[:, 2] *= guess.camera.scale
-    return Correspondence(vertices, at, points + moved[used], scale[used])
+    return Correspondence(vertices, at, points + moved[used], scale[used], DISPLACEMENT_INDEPENDENCE)
 
 
-def refine(model: HeadModel, prior: Prior, start: Guess, seen: Correspondence) -> Guess:
-    """The most probable head and camera given the prior and what was ``seen``, from ``start`` on."""
+def refine(model: HeadModel, prior: Prior, start: Guess, seen: Sequence[Correspondence]) -> Guess:
+    """The most probable head and camera given the prior and all that was ``seen``, from ``start`` on."""
     from scipy.linalg import solve
 
     count = len(prior.guess.coefficients)
-    mean = np.einsum("nk,nkd->nd", seen.weights, model.mean[seen.vertices].astype(np.float64))
     shapes = np.concatenate([model.identity, model.expression])
-    shapes = sum(seen.weights[:, k, None] * shapes[:, seen.vertices[:, k]] for k in range(3))  # (I + E, N, 3)
+    terms = [(one, one.points(model.mean), one.shapes(shapes)) for one in seen]
     first = np.r_[prior.guess.coefficients, 1000 * prior.guess.camera.k]
     guess = start
-    offset = np.median(seen.place[:, 2] - guess.camera.scale * _depth(guess, mean, shapes))
+    offsets = [
+        float(np.median(one.place[:, 2] - guess.camera.scale * _depth(guess, mean, moves))) if one.place.shape[1] == 3 else 0.0
+        for one, mean, moves in terms
+    ]
+    offset = max(offsets, key=abs, default=0.0)
     for _ in range(STEPS):
-        residual, jacobian = _linearise(guess, offset, mean, shapes, seen.place)
-        weight = INDEPENDENCE / (seen.scale * np.maximum(np.abs(residual).sum(1), seen.scale))
-        weighted = jacobian * weight[:, None, None]
-        normal = np.einsum("ncp,ncq->pq", weighted, jacobian, optimize=True)
-        gradient = np.einsum("ncp,nc->p", weighted, residual)
+        normal = 1e-6 * np.eye(count + 8)
+        gradient = np.zeros(count + 8)
+        for one, mean, moves in terms:
+            residual, jacobian = _linearise(guess, offset, mean, moves, one.place)
+            size = np.abs(residual).sum(1)
+            weight = one.independence / (one.scale * np.maximum(size, one.scale))
+            weighted = (jacobian * weight[:, None, None]).reshape(-1, count + 8)
+            normal += weighted.T @ jacobian.reshape(-1, count + 8)
+            gradient += weighted.T @ residual.ravel()
         now = np.r_[guess.coefficients, 1000 * guess.camera.k]
         normal[: count + 1, : count + 1] += prior.precision
         gradient[: count + 1] -= prior.precision @ (now - first)
-        normal[np.diag_indices_from(normal)] += 1e-6
         step = solve(normal, gradient, assume_a="pos")
         camera = guess.camera.moved(step[count : count + 7])
         offset += step[count + 7]
@@ -113,18 +143,19 @@ def _depth(guess: Guess, mean: np.ndarray, shapes: np.ndarray) -> np.ndarray:
 
 
 def _linearise(guess: Guess, offset: float, mean, shapes, place) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (N, 3) in crop pixels and their Jacobian (N, 3, P).
+    """Residuals (N, D) in crop pixels and their Jacobian (N, D, P) for ``place`` (N, D), D being 2 or 3.
 
     Parameters: coefficients, 1000 k, turn (3), log scale, centre (2), depth offset.
     """
-    camera = guess.camera
+    camera, axes = guess.camera, place.shape[1]
     points = mean + np.tensordot(guess.coefficients, shapes, 1)
     projected = camera.project(points).astype(np.float64)
     projected[:, 2] = camera.scale * projected[:, 2] + offset
     count = len(shapes)
-    turned = (camera.rotation @ shapes.transpose(2, 1, 0).reshape(3, -1)).reshape(3, len(mean), count)
-    jacobian = np.zeros((len(mean), 3, count + 8))
-    jacobian[:, :, :count] = np.einsum("nci,inp->ncp", camera.by_rotated_point(points), turned, optimize=True)
-    jacobian[:, :, count : count + 7] = camera.derivatives(points)
-    jacobian[:, 2, count + 7] = 1
-    return place - projected, jacobian
+    by_model_point = camera.by_rotated_point(points)[:, :axes] @ camera.rotation
+    jacobian = np.zeros((len(mean), axes, count + 8))
+    jacobian[:, :, :count] = by_model_point @ shapes.transpose(1, 2, 0)
+    jacobian[:, :, count : count + 7] = camera.derivatives(points)[:, :axes]
+    if axes == 3:
+        jacobian[:, 2, count + 7] = 1
+    return place - projected[:, :axes], jacobian

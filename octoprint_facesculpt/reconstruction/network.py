@@ -1,6 +1,6 @@
-"""The networks: a first guess of the head, and the guided hourglass that regresses the volume.
+"""The guided hourglass that regresses the volume.
 
-Input of the hourglass is the picture with *dense guides*: what the first guess looks like from this camera (model
+Input is the picture with *dense guides*: what the guess looks like from this camera (model
 coordinates, normals, depth), MediaPipe's landmarks as Gaussian channels, and the guess's own signed-distance volume with
 depth as channels. Output is the volume, as a correction of the guess, and the guess's surface points' displacement in the
 picture (dense correspondence). Architecture after Jackson et al. 2017 (one hourglass, residual modules, 2-D convolutions
@@ -19,34 +19,6 @@ from .volume import GRID, TRUNCATION
 
 #: Largest correction of the guess in voxels; less than TRUNCATION, so that empty space stays empty.
 LARGEST = 1.5
-
-
-class FirstGuess(nn.Module):
-    """Coefficients of the head model and the camera's inverse distance from frozen landmark activations.
-
-    A linear map (ridge regression's) plus a small non-linear correction, both on standardised features.
-
-    Shapes: features (B, F) -> (B, C) with C coefficients, the last being ``1000 k`` (k in 1/mm).
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, features: int, outputs: int, hidden: int = 96) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("deviation", torch.ones(features))
-        self.linear = nn.Linear(features, outputs)
-        self.inner = nn.Linear(features, hidden)
-        self.outer = nn.Linear(hidden, outputs)
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
-        self.drop = nn.Dropout(0.2)
-
-    def forward(self, features: Tensor) -> Tensor:
-        # A feature far outside what training saw says "strange picture", not "strange person".
-        x = ((features - self.mean) / self.deviation).clamp(-5, 5)
-        return self.linear(x) + self.outer(self.drop(functional.gelu(self.inner(x))))
 
 
 class ResidualModule(nn.Module):

@@ -1,7 +1,7 @@
 """The predictor: a portrait goes in, a head in millimetres comes out.
 
-First guess -> dense guides -> guided volumetric network -> dense correspondences -> better guess, and again; then its
-volume on the last guess -> fine signed-distance volume -> iso-surface.
+Dense correspondences -> fitted guess -> dense guides -> guided volumetric network -> its correspondences -> better guess;
+then its volume on the last guess -> fine signed-distance volume -> iso-surface.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from ..progress import Progress, silent
 from ..rasterise import Raster, rasterise
 from .alignment import CROP, HeadCrop, head_crop
 from .camera import Camera, fit_camera
-from .fitting import Guess, Prior, correspondences, refine
+from .descent import K_RANGE
+from .fitting import Correspondence, Guess, Prior, displaced, refine
 from .guides import guide_channels, picture_channels
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
+from .look import Sight, look
 from .surface import iso_surface
 from .volume import GRID, TRUNCATION, from_grid, signed_distance, surface_samples, to_grid, vertex_normals
 from .weights import PACKAGED, Weights, load
@@ -29,10 +31,8 @@ from .weights import PACKAGED, Weights, load
 FINE = 192
 #: Voxels around the surface in which that volume is a distance and not only a sign.
 FINE_REACH = 3.0
-#: Inverse distances a photo can have, 1/mm (0.3 m to infinity).
-K_RANGE = (0.0, 0.0033)
-#: How often the network's correspondences improve the guess before its volume is read.
-PASSES = 2
+#: How often the volumetric network's correspondences improve the guess before its volume is read.
+PASSES = 1
 
 
 def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Progress = silent) -> Head:
@@ -63,12 +63,16 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
     model = learned.head
     done("load", 0.25, "Guessing the head")
     crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
-    prior = first_guess(learned, crop, portrait.activations)
+    sight = look(learned.observer, portrait.image, portrait.landmarks, crop)
+    prior = first_guess(learned, crop, sight)
+    guess = fitted = fit(learned, prior, prior.guess, sight.points, sight.pixels)
     done("guess", 0.35, "Looking closely")
     picture = crop.resample(portrait.image)
-    guess = prior.guess
     for _ in range(PASSES):
-        guess = improve(learned, prior, guess, read(learned, crop, guess, picture))
+        reading = read(learned, crop, guess, picture)
+        raster = reading.raster
+        moved = displaced(model, guess, raster.triangle, raster.weights, reading.displacement, reading.log_scale)
+        guess = fit(learned, prior, guess, sight.points, sight.pixels, moved)
     reading = read(learned, crop, guess, picture)
     done("network", 0.55, "Building the volume")
     # The network's volume is coarse; its zero surface is drawn again at full resolution.
@@ -93,7 +97,7 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
             "pixels_per_mm": float(guess.camera.scale / np.hypot(*crop.matrix[0, :2])),
             "volume": [FINE] * 3,
             "first_vertices": (prior.guess.vertices(model) - origin).astype(np.float32),
-            "fitted_vertices": (guess.vertices(model) - origin).astype(np.float32),
+            "fitted_vertices": (fitted.vertices(model) - origin).astype(np.float32),
             "final_vertices": (found - origin).astype(np.float32),
         },
     )
@@ -114,17 +118,13 @@ class Reading:
     log_scale: np.ndarray
 
 
-def first_guess(learned: Weights, crop: HeadCrop, activations: np.ndarray) -> Prior:
-    """The head model's shape for this face, and the camera that puts its landmarks on the detected ones."""
-    import torch
-
-    with torch.inference_mode():
-        output = learned.guess(torch.from_numpy(crop.features(activations))[None])[0].double().numpy()
+def first_guess(learned: Weights, crop: HeadCrop, sight: Sight) -> Prior:
+    """The head as the correspondence network guesses it whole, and the camera that puts its points where they were seen."""
+    output = sight.head.astype(np.float64)
     coefficients = _plausible(output[:-1], len(learned.head.identity))
     start = replace(crop.camera, k=float(np.clip(output[-1] / 1000, *K_RANGE)))
-    landmarks = learned.head.landmarks(learned.head.vertices(coefficients))
-    camera = fit_camera(landmarks, crop.landmarks[:, :2].astype(np.float64), start)
-    return Prior(Guess(coefficients, camera), learned.precision)
+    points = sight.points.points(learned.head.vertices(coefficients))
+    return Prior(Guess(coefficients, fit_camera(points, sight.points.place, start)), learned.precision)
 
 
 def read(learned: Weights, crop: HeadCrop, guess: Guess, picture: np.ndarray) -> Reading:
@@ -143,10 +143,8 @@ def read(learned: Weights, crop: HeadCrop, guess: Guess, picture: np.ndarray) ->
     return Reading(coarse, correction, raster, said.displacement[0].numpy(), said.log_scale[0, 0].numpy())
 
 
-def improve(learned: Weights, prior: Prior, guess: Guess, reading: Reading) -> Guess:
-    """The guess moved to where the network saw its surface points."""
-    raster = reading.raster
-    seen = correspondences(learned.head, guess, raster.triangle, raster.weights, reading.displacement, reading.log_scale)
+def fit(learned: Weights, prior: Prior, guess: Guess, *seen: Correspondence) -> Guess:
+    """The guess moved to where its points were ``seen``."""
     better = refine(learned.head, prior, guess, seen)
     return replace(better, coefficients=_plausible(better.coefficients, len(learned.head.identity)))
 

@@ -11,12 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FaceSculptError
+from .correspondence import CorrespondenceNet
+from .descent import YAWS, Descent, Step
 from .guides import CHANNELS
 from .head_model import HeadModel
-from .network import FirstGuess, GuidedVolumeNet
+from .look import Observer, Surface
+from .network import GuidedVolumeNet
 
 #: The weights that come with the package.
 PACKAGED = Path(__file__).parent / "weights" / "facesculpt-vrn.safetensors"
+#: Matrices of so many numbers are stored in bytes (see :func:`_pack`), smaller ones in half precision.
+LARGE = 500_000
+#: Suffix of the tensor with the steps of one in bytes.
+STEP = ".step"
 
 
 class ReconstructionError(FaceSculptError):
@@ -27,36 +34,43 @@ class ReconstructionError(FaceSculptError):
 class Weights:
     """Everything learned, ready to run."""
 
-    guess: FirstGuess
+    observer: Observer
     volume: GuidedVolumeNet
     head: HeadModel
-    precision: np.ndarray  #: (C, C) inverse covariance of the first guess's errors
+    precision: np.ndarray  #: (C, C) inverse covariance of the errors of the head they find
     identity: dict[str, str]
 
 
 def save(
     path: Path,
-    guess: FirstGuess,
+    observer: Observer,
     volume: GuidedVolumeNet,
     head: HeadModel,
     precision: np.ndarray,
     metadata: dict[str, str],
 ) -> None:
-    """Write all of it, networks in half precision and the head's shapes in bytes (see :func:`_pack`)."""
+    """Write all of it, large matrices and the head's shapes in bytes, everything else that allows it in half precision."""
     from safetensors.numpy import save_file
 
-    tensors: dict[str, np.ndarray] = {"precision": precision.astype(np.float32)}
-    for prefix, module in (("guess.", guess), ("volume.", volume)):
-        for name, tensor in module.state_dict().items():
-            array = tensor.detach().cpu().numpy()
-            tensors[prefix + name] = array.astype(np.float16) if array.dtype == np.float32 and array.ndim > 1 else array
-    for name, array in head.to_tensors().items():
-        if name in ("head.identity", "head.expression"):
-            tensors[name], tensors[name + ".step"] = _pack(array)
+    tensors: dict[str, np.ndarray] = {"precision": precision.astype(np.float32), "points": observer.points.astype(np.int32)}
+    for prefix, module in (("correspondence.", observer.net), ("volume.", volume)):
+        tensors |= {prefix + name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
+    tensors |= {"descent.centre": observer.descent.centre, "descent.basis": observer.descent.basis}
+    for i, step in enumerate(observer.descent.steps):
+        for j, one in enumerate(step):
+            for name in ("mean", "gather", "spread"):
+                tensors[f"descent.{i}.{j}.{name}"] = getattr(one, name).astype(np.float32)
+    tensors |= head.to_tensors()
+    stored = {}
+    for name, array in tensors.items():
+        if name in ("head.identity", "head.expression") or (array.ndim == 2 and array.size >= LARGE):
+            stored[name], stored[name + STEP] = _pack(array)
+        elif array.dtype == np.float32 and array.ndim > 1 and name not in ("precision", "head.mean"):
+            stored[name] = array.astype(np.float16)
         else:
-            tensors[name] = array
+            stored[name] = array
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, metadata)
+    save_file({name: np.ascontiguousarray(array) for name, array in stored.items()}, path, metadata)
     path.chmod(0o644)  # safetensors lets only its owner read
 
 
@@ -70,15 +84,17 @@ def load(path: Path = PACKAGED) -> Weights:
         with safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-        for name in ("head.identity", "head.expression"):
-            tensors[name] = _unpack(tensors[name], tensors.pop(name + ".step"))
-        guess = FirstGuess(tensors["guess.linear.weight"].shape[1], len(tensors["guess.linear.weight"]))
+        for name in [name for name in tensors if name + STEP in tensors]:
+            tensors[name] = _unpack(tensors[name], tensors.pop(name + STEP))
+        points = tensors["points"]
+        correspondence = CorrespondenceNet(len(points), len(tensors["precision"]))
         volume = GuidedVolumeNet(CHANNELS, tuple(json.loads(metadata["widths"])))
-        for prefix, module in (("guess.", guess), ("volume.", volume)):
+        for prefix, module in (("correspondence.", correspondence), ("volume.", volume)):
             state = {name[len(prefix) :]: array for name, array in tensors.items() if name.startswith(prefix)}
             floats = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in state.items()}
             module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in floats.items()})
             module.eval()
+        descent = _descent(tensors)
         head = HeadModel.from_tensors(tensors)
         precision = tensors["precision"].astype(np.float64)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -87,15 +103,26 @@ def load(path: Path = PACKAGED) -> Weights:
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     identity = {"name": metadata.get("name", path.stem), "version": metadata.get("version", "?"), "sha256": digest}
-    return Weights(guess, volume, head, precision, identity)
+    return Weights(Observer(correspondence, points, descent, Surface(head)), volume, head, precision, identity)
 
 
-def _pack(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes (S, V, 3) in signed bytes and their steps (S,): an error of at most 0.4 % of each shape's largest move."""
-    values = shapes.astype(np.float32)
+def _descent(tensors: dict[str, np.ndarray]) -> Descent:
+    def part(name: str) -> np.ndarray:
+        return tensors["descent." + name].astype(np.float32)
+
+    steps: list[tuple[Step, ...]] = []
+    while f"descent.{len(steps)}.0.mean" in tensors:
+        ranges = [f"{len(steps)}.{number}" for number in range(len(YAWS) + 1)]
+        steps.append(tuple(Step(part(f"{one}.mean"), part(f"{one}.gather"), part(f"{one}.spread")) for one in ranges))
+    return Descent(part("centre"), part("basis"), tuple(steps))
+
+
+def _pack(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, ...) in signed bytes and the step (N,) of each of the N: an error of at most 0.4 % of each one's largest number."""
+    values = array.astype(np.float32)
     step = np.abs(values).reshape(len(values), -1).max(1) / 127 + 1e-12
-    return np.round(values / step[:, None, None]).astype(np.int8), step.astype(np.float32)
+    return np.round(values / step.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8), step.astype(np.float32)
 
 
 def _unpack(packed: np.ndarray, step: np.ndarray) -> np.ndarray:
-    return packed.astype(np.float32) * step[:, None, None]
+    return packed.astype(np.float32) * step.reshape(-1, *[1] * (packed.ndim - 1))

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from octoprint_facesculpt.rasterise import rasterise
 from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.fitting import Guess, Prior, correspondences, refine
+from octoprint_facesculpt.reconstruction.fitting import Correspondence, Guess, Prior, displaced, refine
 from octoprint_facesculpt.reconstruction.weights import load
 
 
@@ -62,8 +62,18 @@ def fitted(model, scene: Scene, noise: float, scale: float) -> Guess:
     rng = np.random.default_rng(0)
     displacement = scene.displacement + noise * rng.normal(size=scene.displacement.shape)
     log_scale = np.full((CROP, CROP), np.log(scale))
-    seen = correspondences(model, scene.prior.guess, scene.seen, scene.weights, displacement, log_scale)
-    return refine(model, scene.prior, scene.prior.guess, seen)
+    seen = displaced(model, scene.prior.guess, scene.seen, scene.weights, displacement, log_scale)
+    return refine(model, scene.prior, scene.prior.guess, [seen])
+
+
+def named_points(model, scene: Scene, offset: np.ndarray | None = None) -> Correspondence:
+    """Every eleventh vertex of the face where the true camera sees it, or ``offset`` (mm) beside it; no depth."""
+    chosen = np.flatnonzero(model.face)[::11]
+    places = model.vertices(scene.truth.coefficients)[chosen] + (0 if offset is None else offset)
+    pixels = scene.truth.camera.project(places)[:, :2].astype(np.float64)
+    weights = np.tile([1.0, 0.0, 0.0], (len(chosen), 1))
+    beside = None if offset is None else np.tile(offset, (len(chosen), 1))
+    return Correspondence(np.repeat(chosen[:, None], 3, 1), weights, pixels, np.full(len(chosen), 0.05), 0.1, beside)
 
 
 def test_exact_correspondences_give_the_true_face_and_camera(model, scene: Scene) -> None:
@@ -93,3 +103,24 @@ def test_a_hidden_part_that_lies_does_not_win(model, scene: Scene) -> None:
     hidden = Scene(scene.truth, scene.prior, scene.seen, scene.weights, lying)
     disturbed = fitted(model, hidden, noise=0.0, scale=0.2)
     assert face_error(model, disturbed, honest) < 0.5 * face_error(model, scene.prior.guess, scene.truth)
+
+
+def test_points_without_depth_give_the_shape_too(model, scene: Scene) -> None:
+    guess = refine(model, scene.prior, scene.prior.guess, [named_points(model, scene)])
+    assert face_error(model, guess, scene.truth) < 0.5 * face_error(model, scene.prior.guess, scene.truth)
+
+
+def test_points_beside_a_vertex_say_the_same_as_the_vertex(model, scene: Scene) -> None:
+    beside = refine(model, scene.prior, scene.prior.guess, [named_points(model, scene, np.array([0.0, 2.0, 0.0]))])
+    straight = refine(model, scene.prior, scene.prior.guess, [named_points(model, scene)])
+    assert face_error(model, beside, straight) < 0.05 * face_error(model, scene.prior.guess, scene.truth)
+
+
+def test_two_kinds_of_correspondences_are_better_than_one(model, scene: Scene) -> None:
+    rng = np.random.default_rng(3)
+    noisy = scene.displacement + 0.4 * rng.normal(size=scene.displacement.shape)
+    log_scale = np.full((CROP, CROP), np.log(0.3))
+    pixels = displaced(model, scene.prior.guess, scene.seen, scene.weights, noisy, log_scale)
+    alone = refine(model, scene.prior, scene.prior.guess, [pixels])
+    both = refine(model, scene.prior, scene.prior.guess, [pixels, named_points(model, scene)])
+    assert face_error(model, both, scene.truth) < face_error(model, alone, scene.truth)

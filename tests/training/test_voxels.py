@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from octoprint_facesculpt.reconstruction import volume as product
 from octoprint_facesculpt.reconstruction.weights import load
 
-TRAINING = Path(__file__).resolve().parents[2] / "extras" / "training"
-
 
 @pytest.fixture(scope="module")
 def voxels():
-    sys.path.insert(0, str(TRAINING))
-    try:
-        import voxels
-    finally:
-        sys.path.remove(str(TRAINING))
+    import voxels
+
     return voxels
 
 

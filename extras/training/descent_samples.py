@@ -1,0 +1,141 @@
+"""What supervised descent learns from: guesses, what the encoder shows under their points, and how wrong they are. Cached.
+
+    python extras/training/descent_samples.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
+        --pictures runs/train --out runs/descent
+
+With ``--changes`` (of ``train_descent.py``) they are of the guesses after the step it learned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from crops import into_region, jittered
+from samples import ShapeStack, Shard, shipped_model
+
+from octoprint_facesculpt.portrait.landmarker import Roi
+from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
+from octoprint_facesculpt.reconstruction.descent import Points, State, begin, read_at, settle
+from octoprint_facesculpt.reconstruction.head_model import HeadModel
+from octoprint_facesculpt.reconstruction.look import resample
+
+#: Pictures that go through the encoder together.
+BATCH = 50
+#: Numbers kept of what is read at a point, and pictures they are chosen by.
+FEATURES, BASIS_PICTURES = 32, 1000
+
+
+@cache
+def load(materials: Path, checkpoint: Path) -> tuple[HeadModel, np.ndarray, CorrespondenceNet, np.ndarray]:
+    """Head model, kept coefficients, network and its head points."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    loaded = pickle.loads(materials.read_bytes())
+    model, kept = shipped_model(loaded.model, loaded.head.expression_names)
+    state = torch.load(checkpoint, map_location="cpu")
+    net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
+    net.load_state_dict(state["net"])
+    return model, kept, net.to(memory_format=torch.channels_last), state["points"].numpy()
+
+
+def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: np.ndarray, rng: np.random.Generator):
+    """Yield for each batch of pictures: rows, encoder's maps, first states, and the true places of the points in pixels."""
+    stack, points = ShapeStack(model), Points.of(model, vertices)
+    for rows in np.array_split(np.arange(len(shard)), max(1, len(shard) // BATCH)):
+        pictures, truth = [], []
+        for row, head in zip(rows, stack.vertices(shard.coefficients[rows]), strict=True):
+            camera = shard.true_camera(row)
+            region = jittered(Roi.from_landmarks(camera.project(model.landmarks(head))), rng)
+            pictures.append(resample(shard.picture(row), region))
+            truth.append(camera.through(into_region(region)).project(head[vertices])[:, :2])
+        x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
+        with torch.inference_mode():
+            stages = net.encoder(x.to(memory_format=torch.channels_last))
+            whole = net.whole(stages)
+        said = zip(whole.head.double().numpy(), REGION * whole.points.double().numpy(), strict=True)
+        yield rows, stages, [begin(points, head, places) for head, places in said], np.stack(truth)
+
+
+def seen(points: Points, states: list[State]) -> np.ndarray:
+    """Where the points of ``states`` lie, (B, P, 2) pixels."""
+    return np.stack([state.camera.project(points.at(state.head[:-1]))[:, :2] for state in states])
+
+
+def choose_basis(path: Path, materials: Path, checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (P, D) of what is read at each point, and (D, FEATURES) its principal directions, with a spread of one."""
+    model, kept, net, vertices = load(materials, checkpoint)
+    points = Points.of(model, vertices)
+    batches = looked_at(Shard.read(path, kept), model, net, vertices, np.random.default_rng(3))
+    read = np.concatenate([read_at(stages, seen(points, states)) for _, stages, states, _ in batches])
+    centre = read.mean(0)
+    flat = (read - centre).reshape(-1, read.shape[2])[::5]
+    values, directions = np.linalg.eigh(flat.T @ flat / len(flat))
+    return centre, directions[:, -FEATURES:] / np.sqrt(values[-FEATURES:])
+
+
+def make(materials: Path, checkpoint: Path, basis: Path, changes: Path | None, path: Path, out: Path) -> Path:
+    """Write the samples of the shard ``path`` into the folder ``out`` unless they are there."""
+    target = out / path.name
+    if target.exists():
+        return target
+    model, kept, net, vertices = load(materials, checkpoint)
+    points = Points.of(model, vertices)
+    chosen = np.load(basis)
+    shard = Shard.read(path, kept)
+    changed = np.load(changes / f"{path.name}.npy") if changes else None
+    columns: dict[str, list] = {name: [] for name in ("features", "head", "truth", "wrong", "yaw")}
+    for rows, stages, states, true_places in looked_at(shard, model, net, vertices, np.random.default_rng(5)):
+        places = seen(points, states)
+        if changed is not None:
+            states = [_moved(points, *one) for one in zip(states, places, changed[rows].astype(np.float64), strict=True)]
+            places = seen(points, states)
+        features = (read_at(stages, places) - chosen["centre"]) @ chosen["basis"]
+        columns["features"].append(features.astype(np.float16))
+        columns["head"].append(np.stack([state.head for state in states]))
+        columns["truth"].append(np.c_[shard.coefficients[rows], 1000 * shard.camera[rows, 1]])
+        columns["wrong"].append((true_places - places).astype(np.float32))
+        turns = np.stack([state.camera.rotation[2] for state in states])
+        columns["yaw"].append(np.degrees(np.arctan2(turns[:, 0], turns[:, 2])))
+    part = target.with_suffix(f".part{os.getpid()}")
+    with part.open("wb") as file:
+        np.savez(file, **{name: np.concatenate(column) for name, column in columns.items()})
+    os.replace(part, target)
+    return target
+
+
+def _moved(points: Points, state: State, places: np.ndarray, change: np.ndarray) -> State:
+    count = len(state.head)
+    return settle(points, state.head + change[:count], places + change[count:].reshape(-1, 2), state.camera)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("materials", "correspondence", "pictures", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--changes", type=Path)
+    parser.add_argument("--shards", type=int)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    paths = sorted(arguments.pictures.glob("*.npz"))[: arguments.shards]
+    known = (arguments.materials, arguments.correspondence)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    basis = arguments.correspondence.with_suffix(".basis.npz")
+    if not basis.exists():
+        centre, directions = choose_basis(paths[0], *known)
+        np.savez(basis, centre=centre.astype(np.float32), basis=directions.astype(np.float32))
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        jobs = [pool.submit(make, *known, basis, arguments.changes, path, arguments.out) for path in paths]
+        for job in jobs:
+            print(job.result(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""From a first guess of the head down to the head in the picture: supervised descent on what lies under the guess's points.
+
+The guess says where its points are in the picture; the encoder's finer maps are read just there, and a linear map from what
+they show to how the guess is wrong was learned (Xiong and De la Torre, "Supervised Descent Method and its Applications to Face
+Alignment", CVPR 2013). What an eyelid a millimetre too low looks like is the same in every face, so a few thousand faces teach
+what a network that sees the face as a whole does not learn from a hundred thousand. There is a map for each range of yaw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .camera import Camera, fit_camera
+from .correspondence import REGION
+from .head_model import HeadModel
+
+#: Bounds of the ranges of yaw in degrees, each with its own map.
+YAWS = (-40.0, -15.0, 15.0, 40.0)
+#: The encoder's stages that are read: maps of side 64 and 32.
+STAGES_READ = (1, 2)
+#: Inverse distances a photo can have, 1/mm (0.3 m to infinity).
+K_RANGE = (0.0, 0.0033)
+
+
+@dataclass(frozen=True)
+class State:
+    """A head and the camera that sees it on the network's picture: ``head`` (C + 1,) coefficients and 1000 k."""
+
+    head: np.ndarray
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class Points:
+    """The head points of a model: mean (P, 3) and shapes (C, P, 3), mm."""
+
+    mean: np.ndarray
+    shapes: np.ndarray
+
+    @classmethod
+    def of(cls, model: HeadModel, vertices: np.ndarray) -> Points:
+        """Those at the numbered ``vertices`` (P,)."""
+        shapes = np.concatenate([model.identity, model.expression])[:, vertices]
+        return cls(model.mean[vertices].astype(np.float64), shapes.astype(np.float64))
+
+    def at(self, coefficients: np.ndarray) -> np.ndarray:
+        """(P, 3) on the head of ``coefficients`` (C,)."""
+        return self.mean + np.tensordot(coefficients, self.shapes, 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step down for one range of yaw: ``outputs = (features - mean) @ gather @ spread``.
+
+    ``features`` are F numbers (points times K); ``mean`` (F,), ``gather`` (F, R) and ``spread`` (R, C + 1 + 2 P): a change of
+    the head, and of the points' places in pixels of the network's picture.
+    """
+
+    mean: np.ndarray
+    gather: np.ndarray
+    spread: np.ndarray
+
+
+@dataclass(frozen=True)
+class Descent:
+    """``steps[i][j]``: step ``i`` for yaw range ``j``; ``centre`` (P, D) and ``basis`` (D, K) make features of what is read."""
+
+    centre: np.ndarray
+    basis: np.ndarray
+    steps: tuple[tuple[Step, ...], ...]
+
+    def features(self, read: np.ndarray) -> np.ndarray:
+        """(P * K,) features of what was read at the points (P, D)."""
+        return ((read - self.centre) @ self.basis).ravel()
+
+    def down(self, points: Points, state: State, seen: np.ndarray, number: int, read: np.ndarray) -> tuple[State, np.ndarray]:
+        """Step ``number`` from ``state``, whose points lie at ``seen`` ((P, 2) pixels) and show ``read`` (P, D); also the new
+        places (P, 2) of the points."""
+        step = self.steps[number][yaw_range(state.camera)]
+        change = (self.features(read) - step.mean) @ step.gather @ step.spread
+        count = len(state.head)
+        places = seen + change[count:].reshape(-1, 2)
+        return settle(points, state.head + change[:count], places, state.camera), places
+
+
+def yaw_range(camera: Camera) -> int:
+    """Which range of yaw a head seen by ``camera`` is in, 0 to len(YAWS); yaw is negative where the face looks to the picture's
+    right."""
+    yaw = np.degrees(np.arctan2(camera.rotation[2, 0], camera.rotation[2, 2]))
+    return int(np.searchsorted(YAWS, yaw))
+
+
+def begin(points: Points, head: np.ndarray, places: np.ndarray) -> State:
+    """The state in which the head ``head`` (C + 1,) has its points at ``places`` ((P, 2) pixels)."""
+    return settle(points, head, places, affine_camera(points.at(head[:-1]), places))
+
+
+def settle(points: Points, head: np.ndarray, places: np.ndarray, camera: Camera) -> State:
+    """The state with the camera, found from ``camera`` on, that brings the points closest to ``places`` ((P, 2) pixels)."""
+    start = replace(camera, k=float(np.clip(head[-1] / 1000, *K_RANGE)))
+    return State(head, fit_camera(points.at(head[:-1]), places, start))
+
+
+def affine_camera(points: np.ndarray, pixels: np.ndarray) -> Camera:
+    """The weak-perspective camera nearest to the affine one that takes ``points`` ((N, 3) mm) to ``pixels`` ((N, 2))."""
+    middle = points.mean(0)
+    affine, *_ = np.linalg.lstsq(np.c_[points - middle, np.ones(len(points))], pixels * [1, -1], rcond=None)
+    rows = affine[:3].T
+    u, sizes, vt = np.linalg.svd(rows, full_matrices=False)
+    turned = u @ vt
+    scale = float(sizes.mean())
+    rotation = np.vstack([turned, np.cross(turned[0], turned[1])])
+    return Camera(rotation, scale, 0.0, (affine[3] - scale * (turned @ middle)) * [1, -1])
+
+
+def read_at(stages: list, places: np.ndarray) -> np.ndarray:
+    """What the encoder's ``stages`` (tensors (B, D, S, S)) show at ``places`` ((B, P, 2) pixels of its picture): (B, P, D)."""
+    import torch
+    from torch.nn.functional import grid_sample
+
+    grid = torch.from_numpy(places * (2 / REGION) - 1).float()[:, :, None]
+    read = [grid_sample(stages[i].float(), grid, padding_mode="border", align_corners=False)[..., 0] for i in STAGES_READ]
+    return torch.cat(read, 1).transpose(1, 2).numpy()

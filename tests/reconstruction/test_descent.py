@@ -1,0 +1,82 @@
+"""Supervised descent on heads, cameras and maps whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.correspondence import REGION
+from octoprint_facesculpt.reconstruction.descent import (
+    YAWS,
+    Descent,
+    Points,
+    State,
+    Step,
+    affine_camera,
+    begin,
+    read_at,
+    yaw_range,
+)
+
+
+@pytest.fixture(scope="module")
+def points() -> Points:
+    rng = np.random.default_rng(0)
+    return Points(60 * rng.normal(size=(80, 3)), 2 * rng.normal(size=(4, 80, 3)))
+
+
+def camera(yaw: float, k: float = 0.0) -> Camera:
+    return Camera(Rotation.from_euler("yx", [yaw, 6], degrees=True).as_matrix(), 1.1, k, np.array([120.0, 131.0]))
+
+
+@pytest.mark.parametrize("yaw", [-70, 0, 35])
+def test_an_affine_camera_is_the_weak_perspective_one_where_there_is_one(points: Points, yaw: float) -> None:
+    truth = camera(yaw)
+    found = affine_camera(points.mean, truth.project(points.mean)[:, :2].astype(np.float64))
+    np.testing.assert_allclose(found.rotation, truth.rotation, atol=1e-4)
+    np.testing.assert_allclose(found.centre, truth.centre, atol=1e-2)
+    assert found.scale == pytest.approx(truth.scale, rel=1e-4)
+
+
+@pytest.mark.parametrize("yaw", [-70, 0, 35])
+def test_a_descent_begins_at_the_camera_that_sees_its_points(points: Points, yaw: float) -> None:
+    coefficients = np.array([1.0, -0.5, 0.3, 2.0])
+    truth = camera(yaw, k=1 / 700)
+    state = begin(points, np.r_[coefficients, 1000 / 700], truth.project(points.at(coefficients))[:, :2].astype(np.float64))
+    np.testing.assert_allclose(state.camera.rotation, truth.rotation, atol=1e-3)
+    assert state.camera.scale == pytest.approx(truth.scale, rel=1e-3)
+
+
+@pytest.mark.parametrize(("yaw", "number"), [(85, 0), (20, 1), (0, 2), (-16, 3), (-60, 4)])
+def test_each_range_of_yaw_has_its_own_map(yaw: float, number: int) -> None:
+    assert yaw_range(camera(yaw)) == number
+
+
+def test_maps_are_read_where_the_points_are() -> None:
+    """A map that holds its own x (or y) coordinate in pixels of the picture reads as the point's place."""
+
+    def coordinates(side: int) -> torch.Tensor:
+        axis = (torch.arange(side) + 0.5) * REGION / side
+        return torch.stack([axis.expand(side, side), axis[:, None].expand(side, side)])[None]
+
+    stages = [torch.zeros(1, 1, 128, 128), coordinates(64), coordinates(32)]
+    places = np.random.default_rng(1).uniform(20, 230, (1, 30, 2))
+    np.testing.assert_allclose(read_at(stages, places)[0], np.tile(places[0], 2), atol=1e-2)
+
+
+def test_a_step_moves_head_and_points_as_it_has_learned(points: Points) -> None:
+    """One feature a point; the step says that the sum of all features is the error of the first coefficient."""
+    count = len(points.mean)
+    gather = np.ones((count, 1))
+    spread = np.zeros((1, 4 + 1 + 2 * count))
+    spread[0, 0] = 1.0
+    step = Step(np.zeros(count), gather, spread)
+    descent = Descent(np.zeros((count, 1)), np.ones((1, 1)), ((step,) * (len(YAWS) + 1),))
+    start = State(np.zeros(5), camera(10))
+    seen = start.camera.project(points.mean)[:, :2].astype(np.float64)
+    moved, places = descent.down(points, start, seen, 0, np.full((count, 1), 0.5 / count))
+    np.testing.assert_allclose(moved.head, [0.5, 0, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(places, seen)

@@ -1,0 +1,95 @@
+"""Looking at a real photo with the shipped correspondence network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from octoprint_facesculpt.portrait import read_portrait
+from octoprint_facesculpt.portrait.landmarker import Roi
+from octoprint_facesculpt.reconstruction.alignment import CROP, head_crop
+from octoprint_facesculpt.reconstruction.correspondence import MAP, REGION, STAGES, FaceEncoder
+from octoprint_facesculpt.reconstruction.look import Surface, look, resample
+from octoprint_facesculpt.reconstruction.weights import load
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut: Path, assets_folder: Path):
+    return read_portrait(astronaut, assets=assets_folder)
+
+
+@pytest.fixture(scope="module")
+def crop(portrait):
+    model = load().head
+    return head_crop(portrait.landmarks, model.landmarks(model.mean))
+
+
+@pytest.fixture(scope="module")
+def sight(portrait, crop):
+    return look(load().observer, portrait.image, portrait.landmarks, crop)
+
+
+def test_the_encoder_has_a_map_for_every_stage() -> None:
+    with torch.inference_mode():
+        maps = FaceEncoder().eval()(torch.zeros(1, 3, REGION, REGION))
+    assert [tuple(m.shape[1:]) for m in maps] == [(w, REGION >> i, REGION >> i) for i, w in enumerate(STAGES, 1)]
+
+
+def test_head_points_are_where_mediapipe_sees_them(sight, crop) -> None:
+    """Each landmark's nearest head point lies about where MediaPipe put the landmark: two networks, one face."""
+    model = load().head
+    landmarks = model.landmarks(model.mean)
+    points = sight.points.points(model.mean)
+    nearest = np.linalg.norm(landmarks[:468, None] - points[None], axis=2)
+    close = np.flatnonzero(nearest.min(1) < 2.0)
+    assert len(close) > 30
+    off = crop.landmarks[close, :2] - sight.points.place[nearest.argmin(1)[close]]
+    eyes = np.linalg.norm(crop.landmarks[33, :2] - crop.landmarks[263, :2])
+    assert np.median(np.linalg.norm(off, axis=1)) < 0.07 * eyes
+
+
+def test_pixels_and_points_agree(sight) -> None:
+    """A pixel that names a place on the face lies near the head point of that place."""
+    mean = load().head.mean
+    named, pixels = sight.points.points(mean), sight.pixels.points(mean)
+    distance = np.linalg.norm(pixels[:, None] - named[None], axis=2)
+    near = distance.min(1) < 2.0
+    off = sight.pixels.place[near] - sight.points.place[distance.argmin(1)[near]]
+    assert near.sum() > 100
+    assert np.median(np.linalg.norm(off, axis=1)) < 0.03 * CROP
+
+
+def test_pixels_name_points_on_the_surface(sight) -> None:
+    learned = load()
+    vertices, weights, away = learned.observer.surface.nearest(sight.pixels.points(learned.head.mean))
+    assert np.linalg.norm(away, axis=1).max() < 4.0
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+    assert vertices.max() < len(learned.head.mean)
+
+
+def test_nearest_keeps_to_the_surface() -> None:
+    """A place above the skin is brought down to it, not along it."""
+    surface = Surface(load().head)
+    samples = surface.samples.of(surface.model.mean)
+    tip = samples[samples[:, 2].argmax()]
+    _, _, away = surface.nearest(tip[None] + [[0.0, 0.0, 5.0]])
+    assert np.linalg.norm(away) < 2.5
+
+
+@pytest.mark.parametrize("factor", [1, 4])
+def test_resample_shows_the_same_at_every_size(factor: int) -> None:
+    """A region of a picture enlarged ``factor`` times looks like the region of the picture itself."""
+    rng = np.random.default_rng(0)
+    picture = cv2.resize(rng.integers(0, 255, (40, 40, 3), np.uint8), (400, 400), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    here = resample(picture, Roi(200, 190, 180, 0.2)).astype(int)
+    there = resample(large, Roi(200 * factor, 190 * factor, 180 * factor, 0.2)).astype(int)
+    assert np.abs(here - there).mean() < 4
+
+
+def test_maps_are_a_quarter_of_the_picture() -> None:
+    assert REGION == 4 * MAP
