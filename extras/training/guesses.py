@@ -85,7 +85,9 @@ def guess(learned: Learned, crop: HeadCrop, sight: Sight) -> Guess:
 
 
 @cache
-def _load(materials: Path, checkpoint: Path, steps: tuple[Path, ...], landmarks_model: Path) -> tuple[Learned, Landmarker, np.ndarray]:
+def _load(
+    materials: Path, checkpoint: Path, steps: tuple[Path, ...], landmarks_model: Path
+) -> tuple[Learned, Landmarker, np.ndarray]:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     loaded = pickle.loads(materials.read_bytes())

@@ -20,8 +20,10 @@ from .network import GuidedVolumeNet
 
 #: The weights that come with the package.
 PACKAGED = Path(__file__).parent / "weights" / "facesculpt-vrn.safetensors"
-#: Matrices of so many numbers are stored in bytes (see :func:`_pack`), smaller ones in half precision.
-LARGE = 500_000
+#: Tensors of so many numbers are stored in bytes (see :func:`_pack`), smaller ones in half precision.
+LARGE = 30_000
+#: What is stored as it is.
+EXACT = ("precision", "head.mean")
 #: Suffix of the tensor with the steps of one in bytes.
 STEP = ".step"
 
@@ -63,9 +65,9 @@ def save(
     tensors |= head.to_tensors()
     stored = {}
     for name, array in tensors.items():
-        if name in ("head.identity", "head.expression") or (array.ndim == 2 and array.size >= LARGE):
+        if name not in EXACT and array.dtype in (np.float16, np.float32) and array.ndim > 1 and array.size >= LARGE:
             stored[name], stored[name + STEP] = _pack(array)
-        elif array.dtype == np.float32 and array.ndim > 1 and name not in ("precision", "head.mean"):
+        elif array.dtype == np.float32 and array.ndim > 1 and name not in EXACT:
             stored[name] = array.astype(np.float16)
         else:
             stored[name] = array
