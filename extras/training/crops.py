@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import render
 import torch
+from maps import MAP
 from samples import ShapeStack, Shard
 from torch.utils.data import IterableDataset, get_worker_info
 
 from octoprint_facesculpt.portrait.landmarker import Roi
-from octoprint_facesculpt.reconstruction.correspondence import MAP, REGION
+from octoprint_facesculpt.reconstruction.correspondence import REGION
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.look import resample
 

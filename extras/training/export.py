@@ -1,7 +1,8 @@
 """Put what was learned into the package: one safetensors file, and its model card beside it.
 
     python extras/training/export.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
-        --descent runs/descent.npz --volume runs/volume.pt --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
+        --descent runs/descent.npz --descent-log runs/descent.txt --volume runs/volume.pt \
+        --notice ICT-FACEKIT-LICENSE --version 0.2.0 \\
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
 Run it, then ``extras/benchmark/accuracy.py``, then again with ``--accuracy`` and the benchmark's output: the card is
@@ -14,6 +15,7 @@ import argparse
 import hashlib
 import json
 import pickle
+import re
 from pathlib import Path
 from string import Template
 
@@ -22,9 +24,9 @@ import torch
 from samples import shipped_model
 
 from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
-from octoprint_facesculpt.reconstruction.descent import YAWS, Descent, Step
+from octoprint_facesculpt.reconstruction.descent import YAWS, Descent, Points, Step
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
-from octoprint_facesculpt.reconstruction.look import Observer, Surface
+from octoprint_facesculpt.reconstruction.look import Observer
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet
 from octoprint_facesculpt.reconstruction.weights import save
 
@@ -65,6 +67,7 @@ def main() -> None:
     for name in ("materials", "correspondence", "volume", "notice", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
+    parser.add_argument("--descent-log", type=Path, required=True, help="what train_descent.py printed")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
     parser.add_argument("--note", default="", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
@@ -86,8 +89,10 @@ def main() -> None:
         "encoder": "trained on from MediaPipe's face landmarks detector, (c) Google, Apache-2.0",
     }
     descent, precision = read_descent(*arguments.descent)
-    observer = Observer(correspondence, stored["points"].numpy(), descent, Surface(model))
+    vertices = stored["points"].numpy()
+    observer = Observer(correspondence, vertices, Points.of(model, vertices), descent)
     save(arguments.out, observer, net, model, precision, metadata)
+    counted = re.findall(r"(\d+) samples", arguments.descent_log.read_text())
     card = Template(Path(__file__).with_name("model_card.md.in").read_text()).substitute(
         name=NAME,
         version=arguments.version,
@@ -103,6 +108,10 @@ def main() -> None:
         correspondence_pictures=f"{stored['pictures']:,}",
         correspondence_seen=f"{stored['samples']:,}",
         correspondence_minutes=round(stored["seconds"] / 60),
+        descent_pictures=f"{sum(map(int, counted)):,}",
+        descent_log=arguments.descent_log.read_text().strip(),
+        rank=descent.steps[0][0].gather.shape[1],
+        read=descent.basis.shape[1],
         training_pictures=f"{trained['pictures']:,}",
         seen_pictures=f"{trained['samples']:,}",
         minutes=round(trained["seconds"] / 60),

@@ -27,9 +27,10 @@ from octoprint_facesculpt.portrait.landmarker import Landmarker, Roi
 from octoprint_facesculpt.reconstruction.alignment import HeadCrop, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
+from octoprint_facesculpt.reconstruction.descent import Points
 from octoprint_facesculpt.reconstruction.fitting import Guess
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
-from octoprint_facesculpt.reconstruction.look import Observer, Sight, Surface, look
+from octoprint_facesculpt.reconstruction.look import Observer, Sight, look
 from octoprint_facesculpt.reconstruction.predictor import first_guess, fit
 
 #: A detector is not given the face's exact region: shift (of its side), logarithm of the size, roll in radians.
@@ -81,7 +82,7 @@ def sights(shard: Shard, learned: Learned, landmarker: Landmarker, rng: np.rando
 def guess(learned: Learned, crop: HeadCrop, sight: Sight) -> Guess:
     """The fitted guess the volumetric network starts from."""
     prior = first_guess(learned, crop, sight)
-    return fit(learned, prior, prior.guess, sight.points, sight.pixels)
+    return fit(learned, prior, prior.guess, sight.points)
 
 
 @cache
@@ -96,7 +97,8 @@ def _load(
     net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
     net.load_state_dict(state["net"])
     descent, precision = read_descent(*steps)
-    observer = Observer(net, state["points"].numpy(), descent, Surface(model))
+    vertices = state["points"].numpy()
+    observer = Observer(net, vertices, Points.of(model, vertices), descent)
     return Learned(observer, model, precision), Landmarker(landmarks_model), kept
 
 

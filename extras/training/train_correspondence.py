@@ -23,21 +23,24 @@ import numpy as np
 import pretrained
 import torch
 from crops import Crops
+from maps import MapDecoder, Maps
 from samples import ShapeStack, shipped_model
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet, Maps, Whole
+from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet, Whole
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
 BATCH = 32
-#: Learning rates by layer. The decoder is new; the encoder's layers are known; what begins with the regression has many
-#: inputs that move together, and the points are counted in sides of the picture.
+#: Learning rates by layer. The encoder's layers are known; what begins with the regression has many inputs that move together,
+#: and the points are counted in sides of the picture.
 RATES = {
-    "lateral": 1e-3, "up": 1e-3, "dense": 1e-3, "encoder": 2e-4, "mix": 2e-4, "gather": 3e-6, "points": 1e-6, "head": 1e-5,
+    "encoder": 2e-4, "mix": 2e-4, "gather": 3e-6, "points": 1e-6, "head": 1e-5,
 }  # fmt: skip
+#: Learning rate of the maps' decoder.
+DECODER_RATE = 1e-3
 #: The maps, half of the work, are learned from one batch in so many: they need fewer pictures than the head as a whole.
 MAPS_EVERY = 3
 #: Pictures for the ridge regression everything begins with, and its strength.
@@ -168,14 +171,15 @@ class Held:
         )  # fmt: skip
         self.stack = ShapeStack(small)
 
-    def measure(self, net: torch.nn.Module) -> dict[str, float]:
+    def measure(self, net: torch.nn.Module, decoder: MapDecoder) -> dict[str, float]:
         """Points' errors in pixels of the region, head's error in mm after alignment, coordinates' error in mm."""
         net.eval()
+        decoder.eval()
         placed, mapped, heads, means = [], [], [], []
         with torch.no_grad():
             for pictures, points, targets, maps in self.batches:
                 stages = net.encoder(pictures.float() / 255)
-                whole, said = net.whole(stages), net.maps(stages)
+                whole, said = net.whole(stages), decoder(stages)
                 placed.append((REGION * (whole.points - points).norm(dim=2))[:, self.face].mean(1).numpy())
                 seen = maps[:, 6]
                 off = 100 * (said.coordinates - maps[:, :3]).norm(dim=1)
@@ -218,6 +222,7 @@ def main() -> None:
     net = CorrespondenceNet(len(points), outputs)
     pretrained.load_into(net.encoder, arguments.landmarks_model)
     net.to(device, memory_format=torch.channels_last)
+    decoder = MapDecoder().to(device, memory_format=torch.channels_last)
     frozen = [net.encoder.stem, net.encoder.first, *net.encoder.stages[:FROZEN_STAGES]]
     for module in frozen:
         module.requires_grad_(False)
@@ -225,9 +230,12 @@ def main() -> None:
         {"params": [p for n, p in net.named_parameters() if n.startswith(name) and p.requires_grad], "peak": rate}
         for name, rate in RATES.items()
     ]
+    groups.append({"params": list(decoder.parameters()), "peak": DECODER_RATE})
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     if arguments.start:
-        net.load_state_dict(torch.load(arguments.start)["net"])
+        earlier = torch.load(arguments.start)
+        net.load_state_dict(earlier["net"])
+        decoder.load_state_dict(earlier["decoder"])
     elif not arguments.out.exists():
         first = Crops(arguments.train, model, kept, points, BATCH, 1)
         begin(net, islice(first, RIDGE_PICTURES // BATCH), metric)
@@ -236,6 +244,7 @@ def main() -> None:
     if arguments.out.exists():
         state = torch.load(arguments.out)
         net.load_state_dict(state["last"])
+        decoder.load_state_dict(state["decoder"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         seen_samples, spent = state["samples"], state["seconds"]
@@ -249,6 +258,7 @@ def main() -> None:
         part = arguments.out.with_suffix(".part")
         state = {
             "net": average.module.state_dict(), "last": net.state_dict(), "average": average.state_dict(),
+            "decoder": decoder.state_dict(),
             "optimiser": optimiser.state_dict(), "samples": seen_samples, "seconds": spent, "points": torch.from_numpy(points),
             "outputs": outputs, "pictures": 500 * len(list(arguments.train.glob("*.npz"))[: arguments.shards]),
         }  # fmt: skip
@@ -263,7 +273,7 @@ def main() -> None:
 
     if not spent:
         save()
-        log(**held.measure(average.module))
+        log(**held.measure(average.module, decoder))
     budget, last, checked = arguments.minutes * 60, time.monotonic(), spent
     running: list[dict[str, float]] = []
     for number, (pictures, places, targets, maps) in enumerate(loader):
@@ -271,17 +281,18 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * min(1.0, seen_samples / WARM_UP) * (0.01 + 0.99 * fraction)
         net.train()
+        decoder.train()
         inputs = (pictures.to(device).float() / 255).to(memory_format=torch.channels_last)
         mapped = number % MAPS_EVERY == 0
         with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
             stages = net.encoder(inputs)
-            whole, seen = net.whole(stages), net.maps(stages) if mapped else None
+            whole, seen = net.whole(stages), decoder(stages) if mapped else None
         parts = whole_losses(whole, places.to(device), targets.to(device), metric)
         if seen is not None:
             parts |= map_losses(seen, maps.to(device))
         optimiser.zero_grad()
         sum(parts.values()).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_([*net.parameters(), *decoder.parameters()], 2.0)
         optimiser.step()
         average.update_parameters(net)
         running.append({name: value.item() for name, value in parts.items()})
@@ -291,7 +302,7 @@ def main() -> None:
         if spent - checked > CHECK_SECONDS or spent >= budget:
             names = dict.fromkeys(name for r in running for name in r)
             means = {name: round(float(np.mean([r[name] for r in running if name in r])), 4) for name in names}
-            log(**means, **held.measure(average.module))
+            log(**means, **held.measure(average.module, decoder))
             save()
             checked, running, last = spent, [], time.monotonic()
         if spent >= budget:

@@ -1,10 +1,9 @@
-"""Dense correspondence: which point of a head is seen at each place of the picture, and where each point of a head is.
+"""Dense correspondence: where each point of a head is in the picture, and which head it would be.
 
 The encoder has the layers of MediaPipe's face landmark network and starts training from its weights (Google, Apache-2.0):
-they were learned from a great many real faces. What comes out of it is new. *Per pixel* it says which point of the mean head
-is seen, its normal, and how sure that is (after Giebenhain et al., "Pixel3DMM", 2025); *per head point* where in the picture
-it is, seen or hidden, and how sure that is (after Wood et al., "3D Face Reconstruction with Dense Landmarks", ECCV 2022);
-and *per head* which head of the model it would be.
+they were learned from a great many real faces. What comes out of it is new: per head point where in the picture it is, seen or
+hidden, and how sure that is (after Wood et al., "3D Face Reconstruction with Dense Landmarks", ECCV 2022), and which head of
+the model it would be. :mod:`descent` goes on from there.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Side of the network's picture of the face in pixels, and of its maps.
+#: Side of the network's picture of the face in pixels.
 REGION = 256
-MAP = 64
 #: Channels of the encoder's stages at 1/2, 1/4, ... 1/128 of the picture's side.
 STAGES = (16, 32, 64, 128, 128, 128, 128)
 #: Sides to which the maps of 1/8 to 1/128 are pooled before the whole face is judged by them.
@@ -72,28 +70,6 @@ class FaceEncoder(nn.Module):
 
 
 @dataclass(frozen=True)
-class Maps:
-    """What the network says of each place of the picture, batch first.
-
-    Attributes
-    ----------
-    coordinates : (B, 3, MAP, MAP)
-        The point of the mean head that is seen, in units of 100 mm.
-    normals : (B, 3, MAP, MAP)
-        In camera axes (x right, y up, z towards the viewer), not normalised.
-    log_scale : (B, 1, MAP, MAP)
-        Logarithm of the Laplace scale of ``coordinates``.
-    seen : (B, 1, MAP, MAP)
-        Logit of there being a head at all.
-    """
-
-    coordinates: Tensor
-    normals: Tensor
-    log_scale: Tensor
-    seen: Tensor
-
-
-@dataclass(frozen=True)
 class Whole:
     """What the network says of the face as a whole, batch first.
 
@@ -113,8 +89,8 @@ class Whole:
 
 
 class CorrespondenceNet(nn.Module):
-    """Picture of a face (B, 3, REGION, REGION), 0..1, -> :class:`Whole` (``points`` points, ``outputs`` numbers) and
-    :class:`Maps`."""
+    """Picture of a face (B, 3, REGION, REGION), 0..1, -> :class:`Whole` of ``points`` points
+    and ``outputs`` numbers."""
 
     feature_mean: Tensor
     feature_deviation: Tensor
@@ -122,16 +98,6 @@ class CorrespondenceNet(nn.Module):
     def __init__(self, points: int, outputs: int, hidden: int = 384) -> None:
         super().__init__()
         self.encoder = FaceEncoder()
-        half, quarter, eighth = STAGES[1], STAGES[2], STAGES[3]  # maps of side 64, 32, 16
-        self.lateral8 = nn.Conv2d(STAGES[4], 128, 1)
-        self.lateral16 = nn.Conv2d(eighth, 128, 1)
-        self.lateral32 = nn.Conv2d(quarter, 64, 1)
-        self.lateral64 = nn.Conv2d(half, 48, 1)
-        self.up16 = _convolutions(128, 64)
-        self.up32 = _convolutions(64, 48)
-        self.up64 = nn.Sequential(_convolutions(48, 48), _convolutions(48, 48))
-        self.dense = nn.Conv2d(48, 8, 1)
-
         size = sum(channels * side**2 for channels, side in zip(STAGES[2:], POOLED, strict=True))
         self.register_buffer("feature_mean", torch.zeros(size))
         self.register_buffer("feature_deviation", torch.ones(size))
@@ -147,18 +113,6 @@ class CorrespondenceNet(nn.Module):
         )
         return torch.cat(list(pooled), 1)
 
-    def maps(self, stages: list[Tensor]) -> Maps:
-        """From the encoder's maps to what is seen at each place."""
-        _, at64, at32, at16, at8, *_ = stages
-        x = self.lateral16(at16) + _twice(self.lateral8(at8))
-        x = self.lateral32(at32) + _twice(self.up16(x))
-        x = self.lateral64(at64) + _twice(self.up32(x))
-        x = self.up64(x)
-        # Places want more digits than bfloat16 has, in which the convolutions may be trained.
-        with torch.autocast(x.device.type, enabled=False):
-            coordinates, normals, log_scale, seen = self.dense(x.float()).split((3, 3, 1, 1), 1)
-        return Maps(coordinates, normals, log_scale.clamp(*LOG_SCALES), seen)
-
     def whole(self, stages: list[Tensor]) -> Whole:
         """From the encoder's maps to where the head's points are, and which head it is."""
         with torch.autocast(stages[0].device.type, enabled=False):
@@ -169,14 +123,5 @@ class CorrespondenceNet(nn.Module):
             points = self.points(x).unflatten(1, (-1, 3))
             return Whole(points[..., :2], points[..., 2].clamp(*LOG_SCALES), self.head(x))
 
-    def forward(self, picture: Tensor) -> tuple[Whole, Maps]:
-        stages = self.encoder(picture)
-        return self.whole(stages), self.maps(stages)
-
-
-def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
-def _twice(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    def forward(self, picture: Tensor) -> Whole:
+        return self.whole(self.encoder(picture))

@@ -57,8 +57,6 @@ class Correspondence:
         Laplace scale of the error of ``place`` in crop pixels.
     independence : float
         How much of an independent measurement one of them is: neighbours share their errors.
-    offset : (N, 3), optional
-        From the mesh's point to the one that was seen, mm in the model frame.
     """
 
     vertices: np.ndarray
@@ -66,12 +64,10 @@ class Correspondence:
     place: np.ndarray
     scale: np.ndarray
     independence: float
-    offset: np.ndarray | None = None
 
     def points(self, vertices: np.ndarray) -> np.ndarray:
         """The points (N, 3) on a mesh with ``vertices`` (V, 3)."""
-        found = np.einsum("nk,nkd->nd", self.weights, vertices[self.vertices].astype(np.float64))
-        return found if self.offset is None else found + self.offset
+        return np.einsum("nk,nkd->nd", self.weights, vertices[self.vertices].astype(np.float64))
 
     def shapes(self, shapes: np.ndarray) -> np.ndarray:
         """How the points move with each of ``shapes`` (C, V, 3): (C, N, 3)."""

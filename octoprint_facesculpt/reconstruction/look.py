@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from ..portrait.landmarker import Roi
 from .alignment import HeadCrop
-from .correspondence import MAP, REGION, CorrespondenceNet, Maps, Whole
+from .correspondence import REGION, CorrespondenceNet, Whole
 from .descent import Descent, Points, begin, read_at
 from .fitting import Correspondence
-from .head_model import HeadModel
-from .volume import SurfaceSamples, surface_samples, vertex_normals
 
 #: The same face looked at a few times in regions that differ by this: shift (2, of the side), logarithm of the size, roll
 #: (rad). Their mean is better than any of them.
@@ -26,63 +23,29 @@ VIEWS = np.array(
         [-0.015, 0.02, 0.04, -0.05],
     ]
 )
-#: How much of an independent measurement one head point, and one pixel of a map, is: they share their errors.
-POINT_INDEPENDENCE, PIXEL_INDEPENDENCE = 0.02, 0.01
-#: A pixel shows the head when the network is this sure of it.
-SEEN = 0.7
+#: How much of an independent measurement one head point is: they share their errors.
+POINT_INDEPENDENCE = 0.02
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What is seen of a head: ``head`` (C + 1,) coefficients and 1000 k as the network guesses them, and where its points
-    are: the named points, seen or hidden, and the pixels' own."""
+    """What is seen of a head: ``head`` (C + 1,) coefficients and 1000 k, and where its points are, seen or hidden."""
 
     head: np.ndarray
     points: Correspondence
-    pixels: Correspondence
-
-
-@dataclass(frozen=True)
-class Surface:
-    """Points all over the mean head, to find the one a pixel names."""
-
-    model: HeadModel
-
-    @cached_property
-    def samples(self) -> SurfaceSamples:
-        return surface_samples(self.model.mean, self.model.triangles)
-
-    @cached_property
-    def _tree(self):
-        from scipy.spatial import cKDTree
-
-        return cKDTree(self.samples.of(self.model.mean))
-
-    @cached_property
-    def _normals(self) -> np.ndarray:
-        return self.samples.of(vertex_normals(self.model.mean, self.model.triangles))
-
-    def nearest(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Vertex numbers and weights ((N, 3) each) of the sample nearest to ``places`` ((N, 3) mm on the mean head), and the
-        way from it to them along the surface (N, 3)."""
-        _, index = self._tree.query(places)
-        away = places - self.samples.of(self.model.mean)[index]
-        normal = self._normals[index]
-        away -= (away * normal).sum(1, keepdims=True) * normal
-        return self.samples.vertices[index], self.samples.weights[index], away
 
 
 @dataclass(frozen=True)
 class Observer:
     """Everything learned that looks at a photo.
 
-    ``points`` (P,) are the vertex numbers of the network's head points.
+    ``vertices`` (P,) are the numbers of the network's head points on the model, ``points`` the points themselves.
     """
 
     net: CorrespondenceNet
-    points: np.ndarray
+    vertices: np.ndarray
+    points: Points
     descent: Descent
-    surface: Surface
 
 
 def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: HeadCrop) -> Sight:
@@ -97,9 +60,8 @@ def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: Hea
     pictures = np.stack([resample(image, region) for region in regions]).transpose(0, 3, 1, 2).astype(np.float32) / 255
     with torch.inference_mode():
         stages = observer.net.encoder(torch.from_numpy(pictures))
-        whole, maps = observer.net.whole(stages), observer.net.maps(stages)
-    points = observer.points
-    head, placed = _descend(observer.descent, Points.of(observer.surface.model, points), stages, whole)
+        whole = observer.net.whole(stages)
+    head, placed = _descend(observer.descent, observer.points, stages, whole)
     to_crop = [_after(crop.matrix, region.matrix()) for region in regions]
     zoom = np.hypot(*crop.matrix[:, 0]) * np.array([region.size for region in regions])
 
@@ -107,9 +69,9 @@ def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: Hea
     scale = np.exp(whole.log_scale.numpy()) * zoom[:, None]
     certainty = 1 / scale
     place = (placed * certainty[..., None]).sum(0) / certainty.sum(0)[:, None]
-    vertices, weights = np.repeat(points[:, None], 3, 1), np.tile([1.0, 0.0, 0.0], (len(points), 1))
+    vertices, weights = np.repeat(observer.vertices[:, None], 3, 1), np.tile([1.0, 0.0, 0.0], (len(placed[0]), 1))
     named = Correspondence(vertices, weights, place, scale.mean(0), POINT_INDEPENDENCE)
-    return Sight(head.mean(0), named, _pixels(observer.surface, maps, to_crop, crop))
+    return Sight(head.mean(0), named)
 
 
 def _descend(descent: Descent, points: Points, stages: list, whole: Whole) -> tuple[np.ndarray, np.ndarray]:
@@ -139,23 +101,6 @@ def resample(image: np.ndarray, region: Roi) -> np.ndarray:
     sampling[:, 2] += sampling[:, :2] @ [0.5, 0.5] - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image, sampling, (REGION, REGION), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _pixels(surface: Surface, maps: Maps, to_crop: list[np.ndarray], crop: HeadCrop) -> Correspondence:
-    """Every second pixel of each view that shows the head, at the place it names."""
-    pitch = REGION / MAP
-    across, down = np.meshgrid(*2 * [(np.arange(MAP) + 0.5) * pitch])
-    chequered = np.indices((MAP, MAP)).sum(0)
-    coordinates, places, scales = [], [], []
-    for view, matrix in enumerate(to_crop):
-        shown = maps.seen[view, 0].numpy() > np.log(SEEN / (1 - SEEN))
-        used = shown & ((chequered + view) % 2 == 0)
-        coordinates.append(100 * maps.coordinates[view].numpy()[:, used].T)
-        places.append(np.c_[across[used], down[used]] @ matrix[:, :2].T + matrix[:, 2])
-        scales.append(100 * np.exp(maps.log_scale[view, 0].numpy()[used]) * crop.camera.scale)
-    vertices, weights, offset = surface.nearest(np.concatenate(coordinates))
-    independence = PIXEL_INDEPENDENCE / len(to_crop)
-    return Correspondence(vertices, weights, np.concatenate(places), np.concatenate(scales), independence, offset)
 
 
 def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -65,14 +65,14 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
     crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
     sight = look(learned.observer, portrait.image, portrait.landmarks, crop)
     prior = first_guess(learned, crop, sight)
-    guess = fitted = fit(learned, prior, prior.guess, sight.points, sight.pixels)
+    guess = fitted = fit(learned, prior, prior.guess, sight.points)
     done("guess", 0.35, "Looking closely")
     picture = crop.resample(portrait.image)
     for _ in range(PASSES):
         reading = read(learned, crop, guess, picture)
         raster = reading.raster
         moved = displaced(model, guess, raster.triangle, raster.weights, reading.displacement, reading.log_scale)
-        guess = fit(learned, prior, guess, sight.points, sight.pixels, moved)
+        guess = fit(learned, prior, guess, sight.points, moved)
     reading = read(learned, crop, guess, picture)
     done("network", 0.55, "Building the volume")
     # The network's volume is coarse; its zero surface is drawn again at full resolution.

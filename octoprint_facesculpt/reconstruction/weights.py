@@ -12,10 +12,10 @@ import numpy as np
 
 from ..errors import FaceSculptError
 from .correspondence import CorrespondenceNet
-from .descent import YAWS, Descent, Step
+from .descent import YAWS, Descent, Points, Step
 from .guides import CHANNELS
 from .head_model import HeadModel
-from .look import Observer, Surface
+from .look import Observer
 from .network import GuidedVolumeNet
 
 #: The weights that come with the package.
@@ -54,7 +54,7 @@ def save(
     """Write all of it, large matrices and the head's shapes in bytes, everything else that allows it in half precision."""
     from safetensors.numpy import save_file
 
-    tensors: dict[str, np.ndarray] = {"precision": precision.astype(np.float32), "points": observer.points.astype(np.int32)}
+    tensors: dict[str, np.ndarray] = {"precision": precision.astype(np.float32), "points": observer.vertices.astype(np.int32)}
     for prefix, module in (("correspondence.", observer.net), ("volume.", volume)):
         tensors |= {prefix + name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
     tensors |= {"descent.centre": observer.descent.centre, "descent.basis": observer.descent.basis}
@@ -105,7 +105,7 @@ def load(path: Path = PACKAGED) -> Weights:
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     identity = {"name": metadata.get("name", path.stem), "version": metadata.get("version", "?"), "sha256": digest}
-    return Weights(Observer(correspondence, points, descent, Surface(head)), volume, head, precision, identity)
+    return Weights(Observer(correspondence, points, Points.of(head, points), descent), volume, head, precision, identity)
 
 
 def _descent(tensors: dict[str, np.ndarray]) -> Descent:

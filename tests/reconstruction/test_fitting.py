@@ -66,14 +66,12 @@ def fitted(model, scene: Scene, noise: float, scale: float) -> Guess:
     return refine(model, scene.prior, scene.prior.guess, [seen])
 
 
-def named_points(model, scene: Scene, offset: np.ndarray | None = None) -> Correspondence:
-    """Every eleventh vertex of the face where the true camera sees it, or ``offset`` (mm) beside it; no depth."""
+def named_points(model, scene: Scene) -> Correspondence:
+    """Every eleventh vertex of the face where the true camera sees it, without depth."""
     chosen = np.flatnonzero(model.face)[::11]
-    places = model.vertices(scene.truth.coefficients)[chosen] + (0 if offset is None else offset)
-    pixels = scene.truth.camera.project(places)[:, :2].astype(np.float64)
+    pixels = scene.truth.camera.project(model.vertices(scene.truth.coefficients)[chosen])[:, :2].astype(np.float64)
     weights = np.tile([1.0, 0.0, 0.0], (len(chosen), 1))
-    beside = None if offset is None else np.tile(offset, (len(chosen), 1))
-    return Correspondence(np.repeat(chosen[:, None], 3, 1), weights, pixels, np.full(len(chosen), 0.05), 0.1, beside)
+    return Correspondence(np.repeat(chosen[:, None], 3, 1), weights, pixels, np.full(len(chosen), 0.05), 0.1)
 
 
 def test_exact_correspondences_give_the_true_face_and_camera(model, scene: Scene) -> None:
@@ -108,12 +106,6 @@ def test_a_hidden_part_that_lies_does_not_win(model, scene: Scene) -> None:
 def test_points_without_depth_give_the_shape_too(model, scene: Scene) -> None:
     guess = refine(model, scene.prior, scene.prior.guess, [named_points(model, scene)])
     assert face_error(model, guess, scene.truth) < 0.5 * face_error(model, scene.prior.guess, scene.truth)
-
-
-def test_points_beside_a_vertex_say_the_same_as_the_vertex(model, scene: Scene) -> None:
-    beside = refine(model, scene.prior, scene.prior.guess, [named_points(model, scene, np.array([0.0, 2.0, 0.0]))])
-    straight = refine(model, scene.prior, scene.prior.guess, [named_points(model, scene)])
-    assert face_error(model, beside, straight) < 0.05 * face_error(model, scene.prior.guess, scene.truth)
 
 
 def test_two_kinds_of_correspondences_are_better_than_one(model, scene: Scene) -> None:

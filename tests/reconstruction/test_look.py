@@ -11,9 +11,9 @@ import torch
 
 from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.portrait.landmarker import Roi
-from octoprint_facesculpt.reconstruction.alignment import CROP, head_crop
-from octoprint_facesculpt.reconstruction.correspondence import MAP, REGION, STAGES, FaceEncoder
-from octoprint_facesculpt.reconstruction.look import Surface, look, resample
+from octoprint_facesculpt.reconstruction.alignment import head_crop
+from octoprint_facesculpt.reconstruction.correspondence import REGION, STAGES, FaceEncoder
+from octoprint_facesculpt.reconstruction.look import look, resample
 from octoprint_facesculpt.reconstruction.weights import load
 
 
@@ -52,34 +52,6 @@ def test_head_points_are_where_mediapipe_sees_them(sight, crop) -> None:
     assert np.median(np.linalg.norm(off, axis=1)) < 0.07 * eyes
 
 
-def test_pixels_and_points_agree(sight) -> None:
-    """A pixel that names a place on the face lies near the head point of that place."""
-    mean = load().head.mean
-    named, pixels = sight.points.points(mean), sight.pixels.points(mean)
-    distance = np.linalg.norm(pixels[:, None] - named[None], axis=2)
-    near = distance.min(1) < 2.0
-    off = sight.pixels.place[near] - sight.points.place[distance.argmin(1)[near]]
-    assert near.sum() > 100
-    assert np.median(np.linalg.norm(off, axis=1)) < 0.03 * CROP
-
-
-def test_pixels_name_points_on_the_surface(sight) -> None:
-    learned = load()
-    vertices, weights, away = learned.observer.surface.nearest(sight.pixels.points(learned.head.mean))
-    assert np.linalg.norm(away, axis=1).max() < 4.0
-    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
-    assert vertices.max() < len(learned.head.mean)
-
-
-def test_nearest_keeps_to_the_surface() -> None:
-    """A place above the skin is brought down to it, not along it."""
-    surface = Surface(load().head)
-    samples = surface.samples.of(surface.model.mean)
-    tip = samples[samples[:, 2].argmax()]
-    _, _, away = surface.nearest(tip[None] + [[0.0, 0.0, 5.0]])
-    assert np.linalg.norm(away) < 2.5
-
-
 @pytest.mark.parametrize("factor", [1, 4])
 def test_resample_shows_the_same_at_every_size(factor: int) -> None:
     """A region of a picture enlarged ``factor`` times looks like the region of the picture itself."""
@@ -89,7 +61,3 @@ def test_resample_shows_the_same_at_every_size(factor: int) -> None:
     here = resample(picture, Roi(200, 190, 180, 0.2)).astype(int)
     there = resample(large, Roi(200 * factor, 190 * factor, 180 * factor, 0.2)).astype(int)
     assert np.abs(here - there).mean() < 4
-
-
-def test_maps_are_a_quarter_of_the_picture() -> None:
-    assert REGION == 4 * MAP

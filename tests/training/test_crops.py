@@ -9,10 +9,10 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.correspondence import MAP, REGION
+from octoprint_facesculpt.reconstruction.correspondence import REGION
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
-SIZE = 300
+SIZE, MAP = 300, 64
 TURN = Rotation.from_euler("yx", [15, 5], degrees=True).as_matrix()
 CAMERA = Camera(TURN, 1.1, 1 / 800, np.array([150.0, 140.0]))
 
