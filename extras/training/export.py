@@ -2,7 +2,7 @@
 
     python extras/training/export.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
         --descent runs/descent.npz --descent-log runs/descent.txt --volume runs/volume.pt \
-        --notice ICT-FACEKIT-LICENSE --version 0.2.0 \\
+        --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
 Run it, then ``extras/benchmark/accuracy.py``, then again with ``--accuracy`` and the benchmark's output: the card is
