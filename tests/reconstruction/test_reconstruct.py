@@ -11,6 +11,9 @@ import trimesh
 
 from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct, report
+from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.fitting import Guess
+from octoprint_facesculpt.reconstruction.predictor import believed
 from octoprint_facesculpt.reconstruction.weights import PACKAGED, ReconstructionError, load
 
 
@@ -66,6 +69,19 @@ def test_the_guided_network_changes_the_guess(head) -> None:
     face = head.details["fitted_vertices"][:9000:40]
     _, distance, _ = trimesh.proximity.closest_point(mesh, face)
     assert np.median(distance) > 0.1
+
+
+@pytest.mark.parametrize(("yaw", "most"), [(0, 1.0), (21.5, 0.5), (40, 0.0)])
+def test_the_volumetric_network_is_believed_in_frontal_faces(yaw: float, most: float) -> None:
+    from scipy.spatial.transform import Rotation
+
+    model = load().head
+    turn = Rotation.from_euler("y", yaw, degrees=True).as_matrix()
+    guess = Guess(np.zeros(len(model.identity) + len(model.expression)), Camera(turn, 0.34, 0.0, np.array([64.0, 64.0])))
+    share = believed(model, guess)
+    assert share[model.face].max() == pytest.approx(most, abs=0.02)
+    crown, nose = model.mean[:, 1].argmax(), model.mean[:, 2].argmax()
+    assert share[crown] <= 0.25 * most and share[nose] >= 0.5 * most
 
 
 def test_reconstruction_is_deterministic(portrait, head) -> None:

@@ -91,7 +91,7 @@ def test_a_correction_moves_the_surface_by_its_distance() -> None:
     coarse = volume_of(mesh, 64, 2.0)
     correction = np.full_like(coarse, 0.8)
     correction[:, :, 32:] = -0.5
-    moved = corrected(np.asarray(mesh.vertices), coarse, correction)
+    moved = corrected(np.asarray(mesh.vertices), coarse, correction, np.ones(len(mesh.vertices)))
     radius = np.linalg.norm(moved - 32, axis=1)
     left, right = mesh.vertices[:, 0] < 30, mesh.vertices[:, 0] > 34
     assert radius[left] == pytest.approx(np.full(left.sum(), 13.2), abs=0.15)
@@ -102,7 +102,7 @@ def test_a_correction_does_not_tear_a_sheet_thinner_than_a_voxel() -> None:
     mesh = trimesh.creation.box((30, 30, 0.4)).subdivide_to_size(1.0)
     mesh.apply_translation((32, 32, 32))
     coarse = volume_of(mesh, 64, 2.0)
-    moved = corrected(np.asarray(mesh.vertices), coarse, np.full_like(coarse, 1.0))
+    moved = corrected(np.asarray(mesh.vertices), coarse, np.full_like(coarse, 1.0), np.ones(len(mesh.vertices)))
     inner = (np.abs(mesh.vertices[:, :2] - 32) < 10).all(1)
     front, back = inner & (mesh.vertices[:, 2] > 32), inner & (mesh.vertices[:, 2] < 32)
     assert moved[front, 2].mean() > moved[back, 2].mean()
