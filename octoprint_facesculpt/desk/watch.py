@@ -273,7 +273,11 @@ class PrintWatch:
         elif event == "PrintResumed":
             self._journal.event(phase="printing")
         elif event == "PrintDone":
-            self._end("done")
+            if self._supply.suspicion():
+                # The board has acknowledged the file's end without motors: what is missing of the print is not lost.
+                self._interrupted("supply")
+            else:
+                self._end("done")
         elif event == "PrintCancelled" and not self._reset:
             if self._recovery is not None:
                 # Stopped before it had gone on: nothing is given up.

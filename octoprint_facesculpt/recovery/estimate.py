@@ -16,6 +16,7 @@ from .errors import RecoveryError
 from .journal import INTERVAL, TAIL
 from .outage import Outage, Seen
 from .state import Point
+from .supply import COOLS
 from .window import Piece, Window, share_of
 
 #: Blocks that wait or run in a full planner (BLOCK_BUFFER_SIZE 16 of the Ender 3 keeps one free).
@@ -34,8 +35,6 @@ FIRST = 0.1
 RESUMED = 0.4
 #: Share by which moves may take longer or shorter than computed.
 TIMING = 0.03
-#: Seconds in which a nozzle without power loses the few degrees that count as cooling.
-COOLS = 6.0
 #: Heights nearer than this are the same, mm; half of the thinnest layer.
 SAME_HEIGHT = 0.05
 #: Degrees below its target from which on a nozzle may have been without power for a moment.
@@ -86,6 +85,8 @@ class Estimate:
     chosen: bool = False
     #: Whether the nozzle was moved away from the path (pause, filament change): ``z`` is then not the path's.
     parked: bool = False
+    #: The place at which it left the path, if it did so; what a height far above the path tells for certain.
+    left: Choice | None = None
 
     @property
     def asks(self) -> bool:
@@ -95,7 +96,8 @@ class Estimate:
     @classmethod
     def from_json(cls, data: dict[str, Any], **changes: Any) -> Estimate:
         choices = tuple(Choice(**{**row, "point": tuple(row["point"])}) for row in data.get("choices", ()))
-        return cls(**{**data, "choices": choices, **changes})
+        left = data.get("left") and Choice(**{**data["left"], "point": tuple(data["left"]["point"])})
+        return cls(**{**data, "choices": choices, "left": left, **changes})
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class _Bounds:
     likely: float | None = None
     #: Heights of a nozzle that was moved away, lowest and highest.
     parked: tuple[float, float] | None = None
+    #: When it left the path, if it did.
+    left: float | None = None
 
 
 def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, interval: float = INTERVAL) -> Estimate:
@@ -132,7 +136,12 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
         guess = likely if likely is not None else (earliest + latest) / 2
         likely, earliest, latest, exact = _located(window, earliest, latest, seen.measured, guess)
     choices = _choices(window, earliest, latest, likely, at_line_end=outage.kind in _FINISHED and not exact)
-    return _of_choice(choices[0], tuple(choices), exact, bounds.parked)
+    stop = _of_choice(choices[0], tuple(choices), exact, bounds.parked)
+    if bounds.left is None:
+        return stop
+    point, layer = window.point_at(bounds.left), window.piece_at(bounds.left).move.layer
+    left = Choice(layer, round(point[2], 4), bounds.left, bounds.left, bounds.left, 0.0, 0.0, point)
+    return replace(stop, left=left)
 
 
 def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate:
@@ -145,7 +154,9 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
         if not lowest - 1.0 <= height <= highest + 1.0:
             text = f"The nozzle cannot be at {height:g} mm: it was between {lowest:g} and {highest:g} mm."
             raise RecoveryError("height_invalid", text, "Measure again.")
-        if choice is None and stop.choices:
+        if stop.left is not None and height > max(c.z for c in stop.choices) + 1.0:
+            stop, choice = replace(stop, choices=(stop.left,)), 0
+        elif choice is None and stop.choices:
             # The nearest; one that stands above all of them was moved away after the last.
             nearest = min(range(len(stop.choices)), key=lambda n: abs(stop.choices[n].z - height))
             away = height > stop.choices[-1].z + 1.0
@@ -225,13 +236,14 @@ def _at_record(window: Window, lines: list[_Line], fresh: bool) -> tuple[float, 
 
 def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, interval: float) -> _Bounds:
     """Between which moments it stopped."""
-    anchor = record.get("cold_anchor") if outage.kind == "supply" else None
     # What was acknowledged after the motors had stopped was not made.
-    state = anchor or record
+    state = (record.get("cold_anchor") if outage.kind == "supply" else None) or record
     lines = _lines(state)
     last = lines[-1]
     given = window.after_line(last.offset)
     fresh = bool(record.get("resumed")) and len(lines) < TAIL
+    if outage.kind == "supply":
+        return _without_supply(window, record, state, lines, fresh)
     low, high = _at_record(window, lines, fresh)
     late = max(LATE, 2 * float(record.get("slowest_sync") or 0.0))
     since = max(float(record.get("within") or 0.0), interval) + late
@@ -252,9 +264,6 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
         # A line that was torn in two is not executed.
         arrived = last.answered is not None or len(lines) == 1
         return _Bounds(given if arrived else window.after_line(lines[-2].offset), given, given)
-    if outage.kind == "supply":
-        report = float(record.get("cold_report") or 5.0)
-        return _Bounds(low - COOLS - (0.0 if anchor else float(record.get("cold_seconds") or 30.0)), high + report)
     # Without a new line it cannot have gone further than what it was given; and a new one is recorded soon.
     cut = _Bounds(low, max(min(high + since, given + interval + late), low))
     finished = _without_host(window, lines, low, high, UNSYNCED if record.get("boot") == seen.boot else since)
@@ -265,6 +274,38 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
         # The file has switched the heater off, or it has cooled a little: the nozzle does not tell whether there was power.
         return _Bounds(min(cut.earliest, finished.bounds.earliest), max(cut.latest, finished.bounds.latest))
     return finished.bounds if outage.kind == "host" else cut
+
+
+def _without_supply(window: Window, record: dict[str, Any], state: dict[str, Any], lines: list[_Line], fresh: bool) -> _Bounds:
+    """The motors stopped at most ``COOLS`` seconds before the nozzle was last hot, which ``state`` tells of, and before it
+    was first seen cooling. A pause of that time proves nothing: a board without motors acknowledges its moves, too."""
+    low, high = _at_record(window, lines, fresh)
+    given = window.after_line(lines[-1].offset)
+    cold = COOLS + (0.0 if state is not record else float(record.get("cold_seconds") or 30.0))
+    report = float(record.get("cold_report") or 5.0)
+    # What was made for certain when the motors may have stopped: by the lines that had been sent by then.
+    early = [_earlier(line, cold) for line in lines if line.sent >= cold]
+    earliest = max(low - cold, _at_record(window, early, fresh)[0] if early else 0.0)
+    latest = high + report
+    if state.get("phase") == "paused" or state.get("pause_position"):
+        latest = max(min(given + report, window.after_line(int(record["sent"]))), given)
+    # Moved away when it was last hot, or when it died a little before; or in a pause between that report and the next.
+    states = [state, *state.get("before", ()), *([record] if state is not record else [])]
+    for moved in states:
+        last = _lines(moved)[-1]
+        left = window.after_line(last.offset)
+        away = _parked(window, moved, last, min(earliest, left), left)
+        if away is not None and away.parked is not None:
+            # Where the path is not known for certain, it may not have left it yet, or have been on its way back.
+            path = [window.point_at(moment)[2] for moment in (earliest, left, latest)] if earliest < latest else []
+            return _Bounds(earliest, latest, None, (min(*away.parked, *path), max(*away.parked, *path)), left)
+    return _Bounds(earliest, latest)
+
+
+def _earlier(line: _Line, seconds: float) -> _Line:
+    """A line as it was so many seconds ago."""
+    answered = line.answered - seconds if line.answered is not None and line.answered >= seconds else None
+    return replace(line, sent=line.sent - seconds, answered=answered)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ from .printer import COOLED
 SETTLED, COLD = 20.0, 5.0
 #: Degrees below its target at which a nozzle begins to count as cooling.
 DROP = 3.0
+#: Seconds in which a nozzle without power loses so little that it still counts as hot.
+COOLS = 6.0
+#: Seconds between two reports.
+LOOKS = 2.5
 #: Degrees from one report to the next that a nozzle at rest changes less than.
 STEADY = 1.0
 
@@ -37,6 +41,8 @@ class SupplyWatch:
         self._falling = False
         #: How far the print was when the nozzle was last hot.
         self._anchor: dict[str, Any] | None = None
+        #: The places of the reports before, and their moments: the motors may have been dead by then.
+        self._recent: list[tuple[float, dict[str, Any]]] = []
 
     def look(self, nozzle: float, target: float, place: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """A report of the temperatures; ``place`` gives how far the print is. Fields for the journal when the supply is dead
@@ -52,7 +58,13 @@ class SupplyWatch:
         self._nozzle = nozzle
         if nozzle >= target - DROP and (not self._falling or steady):
             self._hot_since, self._last_hot, self._first_cold = self._hot_since or now, now, None
-            self._held, self._falling, self._anchor = target, False, place()
+            self._recent = [row for row in self._recent if now - row[0] <= COOLS + LOOKS]
+            here = place()
+            self._anchor = {**here, "before": [before for _, before in self._recent]}
+            if here["parked"] or here["moving"] or (here["tail"] and here["tail"][-1][2] is None):
+                # Only those at which the nozzle may have been away from the path: a record has to fit its block.
+                self._recent.append((now, {**here, "tail": here["tail"][-1:]}))
+            self._held, self._falling = target, False
             return {}
         if not self._held or nozzle >= self._held - DROP:
             return {}

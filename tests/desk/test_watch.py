@@ -152,6 +152,23 @@ def test_cooling_that_was_asked_for_is_no_dead_supply(kept: Journal, tmp_path: P
         assert 100 + 14 <= record["cold_anchor"]["sent"] <= 100 + 16
 
 
+@pytest.mark.parametrize(("nozzle", "phase", "reason"), [(198.0, "interrupted", "supply"), (204.0, "done", None)])
+def test_end_of_a_file_that_a_board_without_motors_acknowledges_is_no_end(
+    kept: Journal, tmp_path: Path, nozzle: float, phase: str, reason: str | None
+):
+    now = 1000.0
+    watch = PrintWatch(kept, lambda _origin, path: {"path": path}, clock=lambda: now)
+    watch.on_event("PrintStarted", STARTED)
+    for seconds, actual, target in ((0, 205.0, 205.0), (40, 205.0, 205.0), (46, nozzle, 205.0), (48, nozzle - 3, 0.0)):
+        now = 1000.0 + seconds
+        watch.on_sending("G1 X5", "G1", FROM_FILE | {f"filepos:{200 + seconds}"})
+        watch.on_temperatures({"T0": (actual, target)})
+    watch.on_event("PrintDone", {})
+    record = _record(kept, tmp_path)
+    assert (record["phase"], record.get("reason")) == (phase, reason)
+    assert watch.finished is (reason is None)
+
+
 def test_heating_up_is_no_dead_supply(watch: PrintWatch, kept: Journal, tmp_path: Path):
     for nozzle in (20, 100, 180, 205, 204):
         watch.on_temperatures({"T0": (nozzle, 205.0)})

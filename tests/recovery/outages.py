@@ -24,7 +24,7 @@ from octoprint_facesculpt.recovery.journal import Reading
 from octoprint_facesculpt.recovery.machine import Machine as Model
 from octoprint_facesculpt.recovery.outage import Seen
 from octoprint_facesculpt.recovery.printer import PrinterFacts
-from octoprint_facesculpt.recovery.recover import Chosen, Recovery, recover
+from octoprint_facesculpt.recovery.recover import NOTHING, Chosen, Recovery, recover
 from octoprint_facesculpt.recovery.replay import GcodeIndex, build_index, state_at
 from octoprint_facesculpt.recovery.resuming import recovering
 
@@ -292,7 +292,9 @@ def _recover(
             machine.shift(z - found.stop.z)
     except RecoveryError as refusal:
         outcome.action = refusal.code
-        ended = kind == "cancelled" or record.get("phase") in ("done", "cancelled")
+        # A print that its host believes to be done is lost if plastic is missing: motors without supply make no moves.
+        whole = index.end.printed - host.printed < NOTHING
+        ended = kind == "cancelled" or (record.get("phase") in ("done", "cancelled") and whole)
         outcome.lost = None if refusal.code == "nothing_to_recover" and ended else f"{refusal.code}: {refusal.message}"
         return None
     outcome.action = found.kind
