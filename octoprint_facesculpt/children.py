@@ -74,7 +74,10 @@ class Guard:
     def _watch(self) -> None:
         dead_since, looks = None, 0
         pause = _LOOK_SELDOM if self._cancelled is None and self._memory is None else _LOOK
-        while not self._left.wait(pause):
+        # The first look is not later than the limit, or a child could end unseen after a limit that is shorter than a pause.
+        until_look = min(pause, self._deadline - time.monotonic())
+        while not self._left.wait(max(0.0, until_look)):
+            until_look = pause
             looks += 1
             if self._process.poll() is not None:
                 dead_since = dead_since or time.monotonic()
@@ -83,7 +86,7 @@ class Guard:
                 continue
             if self._cancelled is not None and self._cancelled.is_set():
                 self.reason = "cancelled"
-            elif time.monotonic() > self._deadline:
+            elif time.monotonic() >= self._deadline:
                 self.reason = "timed_out"
             elif self._memory is not None and looks % 5 == 0 and _resident(self._process.pid) > self._memory:
                 self.reason = "out_of_memory"

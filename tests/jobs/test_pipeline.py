@@ -20,6 +20,7 @@ from PIL import Image
 
 from octoprint_facesculpt.jobs.pipeline import OUTPUTS, WAITING_FOR_PRINT, Pipeline, Workshop
 from octoprint_facesculpt.store import STAGES, Photo, Sculpture, Stage, Store
+from tests.children import descendants
 
 SETTINGS = {"height_mm": 30, "style": "bust"}
 SLICING = {"engine": "prusaslicer", "profile": "bust_028", "overrides": {"fill_density": "5%"}}
@@ -34,6 +35,7 @@ class Shop:
         self.data, self.told, self.added = data, [], []
         self.history: list[list[str]] = []
         self.held = False
+        self.running = descendants()
         self.react: Callable[[str, Any], None] = lambda *_: None
         self.store = Store(data / "facesculpt.db")
         options = {"threads": 2, "time_limit_seconds": 600.0, "slicer_paths": {}, "bed": "235x235x250@0,0"}
@@ -104,8 +106,7 @@ class Shop:
     def close(self) -> None:
         self.pipeline.close()
         self.store.close()
-        living = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-        assert living == []
+        assert descendants(self.running) == []
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import pytest
 
 from octoprint_facesculpt.errors import Cancelled
 from octoprint_facesculpt.jobs.runner import LINE_LIMIT, LOG_LIMIT, JobError, run
+from tests.children import descendants
 
 RESULT = """import json; print(json.dumps({"event": "result", "data": {"answer": 42}}), flush=True)"""
 IGNORE = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -36,13 +38,14 @@ def execute(
 def fails(program: str, folder: Path, **more) -> JobError:
     with pytest.raises(JobError) as failure:
         execute(program, folder, **more)
-    assert_no_children()
     return failure.value
 
 
-def assert_no_children() -> None:
-    living = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-    assert living == []
+@pytest.fixture(autouse=True)
+def _no_child_is_left() -> Iterator[None]:
+    running = descendants()
+    yield
+    assert descendants(running) == []
 
 
 def wait_for(path: Path) -> str:
@@ -71,7 +74,6 @@ def test_progress_and_result_come_through(tmp_path: Path) -> None:
     answer = execute(f"print({chr(10).join(lines)!r}); {RESULT}", tmp_path, on_progress=lambda *told: heard.append(told))
     assert answer == {"answer": 42}
     assert heard == [(0.25, "quarter"), (1.0, ""), (0.0, ""), (0.0, "5")]
-    assert_no_children()
 
 
 def test_the_childs_own_error_comes_through(tmp_path: Path) -> None:
@@ -147,7 +149,6 @@ time.sleep(1000)"""
     with pytest.raises(Cancelled):
         execute(program, tmp_path, cancelled=cancelled, on_progress=heard)
     assert len(pids) == 1 and gone(pids[0])
-    assert_no_children()
 
 
 def test_a_child_that_dies_before_its_own_child_does_not_block(tmp_path: Path) -> None:
@@ -161,7 +162,6 @@ def test_a_callback_that_fails_ends_the_child(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         execute("""print('{"event": "progress"}', flush=True); import time; time.sleep(1000)""", tmp_path, on_progress=fail)
-    assert_no_children()
 
 
 def test_the_child_is_nice_and_the_first_to_go_when_memory_is_short(tmp_path: Path) -> None:

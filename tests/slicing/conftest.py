@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 import trimesh
 
 from octoprint_facesculpt.progress import silent
 from octoprint_facesculpt.slicing import SliceRequest, SliceResult, SlicingError, slice_model
+from tests.children import descendants
 
 
 @dataclass
@@ -78,17 +78,12 @@ def script(tmp_path: Path) -> Callable[..., str]:
     return make
 
 
-def descendants() -> list[psutil.Process]:
-    """Living children of this test run, without those that are only waiting to be buried."""
-    return [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-
-
 def refused(model: Path, folder: Path, request: SliceRequest, engine: str | None = None) -> SlicingError:
     """The error of a slicing job that must fail, leaving no file and no process behind."""
-    gcode, before = folder / "out.gcode", set(folder.iterdir())
+    gcode, before, running = folder / "out.gcode", set(folder.iterdir()), descendants()
     with pytest.raises(SlicingError) as refusal:
         slice_model(model, gcode, request, silent, engine)
     assert set(folder.iterdir()) == before
-    assert descendants() == []
+    assert descendants(running) == []
     assert refusal.value.message and len(str(refusal.value)) < 3000
     return refusal.value

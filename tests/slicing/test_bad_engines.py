@@ -14,8 +14,9 @@ import pytest
 
 from octoprint_facesculpt.errors import Cancelled
 from octoprint_facesculpt.slicing import ENGINES, SliceRequest, SlicingError, engine, program, slice_model
+from tests.children import descendants
 
-from .conftest import descendants, refused
+from .conftest import refused
 
 #: What each engine says when it has sliced.
 DONE = {
@@ -91,9 +92,10 @@ def test_another_program_is_not_taken_for_the_engine(
     name: str, helping: str, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(program, "DETECT_SECONDS", 1)
+    running = descendants()
     with pytest.raises(SlicingError) as refusal:
         engine(name, script("exit 1", helping, name)).detect()
-    assert refusal.value.code == "engine_version" and descendants() == []
+    assert refusal.value.code == "engine_version" and descendants(running) == []
 
 
 @pytest.mark.parametrize(("name", "package"), [("prusaslicer", "prusa-slicer"), ("curaengine", "cura-engine")])
@@ -149,15 +151,16 @@ def test_a_disk_that_fills_while_slicing(name: str, kilobytes: int, mushroom: Pa
 @each_engine
 def test_cancel_leaves_no_process_and_no_file(name: str, mushroom: Path, tmp_path: Path) -> None:
     alive: list[int] = []
+    running = descendants()
 
     def cancel(_fraction: float, _message: str = "") -> None:
-        alive.append(len(descendants()))
+        alive.append(len(descendants(running)))
         raise Cancelled()
 
     with pytest.raises(Cancelled):
         slice_model(mushroom, tmp_path / "out.gcode", SliceRequest(name, "bust_028"), cancel)
     assert alive == [1]
-    assert list(tmp_path.iterdir()) == [] and descendants() == []
+    assert list(tmp_path.iterdir()) == [] and descendants(running) == []
 
 
 @each_engine

@@ -16,6 +16,7 @@ from octoprint_facesculpt.slicing import SlicingError
 from octoprint_facesculpt.slicing.arguments import parse_bed
 from octoprint_facesculpt.slicing.gcode_facts import read
 from octoprint_facesculpt.slicing.plugin import slicer_type
+from tests.children import descendants
 
 SLICER, CURA = slicer_type("prusaslicer"), slicer_type("curaengine")
 
@@ -215,10 +216,10 @@ def test_cancel_ends_the_slicer_and_says_so(manager: Any, script: Callable[[str]
     folder = tmp_path / "out"
     folder.mkdir()
     use(manager, script("echo '10 => Processing triangulated mesh'; exec sleep 1000"))
-    gcode, seen = folder / "out.gco", []
+    gcode, seen, running = folder / "out.gco", [], descendants()
 
     def cancel(*_: Any, _progress: float) -> None:
-        seen.extend(p for p in psutil.Process().children(recursive=True) if "sleep" in p.name())
+        seen.extend(p for p in descendants(running) if "sleep" in p.name())
         manager.cancel_slicing(SLICER, str(mushroom), str(gcode))
 
     told = slice_and_wait(manager, mushroom, gcode, "bust_028", on_progress=cancel, on_progress_args=(), on_progress_kwargs={})
