@@ -199,7 +199,7 @@ def test_the_tab_speaks_german(browser: Browser, server: OctoPrintServer, sculpt
     with dashboard(browser, server.url, locale="de-DE") as tab:
         expect(tab.find("add-photos")).to_have_text("Fotos hinzufügen …")
         mine = card(tab, sculpture["name"])
-        expect(mine.locator("dt")).to_have_text(["Druckdauer", "Filament", "Schichten", "Höhe"], timeout=SOON)
+        expect(mine.locator("dt")).to_have_text(["Druckdauer", "Filament", "Schichten", "Stützen", "Höhe"], timeout=SOON)
         expect(mine.locator("[data-test-id=facesculpt-print]")).to_have_text("Jetzt drucken")
 
 
