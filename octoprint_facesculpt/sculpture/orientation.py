@@ -93,7 +93,7 @@ def posed(head: Head, settings: SculptureSettings, pose: Pose) -> SculptureSetti
     upright = replace(settings, tilt_deg=pose.tilt_deg, lean_deg=0.0)
     if pose.lean_deg is not None:
         return replace(upright, lean_deg=pose.lean_deg)
-    coarse = sculpt(head, replace(upright, max_triangles=min(settings.max_triangles, COMPARED_TRIANGLES)))
+    coarse = sculpt(_coarse(head), replace(upright, max_triangles=min(settings.max_triangles, COMPARED_TRIANGLES)))
     return replace(upright, lean_deg=lying_angle(coarse.vertices))
 
 

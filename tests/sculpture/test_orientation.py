@@ -163,8 +163,7 @@ def test_the_best_pose_looks_straight_ahead_and_comes_first(found) -> None:
 
 def test_a_pose_is_made_as_it_was_compared(head, poses) -> None:
     settings = posed(head, SETTINGS, POSES[-1])
-    # Poses are compared on a coarser mesh, whose resting place is a little different.
-    assert settings.lean_deg == pytest.approx(poses["lying"].sculpture.settings.lean_deg, abs=3)
+    assert settings.lean_deg == pytest.approx(poses["lying"].sculpture.settings.lean_deg, abs=1)
     assert posed(head, SETTINGS, Pose("", 12.5)).tilt_deg == 12.5
 
 
