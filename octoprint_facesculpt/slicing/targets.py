@@ -72,8 +72,8 @@ def solve_height(
     low, high = limits
     tried: list[Tried] = []
     height = min(max(first, low), high)
-    # One is kept back, to slice again what came nearest.
-    while len(tried) < slices - 1:
+    # One is kept back, to slice again what came nearest, unless the last is that and the next lies between two that were made.
+    while len(tried) < slices - 1 or (len(tried) < slices and _closing_in(target, tried, height)):
         tried.append(slice_at(height))
         ratio = target.value / target.reached(tried[-1])
         if abs(ratio - 1) <= TOLERANCE:
@@ -87,6 +87,15 @@ def solve_height(
         # What is printed is the slice that was made last.
         tried.append(slice_at(best.height_mm))
     return tried
+
+
+def _closing_in(target: Target, tried: list[Tried], height: float) -> bool:
+    """Whether the last slice is the nearest and ``height`` lies between it and one on the other side of the target."""
+    off = [target.reached(one) / target.value - 1 for one in tried]
+    if abs(off[-1]) > min(map(abs, off)):
+        return False
+    between = (sorted((one.height_mm, tried[-1].height_mm)) for one, by in zip(tried, off, strict=True) if by * off[-1] < 0)
+    return any(low < height < high for low, high in between)
 
 
 def solve_layers(target: Target, layers: Sequence[float], first: float, slice_with: Callable[[float], Tried]) -> list[Tried]:
