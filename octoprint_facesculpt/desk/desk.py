@@ -330,6 +330,7 @@ class RecoveryDesk:
         self.watch.on_sending(cmd, gcode, tags)
         if tags and READY_TAG in tags and self._state == "preparing":
             # It follows the last of the lines that prepare: they have been acknowledged.
+            self.watch.prepared()
             self._state = "cleaning"
         elif step == self.watch.step or self._state not in ("preparing", "running"):
             return
@@ -356,7 +357,7 @@ class RecoveryDesk:
             return None
         steps = self._plan["plan"]["steps"][self._begin :]
         # Somebody may have moved the nozzle while it was being cleaned.
-        lines = ["G21", "G90", f"G1 Z{steps[0]['z']:.3f} F300"] if self._begin and steps else []
+        lines = ["G21", "G90", f"G1 Z{steps[0]['z']:.3f} F300", "M400"] if self._begin and steps else []
         self.watch.expect(len(lines))
         return [*lines, *(step["line"] for step in steps)], None
 

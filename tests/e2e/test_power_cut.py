@@ -29,8 +29,6 @@ from .cuts import (
 from .pushes import Pushes
 from .server import OctoPrintServer, wait_for
 
-#: Not green since the recovery was rebuilt: see the README's section on tests.
-pytestmark = pytest.mark.unsettled
 
 
 @pytest.fixture(scope="module")
