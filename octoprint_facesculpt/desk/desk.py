@@ -25,7 +25,7 @@ from .answers import AnswerFile, Answers, Wanted, require_height
 from .guard import A_PRINT, HARMLESS, LineGuard
 from .heat import Heater, Heating
 from .helpers import CLOSE, LAYER, Helpers
-from .ports import PrinterPort, Surroundings
+from .ports import Numbered, PrinterPort, Surroundings
 from .watch import BANNER, OWN_TAG, STEP_TAG, PrintWatch
 
 _logger = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class RecoveryDesk:
         self._printing = False
         self._resumed: tuple[float, float] | None = None
         self._lock = threading.RLock()
+        self._numbered = Numbered()
 
     # -- life
 
@@ -135,6 +136,9 @@ class RecoveryDesk:
 
     def status(self) -> dict[str, Any]:
         """For the dashboard."""
+        return self._numbered(self._status)
+
+    def _status(self) -> dict[str, Any]:
         reading = self._reading
         stood = standstill(reading.record, bool(reading.job.get("clock_synchronised")), now()) if reading else None
         return {

@@ -51,6 +51,14 @@ def test_nothing_is_sent_before_the_user_says_so(opened: Opened):
     assert opened.port.sent == [] and opened.port.resumed is None
 
 
+def test_what_is_told_is_numbered_in_its_order(opened: Opened):
+    opened.until("ready")
+    told = [(one["told"], one["state"]) for one in [*opened.told, opened.desk.status()]]
+    assert len({teller for (teller, _), _ in told}) == 1
+    in_order = sorted(told, key=lambda row: row[0][1])
+    assert len({number for (_, number), _ in told}) == len(told) and in_order[-1][1] == "ready"
+
+
 def test_heating_moves_nothing_and_waits_until_it_is_warm(opened: Opened):
     answered(opened)
     opened.desk.heat(confirmed=True)

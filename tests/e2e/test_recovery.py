@@ -16,7 +16,6 @@ from tests.recovery.programs import print_file
 from .browser import SOON, chromium, dashboard
 from .server import OctoPrintServer, wait_for
 
-
 NAME = "vase.gcode"
 LAYERS = 12
 
