@@ -41,8 +41,8 @@ def into_region(region: Roi) -> np.ndarray:
 class Crops(IterableDataset):
     """Endless batches for the correspondence network, each worker from its own shards in an order of its own.
 
-    A batch is: pictures (B, 3, REGION, REGION) uint8, points (B, P, 2) 0..1, coefficients and 1000 k (B, C), and, where they are
-    wanted, the maps (B, 7, MAP, MAP): coordinates in 100 mm, normals, seen.
+    A batch is: pictures (B, 3, REGION, REGION) uint8, points (B, P, 2) 0..1, coefficients and 1000 k (B, C), and the maps
+    (B, 7, MAP, MAP): coordinates in 100 mm, normals, seen; (0, 7, MAP, MAP) where they are not wanted.
     """
 
     def __init__(

@@ -10,7 +10,6 @@ import numpy as np
 
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
-
 #: Depth of the eyelids' inner edges behind their rims and how far they reach towards the middle of the eye, mm.
 LID_DEPTH, LID_INWARD = 1.0, 0.5
 #: How far the eye rises between the lids, mm, and its rings of vertices as shares of its size.
@@ -150,8 +149,8 @@ def _covered(rows: np.ndarray, skin: np.ndarray, loop: np.ndarray) -> tuple[np.n
     """``rows`` (1 + S, V, 3) with an eye between the lids that end at ``loop``, and its triangles.
 
     The inner edges of the lids lie deep behind their rims and in many faces on or in the eyeball; a surface that is to have an
-    inside wants them side by side. So they follow the rims at a fixed depth, and between them rises a calotte like the eyeball's
-    that opens and closes with the lids.
+    inside wants them side by side. So they follow the rims at a fixed depth, and between them rises a calotte like the
+    eyeball's that opens and closes with the lids.
     """
     near = {int(v): set() for v in loop}
     for triangle in skin[np.isin(skin, loop).any(1)].tolist():

@@ -33,12 +33,12 @@ from train_correspondence import shape_metric, whole_losses
 from train_descent import Measure
 
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
-from octoprint_facesculpt.reconstruction.descent import STAGES_READ, YAWS, Descent, Points, begin, yaw_range
+from octoprint_facesculpt.reconstruction.descent import STAGES_READ, Descent, Points, begin, yaw_range
 
 BATCH = 32
 #: Learning rates: of the encoder, of the layers that see the face as a whole, and, as shares of their numbers' size, of what is
 #: read and of the step (whose thousands of inputs move together).
-ENCODER, WHOLE, BASIS, STEP = 2e-4, 3e-6, 1e-3, 5e-5
+ENCODER, WHOLE, BASIS, STEP = 5e-5, 7.5e-7, 2.5e-4, 1.25e-5
 #: Share of the features that is hidden from the step at a time.
 HIDDEN = 0.2
 #: Pictures until the learning rates are reached.
@@ -102,7 +102,7 @@ class Model(nn.Module):
 def measured(model: Model, batches: list, measure: Measure) -> dict[str, float]:
     """Points' errors in px and heads' errors in mm on held-out crops."""
     model.eval()
-    off, heads, frontal = [], [], []
+    off, heads = [], []
     with torch.no_grad():
         for pictures, points, targets, _ in batches:
             _, head, places = model(pictures.float() / 255, False)
@@ -166,7 +166,9 @@ def main() -> None:
         part = arguments.out.with_suffix(".part")
         torch.save(state, part)
         os.replace(part, arguments.out)
-        line = json.dumps({"samples": seen, "minutes": round(spent / 60, 1), **figures, **measured(average.module, held, measure)})
+        line = json.dumps(
+            {"samples": seen, "minutes": round(spent / 60, 1), **figures, **measured(average.module, held, measure)}
+        )
         print(line, flush=True)
         with arguments.out.with_suffix(".jsonl").open("a") as file:
             file.write(line + "\n")

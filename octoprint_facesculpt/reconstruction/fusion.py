@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import MAX_PHOTOS
 from .camera import Camera
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
@@ -20,8 +21,6 @@ from .surface import iso_surface
 from .volume import vertex_normals
 from .weights import ReconstructionError
 
-#: Most photos that are taken together.
-MAX_PHOTOS = 8
 #: Say of a part that a photo does not show: a guess by what is seen.
 HIDDEN_WEIGHT = 0.04
 #: Standard deviation of a vertex that faces the camera, mm, and share of vertices that are independent of each other.

@@ -82,7 +82,7 @@ def _facets(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np
 
 
 def corner_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals (T, 3, 3) at each triangle's corners: the mean of the facets there that meet it smoothly, by their angles."""
+    """Unit normals (T, 3, 3) at each triangle's corners: of the facets there that meet it smoothly, weighted by their angles."""
     normal, angles = _facets(vertices, triangles)
     corner = np.argsort(triangles.ravel(), kind="stable")
     at = triangles.ravel()[corner]
@@ -151,8 +151,8 @@ def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: f
     """Signed distance of a surface given by ``points`` and outward ``normals`` ((S, 3), voxel coordinates).
 
     The distance at a voxel is that to the tangent planes of its nearest points, averaged with Gaussian weights one voxel
-    wide (Kolluri, "Provably Good Moving Least Squares", 2008), but not across creases. It holds within ``reach`` voxels of the surface; beyond, the volume is ``+-reach``. Returns (grid, grid, grid)
-    float32 in voxels of this grid.
+    wide (Kolluri, "Provably Good Moving Least Squares", 2008), but not across creases. It holds within ``reach`` voxels of
+    the surface; beyond, the volume is ``+-reach``. Returns (grid, grid, grid) float32 in voxels of this grid.
     """
     from scipy.ndimage import binary_dilation, binary_fill_holes, label
     from scipy.spatial import cKDTree
