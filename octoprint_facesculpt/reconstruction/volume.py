@@ -82,7 +82,7 @@ def _facets(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np
 
 
 def corner_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals (T, 3, 3) at each triangle's corners: of the facets there that meet it smoothly, weighted by their angles."""
+    """Unit normals (T, 3, 3) at each triangle's corners: of the facets there that meet it smoothly, by their angles."""
     normal, angles = _facets(vertices, triangles)
     corner = np.argsort(triangles.ravel(), kind="stable")
     at = triangles.ravel()[corner]
