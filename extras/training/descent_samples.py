@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from checkpoint import correspondence
 from crops import into_region, jittered
 from samples import ShapeStack, Shard, shipped_model
 
@@ -40,10 +41,8 @@ def load(materials: Path, checkpoint: Path) -> tuple[HeadModel, np.ndarray, Corr
     torch.set_num_threads(1)
     loaded = pickle.loads(materials.read_bytes())
     model, kept = shipped_model(loaded.model, loaded.head.expression_names)
-    state = torch.load(checkpoint, map_location="cpu")
-    net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
-    net.load_state_dict(state["net"])
-    return model, kept, net.to(memory_format=torch.channels_last), state["points"].numpy()
+    net, vertices, _ = correspondence(checkpoint)
+    return model, kept, net.to(memory_format=torch.channels_last), vertices
 
 
 def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: np.ndarray, rng: np.random.Generator):

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from generate import SHARD
-from samples import ShapeStack, shipped_model
+from measure import FaceError
+from samples import shipped_model
 from torch import Tensor
 from train_correspondence import shape_metric
 
 from octoprint_facesculpt.reconstruction.descent import YAWS
-from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
 #: Numbers through which a step's many features act on its many outputs.
 RANK = 72
@@ -92,24 +92,6 @@ class Regression:
         return said.numpy()
 
 
-class Measure:
-    """Error of the face in mm of heads (N, C + 1) after similarity alignment."""
-
-    def __init__(self, model: HeadModel) -> None:
-        some = np.flatnonzero(model.face)[::4]
-        face = HeadModel(
-            model.mean[some], model.identity[:, some], model.expression[:, some], model.triangles, model.landmark_vertices,
-            model.landmark_weights, model.face,
-        )  # fmt: skip
-        self._stack = ShapeStack(face)
-
-    def __call__(self, found: np.ndarray, truth: np.ndarray) -> float:
-        from trimesh.registration import procrustes
-
-        pairs = zip(self._stack.vertices(found[:, :-1]), self._stack.vertices(truth[:, :-1]), strict=True)
-        return float(np.mean([np.linalg.norm(procrustes(a, b, reflection=False)[1] - b, axis=1).mean() for a, b in pairs]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "correspondence", "samples", "test", "out"):
@@ -121,7 +103,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     materials = pickle.loads(arguments.materials.read_bytes())
     model, _ = shipped_model(materials.model, materials.head.expression_names)
-    measure = Measure(model)
+    measure = FaceError(model)
     heads = shape_metric(model).norm(dim=0)
     arrays, after = {}, []
     changes: dict[str, np.ndarray] = {}

@@ -12,25 +12,24 @@ steps of descent are learned anew in closed form.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import pickle
 import time
 from itertools import islice
 from pathlib import Path
 
+import checkpoint
 import numpy as np
 import torch
 from crops import Crops
 from export import read_descent
+from measure import FaceError
 from samples import shipped_model
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from train_correspondence import shape_metric, whole_losses
-from train_descent import Measure
 
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
 from octoprint_facesculpt.reconstruction.descent import STAGES_READ, Descent, Points, begin, yaw_range
@@ -99,7 +98,7 @@ class Model(nn.Module):
         return whole, guessed + change[:, :count], places + change[:, count:].unflatten(1, (-1, 2))
 
 
-def measured(model: Model, batches: list, measure: Measure) -> dict[str, float]:
+def measured(model: Model, batches: list, measure: FaceError) -> dict[str, float]:
     """Points' errors in px and heads' errors in mm on held-out crops."""
     model.eval()
     off, heads = [], []
@@ -123,10 +122,7 @@ def main() -> None:
     torch.manual_seed(0)
     materials = pickle.loads(arguments.materials.read_bytes())
     head_model, kept = shipped_model(materials.model, materials.head.expression_names)
-    stored = torch.load(arguments.correspondence)
-    vertices = stored["points"].numpy()
-    net = CorrespondenceNet(len(vertices), stored["outputs"])
-    net.load_state_dict(stored["net"])
+    net, vertices, stored = checkpoint.correspondence(arguments.correspondence)
     descent, _ = read_descent(arguments.descent)
     model = Model(net, Reading(descent), Points.of(head_model, vertices)).to(memory_format=torch.channels_last)
     metric = shape_metric(head_model)
@@ -154,7 +150,7 @@ def main() -> None:
     loader = DataLoader(crops, batch_size=None, num_workers=1, prefetch_factor=6)
     held = list(islice(iter(Crops(arguments.test, head_model, kept, vertices, BATCH, 0, maps=False)), HELD_BATCHES))
     torch.set_num_threads(arguments.threads)
-    measure = Measure(head_model)
+    measure = FaceError(head_model)
 
     def report(**figures: float) -> None:
         state = {
@@ -163,15 +159,8 @@ def main() -> None:
             "points": stored["points"], "outputs": stored["outputs"],
             "pictures": stored["pictures"] + 500 * len(list(arguments.train.glob("*.npz"))),
         }  # fmt: skip
-        part = arguments.out.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, arguments.out)
-        line = json.dumps(
-            {"samples": seen, "minutes": round(spent / 60, 1), **figures, **measured(average.module, held, measure)}
-        )
-        print(line, flush=True)
-        with arguments.out.with_suffix(".jsonl").open("a") as file:
-            file.write(line + "\n")
+        checkpoint.save(arguments.out, state)
+        checkpoint.log(arguments.out, seen, spent, **figures, **measured(average.module, held, measure))
 
     if not spent:
         report()
