@@ -163,8 +163,8 @@ def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: f
     shell = np.zeros(shape, bool)
     shell[tuple(cell[within, ::-1].T)] = True
     band = binary_dilation(shell, iterations=int(np.ceil(reach)) + 1)
-    places = np.argwhere(band)[:, ::-1] + 0.5
-    tree = cKDTree(points)
+    places = (np.argwhere(band)[:, ::-1] + 0.5).astype(np.float32)
+    tree, points, normals = cKDTree(points), points.astype(np.float32), normals.astype(np.float32)
     distance = np.empty(len(places), np.float32)
     for start in range(0, len(places), CHUNK):
         here = places[start : start + CHUNK]
@@ -189,14 +189,13 @@ def _distance_to_planes(places: np.ndarray, points: np.ndarray, normals: np.ndar
     convex, behind either where it is concave.
     """
     planes = np.einsum("ikj,ikj->ik", places[:, None] - points, normals)
-    first = normals[:, :1].transpose(0, 2, 1)
-    own = (normals @ first)[..., 0] > np.cos(np.radians(CREASE))
+    own = np.einsum("ikj,ij->ik", normals, normals[:, 0]) > np.cos(np.radians(CREASE))
     own[:, 0] = True
     distance = (own * weights * planes).sum(1) / (own * weights).sum(1)
     creased = ~own.all(1)
     other = np.where(own, 0, weights)[creased]
     second = (other * planes[creased]).sum(1) / other.sum(1)
-    height = ((points[creased] - points[creased, :1]) @ first[creased])[..., 0]
+    height = np.einsum("ikj,ij->ik", points[creased] - points[creased, :1], normals[creased, 0])
     convex = (other * height).sum(1) < 0
     distance[creased] = np.where(convex, np.maximum(distance[creased], second), np.minimum(distance[creased], second))
     return distance
