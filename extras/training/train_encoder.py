@@ -5,8 +5,8 @@
 
 Ridge regression only uses what the encoder happens to show; here the error of the head after the step goes back into the
 encoder (as in Trigeorgis et al., "Mnemonic Descent Method", CVPR 2016). ``--train`` should be pictures the regression did not
-see, on which its errors are as they will be. What is written takes the place of the correspondence network: afterwards the
-steps of descent are learned anew in closed form.
+see, on which its errors are as they will be. What is written takes the place of both: the network, and beside it, with the
+suffix ``.npz``, the step.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import math
 import pickle
 import time
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from torch.nn.functional import grid_sample
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from train_correspondence import shape_metric, whole_losses
+from train_descent import precision
 
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
 from octoprint_facesculpt.reconstruction.descent import STAGES_READ, Descent, Points, begin, yaw_range
@@ -45,6 +47,8 @@ WARM_UP = 2_000
 #: How often it is measured and saved.
 CHECK_SECONDS = 240
 HELD_BATCHES = 8
+#: Batches of held-out crops whose errors are the prior of the fit.
+PRECISION_BATCHES = 60
 
 
 class Reading(nn.Module):
@@ -96,6 +100,22 @@ class Model(nn.Module):
         count = heads.shape[1]
         guessed = torch.from_numpy(heads).float()
         return whole, guessed + change[:, :count], places + change[:, count:].unflatten(1, (-1, 2))
+
+    def step(self) -> dict[str, np.ndarray]:
+        """The first step as :mod:`train_descent` writes it, without its precision."""
+        numbers = {name: p.detach().numpy() for name, p in self.reading.named_parameters()}
+        arrays = {"centre": self.reading.centre.numpy(), "basis": numbers["basis"]}
+        for number, mean in enumerate(self.reading.mean.numpy()):
+            arrays |= {f"mean{number}": mean, f"gather{number}": numbers["gather"][number]}
+            arrays[f"spread{number}"] = numbers["spread"][number]
+        return arrays
+
+
+def errors(model: Model, batches: Iterable[tuple[Tensor, ...]]) -> np.ndarray:
+    """(N, C + 1) errors of the heads after the step."""
+    model.eval()
+    with torch.no_grad():
+        return np.concatenate([(model(p.float() / 255, False)[1] - targets).numpy() for p, _, targets, _ in batches])
 
 
 def measured(model: Model, batches: list, measure: FaceError) -> dict[str, float]:
@@ -194,6 +214,9 @@ def main() -> None:
             checked, running, last = spent, [], time.monotonic()
         if spent >= budget:
             break
+    trained = average.module
+    tests = islice(iter(Crops(arguments.test, head_model, kept, vertices, BATCH, 1, maps=False)), PRECISION_BATCHES)
+    np.savez(arguments.out.with_suffix(".npz"), precision=precision(errors(trained, tests)), **trained.step())
 
 
 if __name__ == "__main__":
