@@ -130,7 +130,7 @@ set_up() {
     step "Model files" "$PYTHON" -m octoprint_facesculpt assets fetch
     if [ "$EXTRA" = test ] && [ ! -d /usr/share/cura/resources/definitions ]; then
         local cura
-        cura=$("$PYTHON" -c 'from octoprint_facesculpt.assets import user_folder; print(user_folder() / "cura")')
+        cura=$("$PYTHON" -c 'from octoprint_facesculpt.folders import user_folder; print(user_folder() / "cura")')
         [ -d "$cura/usr/share/cura/resources/variants" ] || step "Cura's printer definitions" unpack_cura_definitions "$cura"
     fi
 }

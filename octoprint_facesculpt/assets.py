@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FaceSculptError
+from .folders import default_folder
 from .progress import Progress, silent
 
 LOCK = Path(__file__).with_name("assets.lock.json")
@@ -72,18 +73,6 @@ def assets() -> dict[str, Asset]:
         name: Asset(name, archives[a["archive"]], a["member"], a["size"], a["sha256"], a["licence"], a["about"])
         for name, a in lock["assets"].items()
     }
-
-
-def default_folder() -> Path:
-    """Where assets lie unless a call says otherwise: ``$FACESCULPT_ASSETS`` or a folder of the user's cache."""
-    named = os.environ.get("FACESCULPT_ASSETS")
-    return Path(named) if named else user_folder()
-
-
-def user_folder() -> Path:
-    """Our folder in the user's cache."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache_home / "octoprint-facesculpt"
 
 
 def asset_path(name: str, folder: Path | None = None) -> Path:

@@ -13,10 +13,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
-from zipfile import BadZipFile
 
 import click
 
@@ -218,7 +216,7 @@ def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | 
 @click.argument("photos", type=_File, nargs=-1, required=True)
 @click.option("-o", "--output", type=_File, required=True, help="Mesh: stl, ply, obj, glb, 3mf; npz for 'sculpt --head'.")
 @click.option("--raw", is_flag=True, help="The head as reconstructed, life size in mm, instead of upright on the bed.")
-@click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
+@click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--preview", type=_File, help="Write a clay picture of the head.")
 @click.option("--weights", type=_File, help="Other weights than the packaged ones.")
@@ -229,7 +227,7 @@ def reconstruct_command(
     photos: tuple[Path, ...],
     output: Path,
     raw: bool,
-    faces: tuple[int, ...],
+    face: int | None,
     report_file: Path | None,
     preview: Path | None,
     weights: Path | None,
@@ -243,7 +241,7 @@ def reconstruct_command(
     from .sculpture.shaping import UPRIGHT
 
     suffix_of(output, also=("npz",))
-    portrait, head, seconds = _reconstruct(reporter, photos, faces, network_weights or weights, 0.8, network)
+    portrait, head, seconds = _reconstruct(reporter, photos, face, network_weights or weights, 0.8, network)
     standing = head.vertices @ UPRIGHT.T
     standing[:, 2] -= standing[:, 2].min()
     if output.suffix.lower() == ".npz":
@@ -266,7 +264,7 @@ def reconstruct_command(
 @click.option("-o", "--output", type=_File, required=True, help="stl, 3mf, ply, obj, glb or gcode.")
 @click.option("--height-mm", type=float, default=None, help="From the bed to the crown; 160 unless a target decides.")
 @click.option("--style", default="bust", show_default=True, help="bust or head.")
-@click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
+@click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
 @click.option("--profile", default="bust_016", show_default=True)
 @click.option(
@@ -285,7 +283,7 @@ def sculpt_command(
     output: Path,
     height_mm: float | None,
     style: str,
-    faces: tuple[int, ...],
+    face: int | None,
     engine: str,
     profile: str,
     orientation: str,
@@ -294,6 +292,8 @@ def sculpt_command(
     **plan: Any,
 ) -> None:
     """Make a sculpture from a photo or several of one person; with a .gcode output, slice it too."""
+    from zipfile import BadZipFile
+
     from .reconstruction.head import Head
     from .reconstruction.reporting import report
     from .sculpture import SculptureError, SculptureSettings, save, sculpt
@@ -320,7 +320,7 @@ def sculpt_command(
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise SculptureError("empty_head", f"{head_file.name} is not a head.", "Reconstruct it again.") from error
     else:
-        portrait, head, seconds = _reconstruct(reporter, photos, faces, None, 0.3)
+        portrait, head, seconds = _reconstruct(reporter, photos, face, None, 0.3)
     start = time.perf_counter()
     poses = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if pose is None else []
     settings = posed(head, settings, pose or poses[0].pose)
@@ -492,7 +492,7 @@ def cut_command(reporter: Reporter, model: Path, output: Path, height_mm: float)
 def _reconstruct(
     reporter: Reporter,
     photos: tuple[Path, ...],
-    faces: tuple[int, ...],
+    face: int | None,
     weights: Path | None,
     share: float,
     network: str = "facesculpt",
@@ -508,14 +508,9 @@ def _reconstruct(
         check_count(len(photos))
         if network != "facesculpt":
             raise ReconstructionError("fusion_impossible", f"The network {network} takes one photo.", "Give one photo.")
-    if len(faces) > len(photos):
-        raise UsageError(
-            "usage", "There are more faces chosen than photos.", "Give --face once for each photo, in their order."
-        )
     part = 0.2 * share / len(photos)
     portraits = [
-        read_portrait(photo, face=face, progress=reporter.part(part * i, part * (i + 1)))
-        for i, (photo, face) in enumerate(zip_longest(photos, faces))
+        read_portrait(photo, face=face, progress=reporter.part(part * i, part * (i + 1))) for i, photo in enumerate(photos)
     ]
     seconds = {"portrait": time.perf_counter() - start}
     progress = reporter.part(0.2 * share, share)

@@ -27,8 +27,23 @@ def test_the_heavy_libraries_go_by_these_names() -> None:
     assert [name for name in sorted(HEAVY) if importlib.util.find_spec(name) is None] == []
 
 
-@pytest.mark.parametrize("room", ["portrait", "reconstruction", "sculpture", "slicing"])
+@pytest.mark.parametrize(
+    "room", ["portrait", "reconstruction", "sculpture", "slicing", "slicing.prusaslicer", "slicing.curaengine"]
+)
 def test_the_library_rooms_import_no_octoprint(room: str) -> None:
     program = f"import json, sys, octoprint_facesculpt.{room}; print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert not set(json.loads(run.stdout)) & {"octoprint", "flask"}
+
+
+def test_a_slicing_child_loads_one_engine_and_no_recovery() -> None:
+    """Every slice pays for what is loaded at its start."""
+    program = (
+        "import json, sys, octoprint_facesculpt.cli; from octoprint_facesculpt.slicing import engine; engine('prusaslicer');"
+        "print(json.dumps([name for name in sys.modules if name.startswith('octoprint_facesculpt')]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(run.stdout))
+    assert "octoprint_facesculpt.slicing.prusaslicer" in loaded
+    rooms = ("slicing.curaengine", "slicing.cura_definitions", "recovery.journal", "recovery.machine", "assets")
+    assert not loaded & {f"octoprint_facesculpt.{room}" for room in rooms}

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import FIRMWARES
 from .errors import RecoveryError
-from .journal import read, this_boot
-from .machine import FIRMWARES
 
 if TYPE_CHECKING:
     from ..cli import Reporter
@@ -66,6 +65,7 @@ def run_recover(
     index_file: Path | None,
 ) -> None:
     """Say what happened to an interrupted print and how to go on with it; moves nothing."""
+    from .journal import read, this_boot
     from .outage import Seen
     from .picture import save_layer, view_layer
     from .printer import PrinterFacts

@@ -17,7 +17,6 @@ AXES = "XYZ"
 #: Firmwares in which G90 and G91 also set the extruder's mode (Marlin 2 ``set_relative_mode``); in the others the extruder
 #: is relative when either G91 or M83 says so.
 E_FOLLOWS_AXES = frozenset({"marlin2"})
-FIRMWARES = ("marlin2", "marlin1", "klipper")
 #: Marlin's MM_PER_ARC_SEGMENT.
 ARC_SEGMENT = 1.0
 #: More pieces than any arc on a bed has; a hostile radius must not fill the memory.

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..progress import Progress, silent
-from .curaengine import CuraEngine
 from .engine import Bed, Engine, EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
-from .program import CommandLineEngine
-from .prusaslicer import PrusaSlicer
+
+if TYPE_CHECKING:
+    from .program import CommandLineEngine
 
 __all__ = [
     "ENGINES", "Bed", "Engine", "EngineInfo", "Profile", "SliceRequest", "SliceResult", "SlicingError", "engine", "slice_model",
 ]  # fmt: skip
 
-ENGINES: dict[str, type[CommandLineEngine]] = {"prusaslicer": PrusaSlicer, "curaengine": CuraEngine}
+_CLASSES = {"prusaslicer": "PrusaSlicer", "curaengine": "CuraEngine"}
+
+
+class _Engines(Mapping[str, "type[CommandLineEngine]"]):
+    """The engines by name. One is imported when it is asked for: a child that slices with one need not load the other."""
+
+    def __getitem__(self, name: str) -> type[CommandLineEngine]:
+        chosen = _CLASSES[name]
+        return getattr(import_module(f".{name}", __name__), chosen)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CLASSES)
+
+    def __len__(self) -> int:
+        return len(_CLASSES)
+
+
+ENGINES = _Engines()
 
 
 def engine(name: str, path: str | None = None) -> Engine:

@@ -6,7 +6,6 @@ nothing counts as overhang. Both work from the command line.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +49,8 @@ def write_painted(vertices: np.ndarray, triangles: np.ndarray, blocked: np.ndarr
         f'<resources><object id="1" type="model"><mesh><vertices>\n{points}</vertices><triangles>\n{faces}</triangles>'
         '</mesh></object></resources><build><item objectid="1" printable="1"/></build></model>\n'
     )
+    import zipfile
+
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as package:
         package.writestr("[Content_Types].xml", _TYPES)
         package.writestr("_rels/.rels", _RELATIONS)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..assets import default_folder, user_folder
+from ..folders import default_folder, user_folder
 from .engine import SlicingError
 
 MAX_BYTES, MAX_PARENTS = 4 * 1024 * 1024, 20

@@ -17,7 +17,7 @@ import numpy as np
 from .engine import SlicingError
 
 #: Larger blocks are hardly read faster, and need more memory.
-BLOCK_BYTES = 512 * 1024
+BLOCK_BYTES = 384 * 1024
 LINE_LIMIT = 100_000
 #: What a row is: a straight move, an arc, or a new value for the position (G92).
 MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
@@ -26,7 +26,7 @@ _KINDS = {b"G0": MOVE, b"G1": MOVE, b"G2": CLOCKWISE, b"G3": COUNTERCLOCKWISE, b
 _WORD = re.compile(rb"([A-Z])([-+]?(?:\d+\.?\d*|\.\d+))")
 _NOT_A_NUMBER = re.compile(rb"\b[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\de[-+\d])", re.IGNORECASE)
 #: Comments that mean something begin with one of these.
-_TELLING = (b";TYP", b";TIM", b";Fil", b";End", b"; es", b"; fi", b"; to", b"; pr")
+_TELLING = (b";TYP", b";TIM", b";Fil", b";End", b"; es", b"; fi", b"; to", b"; prusa")
 _CONFIG_BEGIN, _CONFIG_END = b"; prusaslicer_config = begin", b"; prusaslicer_config = end"
 
 _MARGIN = 8
@@ -42,8 +42,11 @@ def _u(value: int) -> np.uint64:
 _ZEROS, _OVER_NINE, _HIGH = _u(0x3030303030303030), _u(0x7676767676767676), _u(0x8080808080808080)
 _DIGITS_BEHIND = _u(0x7060504030201000)
 _DOT = _u(ord(".") ^ ord("0"))
-_ONE, _BYTE, _8, _16, _32 = _u(1), _u(255), _u(8), _u(16), _u(32)
-_PAIRS, _FOURS, _EIGHT = _u(0x00FF00FF00FF00FF), _u(0x0000FFFF0000FFFF), _u(0xFFFFFFFF)
+_ONE, _BYTE, _7, _8, _16, _32, _60 = _u(1), _u(255), _u(7), _u(8), _u(16), _u(32), _u(60)
+_PAIRS, _FOURS = _u(0x00FF00FF00FF00FF), _u(0x0000FFFF0000FFFF)
+_SECOND, _MINUS = _u(0xFF00), _u(ord("-") << 8)
+#: The bytes of the last 0 to 8 of eight characters.
+_LAST = np.array([(2**64 - 1) & ~(2 ** (64 - 8 * length) - 1) for length in range(9)], np.uint64)
 _10, _100, _10000 = _u(2561), _u(6553601), _u(42949672960001)
 
 
@@ -112,14 +115,15 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     cuts = np.flatnonzero(text[_MARGIN:end] <= 32) + _MARGIN
     at_cut = text[cuts]
     is_end = at_cut == 10
-    ends = cuts[is_end]
+    ends = cuts.take(np.flatnonzero(is_end))
     starts = np.empty_like(ends)
     starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
     _require_text(buffer, end, starts, ends)
 
-    first = _eights(text).take(starts) & _u(0xFFFFFF)
+    eights = _eights(text)
+    first = eights.take(starts) & _u(0xFFFFFF)
     fast = (first & _u(0xFFFEFF)) == int.from_bytes(b"G0 ", "little")
-    values, letters, lines = _words(text, cuts, is_end, fast)
+    values, letters, lines = _words(text, eights, cuts, is_end, fast)
     rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(buffer, starts, ends, first, fast, in_config)
 
     is_row = fast
@@ -127,7 +131,9 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     number = is_row.cumsum() - 1
     total = int(number[-1]) + 1 if len(number) else 0
     words = np.full((len(LETTERS), total), np.nan)
-    words.ravel()[letters * total + number[lines]] = values
+    letters *= total
+    letters += number.take(lines)
+    words.ravel()[letters] = values
     kind = np.zeros(total, np.uint8)
     for line, what, given in zip(rows, kinds, slow_words, strict=True):
         row = int(number[line])
@@ -158,17 +164,24 @@ def _require_text(buffer: bytearray, end: int, starts: np.ndarray, ends: np.ndar
 
 
 def _words(
-    text: np.ndarray, cuts: np.ndarray, is_end: np.ndarray, fast: np.ndarray
+    text: np.ndarray, eights: np.ndarray, cuts: np.ndarray, is_end: np.ndarray, fast: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values, rows of :data:`LETTERS` and lines of the words of all ``fast`` lines. A line that is not as expected is taken
     out of ``fast``."""
     line = is_end.cumsum() - is_end
-    word = np.flatnonzero(fast[line] & ~is_end)
-    begin, behind, line = cuts[word], cuts[word + 1], line[word]
-    letters = _ROW_OF[text[begin + 1]]
-    negative = text[begin + 2] == ord("-")
-    length = behind - begin - 2 - negative
-    values, bad = _numbers(text, behind, length)
+    is_word = fast.take(line)
+    is_word &= ~is_end
+    word = np.flatnonzero(is_word)
+    begin, line = cuts.take(word), line.take(word)
+    word += 1
+    behind = cuts.take(word)
+    head = eights.take(begin + 1)
+    letters = _ROW_OF.take((head & _BYTE).view(np.int64))
+    negative = head & _SECOND == _MINUS
+    length = behind - begin
+    length -= 2
+    length -= negative
+    values, bad = _numbers(text, eights, behind, length)
     np.negative(values, where=negative, out=values)
     bad |= letters < 0
     if bad.any():
@@ -179,36 +192,52 @@ def _words(
 
 
 def _eights(text: np.ndarray) -> np.ndarray:
-    """Eight characters from each place on as one number."""
-    return np.ndarray((len(text) - 7,), "<u8", buffer=text.data, strides=(1,))
+    """Eight characters from each place on as one number; a copy, as numpy would make one whenever it takes some of them."""
+    return np.ndarray((len(text) - 7,), "<u8", buffer=text.data, strides=(1,)).copy()
 
 
-def _numbers(text: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(text: np.ndarray, eights: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The unsigned numbers of ``length`` characters that end before ``behind``, and which of them are none."""
     # Only the last eight characters, with zeros in the place of what stands before the number.
-    before = np.clip(8 - length, 0, 8).astype(np.uint64) * _8
-    full = before == np.uint64(64)
-    before[full] = 0
-    lower = (_ONE << before) - _ONE
-    digits = ((_eights(text).take(behind - 8) & ~lower) | (_ZEROS & lower)) ^ _ZEROS
-    other = (digits + _OVER_NINE) & _HIGH
-    place = other >> np.uint64(7)
+    digits = eights.take(behind - 8)
+    digits ^= _ZEROS
+    digits &= _LAST.take(length, mode="clip")
+    other = digits + _OVER_NINE
+    other &= _HIGH
+    place = other >> _7
     # At most one character is no digit, and that is the point.
-    bad = (other & (other - _ONE)) != 0
-    bad |= (digits & (place * _BYTE)) != place * _DOT
-    bad |= full | (length < 1)
-    joined = (digits & ~((place << _8) - _ONE)) | ((digits & (place - _ONE)) << _8)
-    digits = np.where(other == 0, digits, joined)
-    digits = (digits * _10) >> _8
-    digits = ((digits & _PAIRS) * _100) >> _16
-    digits = ((digits & _FOURS) * _10000) >> _32
-    values = (digits & _EIGHT).astype(np.float64)
-    values /= _POWER[((place * _DIGITS_BEHIND) >> np.uint64(60)).astype(np.intp)]
-    longer = np.flatnonzero(length > 8)
-    if len(longer):
+    point = place * _DOT
+    wrong = place * _BYTE
+    wrong &= digits
+    wrong ^= point
+    wrong |= other & (other - _ONE)
+    bad = wrong != 0
+    # What stands behind the point moves over it.
+    whole = np.flatnonzero(other == 0)
+    behind_point = place - _ONE
+    behind_point[whole] = 0
+    behind_point &= digits
+    behind_point *= _BYTE
+    digits -= point
+    digits += behind_point
+    digits *= _10
+    digits >>= _8
+    digits &= _PAIRS
+    digits *= _100
+    digits >>= _16
+    digits &= _FOURS
+    digits *= _10000
+    digits >>= _32
+    values = digits.astype(np.float64)
+    place *= _DIGITS_BEHIND
+    place >>= _60
+    values /= _POWER.take(place.view(np.int64))
+    unusual = np.flatnonzero((length - 2).view(np.uint64) > 6)
+    if len(unusual):
+        short, longer = unusual[length[unusual] < 2], unusual[length[unusual] > 8]
+        # Nothing, or a point without a digit.
+        bad[short] |= (length[short] < 1) | (other[short] != 0)
         values[longer], bad[longer] = _long_numbers(text, behind[longer], length[longer])
-    # A point without a digit.
-    bad |= (length == 1) & (other != 0)
     return values, bad
 
 
@@ -244,8 +273,9 @@ def _slow_lines(
         for start in {start[:3] for start in _TELLING}:
             telling |= first == int.from_bytes(start, "little")
     empty = starts == ends
-    for line in np.flatnonzero(~fast & ~empty & (telling | ~silent)).tolist():
-        raw = bytes(buffer[starts[line] : ends[line]])
+    lines = np.flatnonzero(~fast & ~empty & (telling | ~silent))
+    for line, start, end in zip(lines.tolist(), starts.take(lines).tolist(), ends.take(lines).tolist(), strict=True):
+        raw = bytes(buffer[start:end])
         if raw.startswith(b";"):
             in_config = in_config or raw.startswith(_CONFIG_BEGIN)
             if in_config or raw.startswith(_TELLING):

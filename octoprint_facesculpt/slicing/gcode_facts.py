@@ -13,7 +13,7 @@ import numpy as np
 from .gcode_blocks import SET, Block, blocks, refusal, words_of
 from .gcode_index import GcodeIndex
 from .gcode_layers import NOT_MODEL, Layers, is_support
-from .gcode_moves import Moves, expand_arcs, filled
+from .gcode_moves import Moves, expand_arcs, filled, held
 from .motion import Clock, Limits, joined
 
 #: Nozzle temperatures between which a printer extrudes (Marlin's EXTRUDE_MINTEMP and more than any hot end stands).
@@ -210,11 +210,14 @@ class _Follower:
         if block.arcs:
             moves = expand_arcs(moves, self._arcs(block, begin, end))
         self._place, self._feed = moves.after[:, -1].tolist(), float(moves.feed[-1])
-        delta = np.concatenate([moves.after - moves.before, moves.step[None]])
-        across = (delta[0] != 0) | (delta[1] != 0)
+        delta = np.empty((4, len(moves.step)))
+        np.subtract(moves.after, moves.before, out=delta[:3])
+        delta[3] = moves.step
+        across = delta[0] != 0
+        across |= delta[1] != 0
         told = np.flatnonzero(across | (delta[2] != 0) | (delta[3] != 0))
-        delta, kept = joined(delta[:, told])
-        told = told[kept]
+        delta, kept = joined(delta.take(told, axis=1))
+        told = told.take(kept)
         extruding = np.flatnonzero((moves.step > 0) & across)
         if len(extruding):
             if self._nozzle < NOZZLE_RANGE[0]:
@@ -237,18 +240,22 @@ class _Follower:
     def _positions(self, block: Block, begin: int, end: int, setting: np.ndarray | None) -> Moves:
         """Where the rows lead, and their filament and feed."""
         words = block.words[:, begin:end] if self._unit == 1.0 else block.words[:, begin:end] * self._unit
-        before, after = np.empty((3, end - begin)), np.empty((3, end - begin))
+        places = np.empty((3, end - begin + 1))
+        places[:, 0] = self._place
+        before, after = places[:, :-1], places[:, 1:]
         for axis in range(3):
             if self._relative and setting is None:
                 after[axis] = self._place[axis] + np.where(np.isnan(words[axis]), 0.0, words[axis]).cumsum()
             else:
                 after[axis] = filled(words[axis], self._place[axis])
-            before[axis, 0], before[axis, 1:] = self._place[axis], after[axis, :-1]
-        if setting is not None:
-            before[:, setting] = after[:, setting]
-        self._reach(words, after, setting)
+        # Most of what sets anything sets the extruder's count, and leaves the nozzle where it is.
+        moved = None if setting is None or np.isnan(words[:3, setting]).all() else setting
+        if moved is not None:
+            before = before.copy()
+            before[:, moved] = after[:, moved]
+        self._reach(words, after, moved)
         step, extruder = self._steps(words[3], setting)
-        feed = filled(np.where(words[4] > 0, words[4] / 60, np.nan), self._feed)
+        feed = held(words[4] / 60, np.flatnonzero(words[4] > 0), self._feed)
         return Moves(
             before, after, step, extruder, feed, self._feature_of(begin, end), block.starts[begin:end], block.ends[begin:end],
             np.zeros(end - begin, bool) if setting is None else setting, self._relative_e, begin,
@@ -260,9 +267,9 @@ class _Follower:
             step = np.where(np.isnan(given), 0.0, given)
             if setting is not None:
                 step[setting] = 0.0
-            count = self._extruder + step.cumsum()
-            for row in np.flatnonzero(setting & ~np.isnan(given)) if setting is not None else ():
-                count[row:] += given[row] - count[row]
+            count = step.cumsum()
+            sets = np.flatnonzero(setting & ~np.isnan(given)) if setting is not None else np.zeros(0, int)
+            count += held(given - count, sets, self._extruder) if len(sets) else self._extruder
         else:
             count = filled(given, self._extruder)
             step = np.diff(count, prepend=self._extruder)

@@ -76,22 +76,24 @@ class Layers:
     def add(self, moves: Moves, extruding: np.ndarray, told: np.ndarray, features: list[str]) -> None:
         """Take the ``extruding`` ones (indices, at least one) of some moves; ``told`` are those that the clock is about to be
         told, and ``features`` the names of all features."""
-        feature, step = moves.feature[extruding], moves.step[extruding]
+        feature, step = moves.feature.take(extruding), moves.step.take(extruding)
         before, self._filament = self._filament, np.asarray(np.bincount(feature, step, len(features)), np.float64)
         self._filament[: len(before)] += before
-        model = ~np.array([name in NOT_MODEL for name in features])[feature]
-        height = moves.after[2][extruding]
+        model = ~np.array([name in NOT_MODEL for name in features]).take(feature)
+        height = moves.after[2].take(extruding)
         # Positions, among the extruding moves, of those that begin a layer.
         of_model = np.flatnonzero(model)
-        begun = of_model[~(np.abs(np.diff(height[of_model], prepend=self._height())) <= _SAME_Z)]
-        starts = [self._start(moves, extruding[at - 1], told, features) if at else self._rest for at in begun.tolist()]
-        support = np.array([is_support(name) for name in features])[feature]
-        self._gather(moves, extruding, model, begun, starts, step, np.where(support, step, 0.0))
+        heights = height.take(of_model)
+        begun = of_model[~(np.abs(np.diff(heights, prepend=self._height())) <= _SAME_Z)]
+        first = [self._rest] if len(begun) and begun[0] == 0 else []
+        starts = first + self._starts(moves, extruding[begun[len(first) :] - 1], told, features)
+        support = np.array([is_support(name) for name in features]).take(feature)
+        self._gather(moves, extruding, model, begun, starts, step, step * support)
         if len(of_model):
             self.moves += len(of_model)
-            z = np.concatenate([height[of_model], moves.before[2][extruding[of_model]]])
-            self.low[2], self.high[2] = min(self.low[2], float(z.min())), max(self.high[2], float(z.max()))
-        self._rest = self._start(moves, extruding[-1], told, features)
+            for z in (heights, moves.before[2].take(extruding.take(of_model))):
+                self.low[2], self.high[2] = min(self.low[2], float(z.min())), max(self.high[2], float(z.max()))
+        (self._rest,) = self._starts(moves, extruding[-1:], told, features)
 
     def finish(self, size: int) -> GcodeIndex:
         """The index of a file of ``size`` bytes; the clock has been told everything."""
@@ -102,14 +104,16 @@ class Layers:
     def _height(self) -> float:
         return self._layers[-1].z if self._layers else math.nan
 
-    def _start(self, moves: Moves, move: int, told: np.ndarray, features: list[str]) -> _Start:
-        """The place behind a move."""
-        mark = self._clock.mark(self._clock.told + int(np.searchsorted(told, move + 1)))
-        x, y, z = moves.after[:, move].tolist()
-        return _Start(
-            int(moves.ends[move]), mark, x, y, z, float(moves.extruder[move]), moves.relative_e,
-            60 * float(moves.feed[move]), features[moves.feature[move]],
-        )  # fmt: skip
+    def _starts(self, moves: Moves, ahead: np.ndarray, told: np.ndarray, features: list[str]) -> list[_Start]:
+        """The places behind the moves ``ahead`` (indices)."""
+        marks = (self._clock.told + np.searchsorted(told, ahead + 1)).tolist()
+        columns = (moves.ends, *moves.after, moves.extruder, 60 * moves.feed, moves.feature)
+        return [
+            _Start(offset, self._clock.mark(mark), x, y, z, e, moves.relative_e, feed, features[feature])
+            for mark, offset, x, y, z, e, feed, feature in zip(
+                marks, *(column.take(ahead).tolist() for column in columns), strict=True
+            )
+        ]
 
     def _gather(
         self, moves: Moves, extruding: np.ndarray, model: np.ndarray, begun: np.ndarray, starts: list[_Start],
@@ -121,7 +125,7 @@ class Layers:
         heights = moves.after[2][extruding[begun]].tolist()
         cuts = begun if len(begun) and begun[0] == 0 else np.concatenate([[0], begun])
         sums, supports = np.add.reduceat(step, cuts).tolist(), np.add.reduceat(support, cuts).tolist()
-        boxes = np.stack([np.minimum.reduceat(edge, cuts) for edge in _edges(moves, extruding, model)], axis=1)
+        boxes = _boxes(moves, extruding, model, cuts)
         parts = list(zip(sums, supports, boxes, strict=True))
         if len(cuts) > len(begun):
             if self._layers:
@@ -135,11 +139,14 @@ class Layers:
         self.high[0], self.high[1] = max(self.high[0], -right), max(self.high[1], -back)
 
 
-def _edges(moves: Moves, extruding: np.ndarray, model: np.ndarray) -> list[np.ndarray]:
-    """Left, front, -right and -back of each extruding move; far away for what is not of the model."""
-    edges = []
-    for sign in (1.0, -1.0):
-        for axis in range(2):
-            here, there = moves.before[axis][extruding] * sign, moves.after[axis][extruding] * sign
-            edges.append(np.where(model, np.minimum(here, there), np.inf))
-    return edges
+def _boxes(moves: Moves, extruding: np.ndarray, model: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Left, front, -right and -back of what is of the model in the parts (P, 4) that begin at ``cuts``; far away where there
+    is nothing."""
+    boxes = np.empty((len(cuts), 4))
+    other = np.flatnonzero(~model)
+    for axis in range(2):
+        here, there = moves.before[axis].take(extruding), moves.after[axis].take(extruding)
+        low, high = np.minimum(here, there), np.maximum(here, there)
+        low[other], high[other] = np.inf, -np.inf
+        boxes[:, axis], boxes[:, axis + 2] = np.minimum.reduceat(low, cuts), -np.maximum.reduceat(high, cuts)
+    return boxes

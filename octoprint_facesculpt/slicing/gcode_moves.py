@@ -45,12 +45,24 @@ class Moves:
 
 def filled(given: np.ndarray, start: float) -> np.ndarray:
     """A column with its gaps (NaN) filled by what stands before them."""
-    there = ~np.isnan(given)
-    place = np.where(there, np.arange(len(given)), -1)
-    np.maximum.accumulate(place, out=place)
-    values = given[place]
-    values[place < 0] = start
+    gap = np.isnan(given)
+    gaps = np.flatnonzero(gap)
+    if 2 * len(gaps) > len(given):
+        return held(given, np.flatnonzero(~gap), start)
+    values = given.copy()
+    # Each stretch of gaps has the value before its first.
+    first = np.flatnonzero(np.diff(gaps, prepend=-2) != 1)
+    before = gaps[first] - 1
+    known = given.take(before)
+    known[before < 0] = start
+    values[gaps] = np.repeat(known, np.diff(first, append=len(gaps)))
     return values
+
+
+def held(given: np.ndarray, places: np.ndarray, start: float) -> np.ndarray:
+    """A column that has the value ``given`` at each of the ``places`` (rising) from there on, and ``start`` before."""
+    values = np.concatenate([[start], given.take(places)])
+    return np.repeat(values, np.diff(places, prepend=0, append=len(given)))
 
 
 def expand_arcs(moves: Moves, arcs: dict[int, tuple[int, dict[bytes, float]]]) -> Moves:

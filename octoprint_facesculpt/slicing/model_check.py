@@ -15,6 +15,8 @@ RIM = 4.0
 #: A model must be longer than this in its longest direction and thicker than this in its thinnest, mm.
 MIN_LENGTH, MIN_THICKNESS = 2.0, 0.4
 _BLOCK = 20_000
+#: Odd numbers without a pattern, by which a point's coordinates are told apart.
+_FACTORS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7], np.uint64)
 
 
 def model_size(path: Path) -> np.ndarray:
@@ -56,37 +58,40 @@ def _examine(count: int, blocks) -> np.ndarray:
         raise SlicingError("model_invalid", f"The model has {count} triangles.", "Simplify it first.")
     low, high, open_edges = np.full(3, np.inf), np.full(3, -np.inf), np.uint64(0)
     for corners in blocks:
-        if not np.isfinite(corners).all():
+        # By axes, and -0 made 0: they are the same point.
+        places = np.ascontiguousarray(corners.reshape(-1, 3).T, np.float32) + np.float32(0)
+        low, high = np.minimum(low, places.min(1)), np.maximum(high, places.max(1))
+        if not np.isfinite(high - low).all():
             raise SlicingError("model_invalid", "The model has impossible coordinates.")
-        low, high = np.minimum(low, corners.min((0, 1))), np.maximum(high, corners.max((0, 1)))
-        open_edges ^= _edge_sum(corners)
+        open_edges ^= _edge_sum(places)
     if open_edges:
         raise SlicingError("model_open", "The model has holes: its surface is not closed.", "Repair it, or make it again.")
     return high - low
 
 
-def _edge_sum(corners: np.ndarray) -> np.uint64:
-    """A 64-bit sum over the edges of triangles (N, 3, 3) that is 0 when each edge occurs an even number of times.
+def _edge_sum(places: np.ndarray) -> np.uint64:
+    """A 64-bit sum over the edges of triangles that is 0 when each edge occurs an even number of times; ``places`` (3, 3 N)
+    float32 are the corners of N triangles, one triangle after the other.
 
     Every edge of a closed surface belongs to two triangles, so hashes of its edges, combined by exclusive or, vanish
-    whatever the order and orientation of the triangles; an open one survives in all but one of 2**64 cases.
+    whatever the order and orientation of the triangles; an open one survives in all but about one of 2**60 cases. An edge's
+    hash is the product of those of its ends, which are odd, so that nothing of either is lost.
     """
-    # Adding 0 makes -0 and 0 the same point.
-    bits = (np.ascontiguousarray(corners, np.float32) + 0.0).view(np.uint32).astype(np.uint64)
-    points = np.zeros(bits.shape[:2], np.uint64)
-    for axis in range(3):
-        points = _mix(points ^ bits[:, :, axis])
-    ends = np.roll(points, -1, axis=1)
-    edges = _mix(points + ends) ^ _mix(points ^ ends)
-    return np.bitwise_xor.reduce(np.where(points == ends, np.uint64(0), edges), axis=None)
-
-
-def _mix(value: np.ndarray) -> np.ndarray:
-    """SplitMix64, a good hash of 64-bit words (Steele, Lea and Flood 2014)."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    points = places[0].view(np.uint32) * _FACTORS[0]
+    points += places[1].view(np.uint32) * _FACTORS[1]
+    points += places[2].view(np.uint32) * _FACTORS[2]
+    # The end of SplitMix64, a good hash of 64-bit words (Steele, Lea and Flood 2014).
+    points ^= points >> np.uint64(30)
+    points *= np.uint64(0xBF58476D1CE4E5B9)
+    points ^= points >> np.uint64(27)
+    points *= np.uint64(0x94D049BB133111EB)
+    points ^= points >> np.uint64(31)
+    points |= np.uint64(1)
+    begins = points.reshape(-1, 3)
+    ends = begins[:, (1, 2, 0)]
+    edges = begins * ends
+    edges[begins == ends] = 0
+    return np.bitwise_xor.reduce(edges, axis=None)
 
 
 def _load(path: Path, size: int) -> np.ndarray:

@@ -19,6 +19,7 @@ LOOK_AHEAD = 13
 #: A move of fewer steps on every axis (MIN_STEPS_PER_SEGMENT) waits for the next one.
 MIN_STEPS = 6 - 1e-6
 STEPS_PER_MM = (80.0, 80.0, 400.0, 93.0)
+_STEPS = np.array(STEPS_PER_MM)[:, None]
 _PENDING = LOOK_AHEAD + 2
 
 
@@ -93,12 +94,16 @@ class Clock:
             return
         held = _Held(limits or [(0, self.limits)], count)
         self.limits = limits[-1][1] if limits else self.limits
-        length, speed, acceleration, unit = _nominal(delta, feed, held)
-        corner2 = self._corners(unit, speed, held)
+        waiting = self._waiting.shape[1]
+        rows = np.empty((4, waiting + count))
+        rows[:, :waiting] = self._waiting
+        length, speed, acceleration, corner2 = rows[:, waiting:]
+        unit = _nominal(delta, feed, held, length, speed, acceleration)
+        self._corners(unit, speed, held, corner2)
         corner2[stops] = 0.0
         self._stopped = False
         self._told += count
-        self._run(np.concatenate([self._waiting, np.stack([length, speed, acceleration, corner2])], axis=1), stop=False)
+        self._run(rows, stop=False)
 
     def stop(self, seconds: float = 0.0) -> None:
         """Let all moves end, and wait."""
@@ -111,16 +116,19 @@ class Clock:
         self.stop()
         return self._times + [self.seconds] * (len(self._marks) - len(self._times))
 
-    def _corners(self, unit: np.ndarray, speed: np.ndarray, held: _Held) -> np.ndarray:
+    def _corners(self, unit: np.ndarray, speed: np.ndarray, held: _Held, corner2: np.ndarray) -> None:
         """Squares (N,) of the highest speeds at which no axis jumps by more than its jerk where a move begins."""
-        before = np.concatenate([self._direction[:, None], unit[:, :-1]], axis=1)
-        jump = _largest(np.abs(unit - before), held.jerk)
-        corner = np.minimum(speed, np.concatenate([[self._speed], speed[:-1]]))
-        np.minimum(corner, 1 / np.maximum(jump, 1e-9), out=corner)
-        if self._stopped:
-            corner[0] = 0.0
+        turn = np.empty_like(unit)
+        np.subtract(unit[:, 0], self._direction, out=turn[:, 0])
+        np.subtract(unit[:, 1:], unit[:, :-1], out=turn[:, 1:])
+        jump = _largest(np.abs(turn, out=turn), held.jerk)
+        np.maximum(jump, 1e-9, out=jump)
+        np.divide(1.0, jump, out=corner2)
+        np.minimum(corner2, speed, out=corner2)
+        np.minimum(corner2[1:], speed[:-1], out=corner2[1:])
+        corner2[0] = 0.0 if self._stopped else min(corner2[0], self._speed)
+        corner2 *= corner2
         self._direction, self._speed = unit[:, -1].copy(), float(speed[-1])
-        return corner * corner
 
     def _run(self, rows: np.ndarray, stop: bool) -> None:
         """Time all rows whose followers are known, or all of them when the printer stops behind them."""
@@ -130,23 +138,42 @@ class Clock:
         if done <= 0:
             self._waiting = rows
             return
-        gain = 2 * acceleration * length
+        gain = 2 * acceleration
+        gain *= length
         total = np.concatenate([[0.0], gain.cumsum()])
+        so_far = total[:-1]
         # What the corners allow, and what lets the printer stop at the end of its buffer.
-        allowed = _least_ahead(corner2 + total[:-1])
-        last = np.minimum(np.arange(count) + LOOK_AHEAD, count)
-        entry2 = np.minimum(allowed, total[last]) - total[:-1]
-        # What the speed before allows.
-        entry2[0] = min(entry2[0], self._entry2) if self._entry2 is not None else entry2[0]
-        entry2 = np.maximum(np.minimum.accumulate(entry2 - total[:-1]) + total[:-1], 0.0)
-        exit2 = np.concatenate([entry2[1:], [0.0]])
-        following = 0.0 if stop else float(entry2[done])
-        entry2, exit2, gain, length = entry2[:done], exit2[:done], gain[:done], length[:done]
-        speed, acceleration = speed[:done], acceleration[:done]
-        peak2 = np.minimum(speed * speed, np.maximum((gain + entry2 + exit2) / 2, np.maximum(entry2, exit2)))
-        peak, change = np.sqrt(peak2), np.sqrt(entry2) + np.sqrt(exit2)
-        cruise = np.maximum(length - (2 * peak2 - entry2 - exit2) / (2 * acceleration), 0.0)
-        seconds = (2 * peak - change) / acceleration + cruise / peak
+        best2 = _least_ahead(corner2 + so_far)
+        behind = total[LOOK_AHEAD:]
+        np.minimum(best2[: len(behind)], behind, out=best2[: len(behind)])
+        np.minimum(best2[len(behind) :], total[-1], out=best2[len(behind) :])
+        best2 -= so_far
+        # What the speed before allows. One more, at the end, where the printer stands if it stops there.
+        best2[0] = min(best2[0], self._entry2) if self._entry2 is not None else best2[0]
+        best2 -= so_far
+        np.minimum.accumulate(best2, out=best2)
+        best2 += so_far
+        speed2 = np.zeros(count + 1)
+        np.maximum(best2, 0.0, out=speed2[:-1])
+        following = 0.0 if stop else float(speed2[done])
+        entry2, exit2 = speed2[:done], speed2[1 : done + 1]
+        gain, length, speed, acceleration = gain[:done], length[:done], speed[:done], acceleration[:done]
+        both2 = entry2 + exit2
+        peak2 = gain + both2
+        peak2 /= 2
+        np.maximum(peak2, entry2, out=peak2)
+        np.maximum(peak2, exit2, out=peak2)
+        np.minimum(peak2, speed * speed, out=peak2)
+        peak, roots = np.sqrt(peak2), np.sqrt(speed2[: done + 1])
+        cruise = 2 * peak2
+        cruise -= both2
+        cruise /= 2 * acceleration
+        np.maximum(np.subtract(length, cruise, out=cruise), 0.0, out=cruise)
+        seconds = 2 * peak
+        seconds -= roots[:-1] + roots[1:]
+        seconds /= acceleration
+        cruise /= peak
+        seconds += cruise
         self._answer(seconds)
         self._entry2 = None if stop else following
         self._waiting = rows[:, done:].copy()
@@ -168,34 +195,43 @@ class _Held:
         first = [number for number, _ in limits]
         counts = np.diff([0, *first[1:], count])
 
-        def spread(values: list) -> np.ndarray:
-            return np.repeat(np.asarray(values, float), counts, axis=0).T if len(values) > 1 else np.asarray(values[0], float)
+        def spread(name: str) -> np.ndarray:
+            values = [getattr(one, name) for _, one in limits]
+            if len(set(values)) == 1:
+                return np.asarray(values[0], float)
+            return np.repeat(np.asarray(values, float).T, counts, axis=-1)
 
-        self.printing = spread([one.printing for _, one in limits])
-        self.travel = spread([one.travel for _, one in limits])
-        self.speed, self.acceleration, self.jerk = (
-            spread([getattr(one, name) for _, one in limits]).reshape(4, -1) for name in ("speed", "acceleration", "jerk")
-        )
+        self.printing, self.travel = spread("printing"), spread("travel")
+        self.speed, self.acceleration, self.jerk = (spread(name).reshape(4, -1) for name in ("speed", "acceleration", "jerk"))
 
 
-def _nominal(delta: np.ndarray, feed: np.ndarray, held: _Held) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Lengths, speeds, accelerations (N,) and directions (4, N) within the axes' limits."""
-    length = np.sqrt(delta[0] * delta[0] + delta[1] * delta[1] + delta[2] * delta[2])
-    still = length == 0
-    if still.any():
-        length[still] = np.abs(delta[3][still])
+def _nominal(
+    delta: np.ndarray, feed: np.ndarray, held: _Held, length: np.ndarray, speed: np.ndarray, acceleration: np.ndarray
+) -> np.ndarray:
+    """Directions (4, N) of moves, and into the last three (N,) their lengths, and speeds and accelerations within the axes'
+    limits."""
+    np.multiply(delta[0], delta[0], out=length)
+    for axis in (1, 2):
+        length += delta[axis] * delta[axis]
+    np.sqrt(length, out=length)
+    still = np.flatnonzero(length == 0)
+    length[still] = np.abs(delta[3].take(still))
     unit = delta / length
     share = np.abs(unit)
-    speed = np.minimum(feed, 1 / _largest(share, held.speed))
-    wanted = np.where(delta[3] > 0, held.printing, held.travel)
-    return length, np.maximum(speed, 0.05), np.minimum(wanted, 1 / _largest(share, held.acceleration)), unit
+    np.divide(1.0, _largest(share, held.speed), out=speed)
+    np.minimum(speed, feed, out=speed)
+    np.maximum(speed, 0.05, out=speed)
+    np.divide(1.0, _largest(share, held.acceleration), out=acceleration)
+    np.minimum(acceleration, np.where(delta[3] > 0, held.printing, held.travel), out=acceleration)
+    return unit
 
 
 def _largest(parts: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """The largest of the four axes' parts (4, N), each as a share of its limit (4, 1 or N)."""
-    largest = parts[0] / limits[0]
-    for part, limit in zip(parts[1:], limits[1:], strict=True):
-        np.maximum(largest, part / limit, out=largest)
+    shares = parts * (1 / limits)
+    largest = np.maximum(shares[0], shares[1])
+    for share in shares[2:]:
+        np.maximum(largest, share, out=largest)
     return largest
 
 
@@ -213,28 +249,27 @@ def _least_ahead(values: np.ndarray) -> np.ndarray:
 def joined(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Moves (4, N) as Marlin makes them: those of fewer than six steps go on with the next. The moves that are left (4, M),
     and which they were (M,)."""
-    long = np.abs(delta[0]) >= MIN_STEPS / STEPS_PER_MM[0]
-    for axis in (1, 2, 3):
-        long |= np.abs(delta[axis]) >= MIN_STEPS / STEPS_PER_MM[axis]
+    long = (np.abs(delta) >= MIN_STEPS / _STEPS).any(0)
     short = np.flatnonzero(~long)
     if not len(short):
         return delta, np.arange(delta.shape[1])
     delta = delta.copy()
-    x_steps, y_steps, z_steps, e_steps = STEPS_PER_MM
-    x = y = z = e = 0.0
-    expected = -1
-    for index, dx, dy, dz, de in zip(short.tolist(), *delta[:, short].tolist(), strict=True):
-        if index != expected:
-            if expected >= 0:
-                delta[:, expected] += (x, y, z, e)
-            x = y = z = e = 0.0
-        x, y, z, e = x + dx, y + dy, z + dz, e + de
-        expected = index + 1
-        if max(abs(x) * x_steps, abs(y) * y_steps, abs(z) * z_steps, abs(e) * e_steps) >= MIN_STEPS:
-            delta[:, index] = (x, y, z, e)
-            long[index] = True
-            x = y = z = e = 0.0
-    if 0 <= expected < delta.shape[1]:
-        delta[:, expected] += (x, y, z, e)
+    # All stretches of short moves at once, one move of each after the other.
+    begun = np.flatnonzero(np.diff(short, prepend=-2) != 1)
+    place, left = short.take(begun), np.diff(begun, append=len(short))
+    waiting = np.zeros((4, len(place)))
+    while len(place):
+        waiting += delta.take(place, axis=1)
+        enough = (np.abs(waiting) * _STEPS >= MIN_STEPS).any(0)
+        made = place[enough]
+        delta[:, made] = waiting[:, enough]
+        long[made] = True
+        waiting[:, enough] = 0.0
+        place, left = place + 1, left - 1
+        over = (left == 0) & (place < delta.shape[1])
+        # What is left over goes with the long move behind.
+        delta[:, place[over]] += waiting[:, over]
+        going = left > 0
+        place, left, waiting = place[going], left[going], waiting[:, going]
     kept = np.flatnonzero(long)
-    return delta[:, kept], kept
+    return delta.take(kept, axis=1), kept

@@ -14,9 +14,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -34,6 +35,8 @@ DETECT_SECONDS, HELP_LIMIT = 60, 4096
 FREE_BYTES = 300 * 1024 * 1024
 #: What is kept of a program's output: characters of a line, lines to find the reason of a failure in, and warnings.
 LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
+#: A program's output is read in blocks of so many bytes (what a pipe holds), this many seconds apart.
+READ_BYTES, HEAR_SECONDS = 65536, 0.05
 #: The program's part of the progress.
 RUNNING = 0.88
 
@@ -76,7 +79,7 @@ class CommandLineEngine(ABC):
         except OSError as error:
             raise SlicingError("engine_missing", f"{found} does not run.", f"Install {self.package} again.") from error
         with _output(process) as output, Guard(process, DETECT_SECONDS):
-            match = re.search(self.version_pattern, output.read(HELP_LIMIT))
+            match = re.search(self.version_pattern, output.read(HELP_LIMIT).decode("utf-8", errors="replace"))
         if match is None:
             raise SlicingError("engine_version", f"{found} is not {self.title}.", f"Set the path of {self.title}.")
         first, next_ = self.versions
@@ -175,9 +178,9 @@ class CommandLineEngine(ABC):
         process = start(["nice", "-n", "10", *with_parent(), *command], folder)
         said: deque[str] = deque(maxlen=LAST_LINES)
         with _output(process) as output, Guard(process, limit_seconds) as guard:
-            for raw in iter(lambda: output.readline(LINE_LIMIT), ""):
-                said.append(raw.strip())
-                hear(said[-1])
+            for line in heard(output):
+                said.append(line)
+                hear(line)
             process.wait()
         if guard.reason == "timed_out":
             raise SlicingError("timed_out", f"{self.title} took longer than {limit_seconds:g} s.", "Use a coarser profile.")
@@ -196,15 +199,39 @@ def start(command: list[str], folder: Path | None = None) -> subprocess.Popen:
     """A child in its own session with a fixed environment, its output and errors in one pipe."""
     keep = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         # PrusaSlicer dies of a locale that the system does not have.
-        errors="replace", env={**keep, "LC_ALL": "C.UTF-8"}, start_new_session=True, cwd=folder,
+        env={**keep, "LC_ALL": "C.UTF-8"}, start_new_session=True, cwd=folder,
     )  # fmt: skip
 
 
-def _output(process: subprocess.Popen) -> IO[str]:
+def _output(process: subprocess.Popen) -> IO[bytes]:
     assert process.stdout is not None
     return process.stdout
+
+
+def heard(output: IO[bytes], pause: float = HEAR_SECONDS) -> Iterator[str]:
+    """Lines of a program's output, stripped; longer ones than :data:`LINE_LIMIT` in pieces.
+
+    What was written meanwhile is taken together ``pause`` seconds later: to wake up for each of thousands of lines costs more
+    than to understand them.
+    """
+    kept = b""
+    while block := os.read(output.fileno(), READ_BYTES):
+        *lines, kept = (kept + block).split(b"\n")
+        for line in lines:
+            yield from _pieces(line)
+        if len(kept) >= LINE_LIMIT:
+            yield from _pieces(kept)
+            kept = b""
+        time.sleep(pause)
+    if kept:
+        yield from _pieces(kept)
+
+
+def _pieces(line: bytes) -> Iterator[str]:
+    for begin in range(0, max(len(line), 1), LINE_LIMIT):
+        yield line[begin : begin + LINE_LIMIT].decode("utf-8", errors="replace").strip()
 
 
 def plain(value: str) -> str:
@@ -238,9 +265,14 @@ def thumbnail_block(png: Path, side: int = 220) -> str:
 
 def _replace_head(made: Made, picture: str) -> None:
     """Put the true head and the picture into the G-code, and make sure that the file is on the disk."""
+    head = made.head.encode("utf-8") + picture.encode("ascii")
+    with made.gcode.open("rb") as source:
+        if source.read(made.head_bytes) == head:
+            os.fsync(source.fileno())
+            return
     part = made.gcode.with_suffix(".part")
     with made.gcode.open("rb") as source, part.open("wb") as target:
-        target.write(made.head.encode("utf-8") + picture.encode("ascii"))
+        target.write(head)
         source.seek(made.head_bytes)
         shutil.copyfileobj(source, target, 1024 * 1024)
         target.flush()

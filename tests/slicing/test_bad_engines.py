@@ -116,6 +116,19 @@ def test_an_engine_may_be_given_by_a_relative_path(
     assert "I was asked" in refused(mushroom, out, SliceRequest(profile="bust_028"), f"./{path.name}").message
 
 
+def test_what_a_program_says_is_heard_line_by_line() -> None:
+    said = (
+        r"printf 'one\n two \r\nth'; sleep 0.2; printf 'ree\n\n'; head -c 4500 /dev/zero | tr '\0' x; printf '\nB\303\274ste'"
+    )
+    process = program.start(["sh", "-c", said])
+    assert process.stdout is not None
+    with process, process.stdout:
+        lines = list(program.heard(process.stdout))
+    long = [line for line in lines if "x" in line]
+    assert [line for line in lines if "x" not in line] == ["one", "two", "three", "", "Büste"]
+    assert "".join(long) == "x" * 4500 and max(map(len, long)) == program.LINE_LIMIT
+
+
 # -- storage
 
 

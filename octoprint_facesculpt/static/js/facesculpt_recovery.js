@@ -16,14 +16,6 @@ $(function () {
 
         const real = ko.observable(idle);
         const rehearsal = ko.observable(idle);
-        /** Answers and messages may overtake each other: what is older than what is shown is dropped. */
-        const newest = (shown) => (now) => {
-            const [teller, count] = now.told || [];
-            const [before, last] = shown.peek().told || [];
-            if (teller !== before || count > last) shown(now);
-        };
-        const takeReal = newest(real);
-        const takeRehearsal = newest(rehearsal);
         self.drill = ko.pureComputed(() => real().state === "idle" && rehearsal().state !== "idle");
         const status = ko.pureComputed(() => (self.drill() ? rehearsal() : real()));
         self.state = ko.pureComputed(() => status().state);
@@ -126,7 +118,7 @@ $(function () {
                     shared.complain(gettext("This did not work"))(request);
                     self.refresh();
                 });
-        self._take = (answer) => (answer.drill ? takeRehearsal : takeReal)(answer);
+        self._take = (answer) => (answer.drill ? rehearsal : real)(answer);
 
         self.begin = () => send("begin");
         self.back = () => send("back");
@@ -313,9 +305,9 @@ $(function () {
 
         self.refresh = () => {
             if (!shared.mayView()) return [real, rehearsal].forEach((one) => one(idle));
-            return $.when(api().recovery().done(takeReal), api().recovery(true).done(takeRehearsal));
+            return $.when(api().recovery().done(real), api().recovery(true).done(rehearsal));
         };
-        shared.follow(self, {recovery: takeReal, drill: takeRehearsal});
+        shared.follow(self, {recovery: real, drill: rehearsal});
     }
 
     OCTOPRINT_VIEWMODELS.push({

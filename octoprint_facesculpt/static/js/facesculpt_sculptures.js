@@ -64,12 +64,10 @@ $(function () {
             sculpture.description = ko.pureComputed(() => {
                 const settings = data().settings || {};
                 const style = settings.style === "head" ? gettext("Head") : gettext("Bust");
-                const others = (data().others || []).length;
-                const said = _.sprintf(gettext("%(style)s, %(height)s mm"), {
+                return _.sprintf(gettext("%(style)s, %(height)s mm"), {
                     style: style,
                     height: texts.number(settings.height_mm || 0)
                 });
-                return others ? said + ", " + _.sprintf(gettext("%(count)d photos"), {count: others + 1}) : said;
             });
 
             sculpture.views = ko.pureComputed(() => {

@@ -1,0 +1,82 @@
+"""How long a cancelled slice takes to be gone: python extras/benchmark/cancel.py MODEL.stl [--profile bust_016] [--repeats 1]
+
+For each engine the command ``slice`` is run as the plugin's jobs run it, and cancelled as soon as it says that it is that far.
+The time runs from the cancel to the moment at which the job has ended and no process that it started lives. What it had
+written of the G-code by then is told, and a process or file that is left behind is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from octoprint_facesculpt.errors import Cancelled
+from octoprint_facesculpt.jobs import runner
+from octoprint_facesculpt.slicing import ENGINES
+from tests.children import descendants
+
+#: Progress at which it is cancelled: as the engine begins, on its way, while it writes, and while the G-code is checked.
+INSTANTS = (0.0, 0.3, 0.5, 0.7, 0.85, 0.9)
+#: Seconds it goes on after that, so that there is something in the middle of being done.
+LATER = 0.1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--profile", default="bust_016")
+    parser.add_argument("--repeats", type=int, default=1)
+    options = parser.parse_args()
+    worst: dict[str, float] = {}
+    for name in ENGINES:
+        for instant in INSTANTS:
+            for _ in range(options.repeats):
+                seconds, said, written = cancel(name, options.model.absolute(), options.profile, instant)
+                worst[name] = max(worst.get(name, 0.0), seconds)
+                print(f"{name}: {said}; {written / 1e6:.1f} MB written; gone in {seconds:.2f} s", flush=True)
+    for name, seconds in worst.items():
+        print(f"{name}: {seconds:.2f} s at worst")
+
+
+def cancel(name: str, model: Path, profile: str, instant: float) -> tuple[float, str, int]:
+    """Seconds from the cancel to its end, what the job said last, and bytes of G-code that were there at the cancel."""
+    cancelled, said, at = threading.Event(), [""], [0.0, 0]
+    with tempfile.TemporaryDirectory() as text:
+        folder, log = Path(text, "out"), Path(text, "job.log")
+        folder.mkdir()
+
+        def stop() -> None:
+            at[:] = [time.perf_counter(), sum(file.stat().st_size for file in folder.rglob("out.gcode*"))]
+            cancelled.set()
+
+        later = threading.Timer(LATER, stop)
+
+        def heard(fraction: float, message: str) -> None:
+            if fraction >= instant and later.ident is None:
+                said[0] = f"{fraction:.0%}, {message}"
+                later.start()
+
+        command = [sys.executable, "-m", "octoprint_facesculpt", "slice", str(model), "-o", str(folder / "bust.gcode")]
+        command += ["--engine", name, "--profile", profile, "--index", str(folder / "index.json"), "--json"]
+        try:
+            runner.run(command, log=log, on_progress=heard, cancelled=cancelled, time_limit_seconds=3600)
+        except Cancelled:
+            pass
+        else:
+            raise SystemExit(f"{name} was done before it could be cancelled at {instant:.0%}")
+        while descendants():
+            time.sleep(0.005)
+        seconds = time.perf_counter() - at[0]
+        if left := [file.name for file in folder.iterdir()]:
+            raise SystemExit(f"{name}, cancelled at {said[0]}, left {', '.join(left)}")
+    return seconds, said[0], int(at[1])
+
+
+if __name__ == "__main__":
+    main()
