@@ -12,9 +12,10 @@ from werkzeug.exceptions import HTTPException
 
 from .api_profiles import ProfileRoutes
 from .api_recovery import RecoveryApi, current_user_name
-from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, overrides, part, print_target, text
+from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, objects, overrides, part, print_target, text
 from .errors import FaceSculptError
 from .printing.queue import ACTIVE, QueueError
+from .reconstruction import MAX_PHOTOS
 from .recovery.errors import RecoveryError
 from .sculpture.settings import ORIENTATIONS, STYLES
 from .slicing.face import CARES
@@ -93,7 +94,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
     def api_delete_photo(self, identifier: str):
         photo = _find(Photo, identifier)
-        sculptures = list(photo.sculptures)
+        sculptures = self.store.made_from(photo)
         for sculpture in sculptures:
             self._refuse_while_printed(sculpture)
         for sculpture in sculptures:
@@ -122,14 +123,16 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @route("/sculptures", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
     def api_add_sculpture(self):
-        body = json_body({"photo", "face", "name", "settings", "slicing"})
-        photo = _find(Photo, text(body, "photo"))
-        if photo.state != "ready":
-            raise RequestError("photo_not_ready", "This photo has not been checked, or has no face.", 409)
-        face = number(body, "face", 0, 0, max(len(photo.faces) - 1, 0), whole=True)
+        body = json_body({"photo", "face", "others", "name", "settings", "slicing"})
+        photo, face = _face_of(body)
+        others = [_face_of(other) for other in objects(body, "others", {"photo", "face"}, MAX_PHOTOS - 1)]
+        chosen = [photo, *(other for other, _ in others)]
+        if len({other.id for other in chosen}) < len(chosen):
+            raise RequestError("bad_request", "Every photo can be used once.")
         settings, slicing = self._settings_of(body, {}), self._slicing_of(body, {})
         name = text(body, "name", photo.name.rsplit(".", 1)[0] or "Sculpture")
-        sculpture = self.store.add_sculpture(photo, name, int(face), settings, slicing)
+        further = [{"photo": other.id, "face": its_face} for other, its_face in others]
+        sculpture = self.store.add_sculpture(photo, name, face, settings, slicing, further)
         self.pipeline.wake()
         self.publish("sculpture", sculpture)
         body = sculpture_json(sculpture, self.workshop.folder(sculpture))
@@ -323,6 +326,14 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
 
 def _refusal(status: int, code: str, message: str, hint: str = ""):
     return flask.make_response(flask.jsonify(error={"code": code, "message": message, "hint": hint}), status)
+
+
+def _face_of(body: dict) -> tuple[Photo, int]:
+    """The photo that a body names, and which of its faces is meant."""
+    photo = _find(Photo, text(body, "photo"))
+    if photo.state != "ready":
+        raise RequestError("photo_not_ready", "This photo has not been checked, or has no face.", 409)
+    return photo, int(number(body, "face", 0, 0, max(len(photo.faces) - 1, 0), whole=True))
 
 
 def _find(model, identifier):

@@ -52,6 +52,14 @@ def part(body: dict[str, Any], name: str, known: set[str]) -> dict[str, Any]:
     return _known(part, known)
 
 
+def objects(body: dict[str, Any], name: str, known: set[str], most: int) -> list[dict[str, Any]]:
+    """A list of at most ``most`` objects within the body; empty when it is not given."""
+    parts = body.get(name, [])
+    if not isinstance(parts, list) or len(parts) > most or not all(isinstance(one, dict) for one in parts):
+        raise RequestError("bad_request", f"{name} must be a list of at most {most} objects.")
+    return [_known(one, known) for one in parts]
+
+
 def text(body: dict[str, Any], name: str, default: str | None = None) -> str:
     """A text of 1 to 80 printable characters."""
     value = body.get(name, default)

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -216,7 +217,7 @@ def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | 
 @click.argument("photos", type=_File, nargs=-1, required=True)
 @click.option("-o", "--output", type=_File, required=True, help="Mesh: stl, ply, obj, glb, 3mf; npz for 'sculpt --head'.")
 @click.option("--raw", is_flag=True, help="The head as reconstructed, life size in mm, instead of upright on the bed.")
-@click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
+@click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--preview", type=_File, help="Write a clay picture of the head.")
 @click.option("--weights", type=_File, help="Other weights than the packaged ones.")
@@ -227,7 +228,7 @@ def reconstruct_command(
     photos: tuple[Path, ...],
     output: Path,
     raw: bool,
-    face: int | None,
+    faces: tuple[int, ...],
     report_file: Path | None,
     preview: Path | None,
     weights: Path | None,
@@ -241,7 +242,7 @@ def reconstruct_command(
     from .sculpture.shaping import UPRIGHT
 
     suffix_of(output, also=("npz",))
-    portrait, head, seconds = _reconstruct(reporter, photos, face, network_weights or weights, 0.8, network)
+    portrait, head, seconds = _reconstruct(reporter, photos, faces, network_weights or weights, 0.8, network)
     standing = head.vertices @ UPRIGHT.T
     standing[:, 2] -= standing[:, 2].min()
     if output.suffix.lower() == ".npz":
@@ -264,7 +265,7 @@ def reconstruct_command(
 @click.option("-o", "--output", type=_File, required=True, help="stl, 3mf, ply, obj, glb or gcode.")
 @click.option("--height-mm", type=float, default=None, help="From the bed to the crown; 160 unless a target decides.")
 @click.option("--style", default="bust", show_default=True, help="bust or head.")
-@click.option("--face", type=int, default=None, help="Which face, by falling size from 0.")
+@click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
 @click.option("--profile", default="bust_016", show_default=True)
 @click.option(
@@ -283,7 +284,7 @@ def sculpt_command(
     output: Path,
     height_mm: float | None,
     style: str,
-    face: int | None,
+    faces: tuple[int, ...],
     engine: str,
     profile: str,
     orientation: str,
@@ -320,7 +321,7 @@ def sculpt_command(
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise SculptureError("empty_head", f"{head_file.name} is not a head.", "Reconstruct it again.") from error
     else:
-        portrait, head, seconds = _reconstruct(reporter, photos, face, None, 0.3)
+        portrait, head, seconds = _reconstruct(reporter, photos, faces, None, 0.3)
     start = time.perf_counter()
     poses = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if pose is None else []
     settings = posed(head, settings, pose or poses[0].pose)
@@ -492,7 +493,7 @@ def cut_command(reporter: Reporter, model: Path, output: Path, height_mm: float)
 def _reconstruct(
     reporter: Reporter,
     photos: tuple[Path, ...],
-    face: int | None,
+    faces: tuple[int, ...],
     weights: Path | None,
     share: float,
     network: str = "facesculpt",
@@ -508,9 +509,14 @@ def _reconstruct(
         check_count(len(photos))
         if network != "facesculpt":
             raise ReconstructionError("fusion_impossible", f"The network {network} takes one photo.", "Give one photo.")
+    if len(faces) > len(photos):
+        raise UsageError(
+            "usage", "There are more faces chosen than photos.", "Give --face once for each photo, in their order."
+        )
     part = 0.2 * share / len(photos)
     portraits = [
-        read_portrait(photo, face=face, progress=reporter.part(part * i, part * (i + 1))) for i, photo in enumerate(photos)
+        read_portrait(photo, face=face, progress=reporter.part(part * i, part * (i + 1)))
+        for i, (photo, face) in enumerate(zip_longest(photos, faces))
     ]
     seconds = {"portrait": time.perf_counter() - start}
     progress = reporter.part(0.2 * share, share)

@@ -67,6 +67,8 @@ class Sculpture(Model):
     created = CharField(default=_now)
     state = CharField(default="waiting")
     face = IntegerField(default=0)
+    #: Further photos of the same person: a list of ``{"photo": id, "face": number}``.
+    others = JsonField(default=list)
     settings = JsonField()
     slicing = JsonField()
     error = JsonField(null=True)
@@ -117,8 +119,13 @@ def _real_seconds(database: SqliteDatabase) -> None:
         database.execute_sql("ALTER TABLE queueitem ADD COLUMN seconds REAL")
 
 
+def _several_photos(database: SqliteDatabase) -> None:
+    if "others" not in {column.name for column in database.get_columns("sculpture")}:
+        database.execute_sql("ALTER TABLE sculpture ADD COLUMN others TEXT NOT NULL DEFAULT '[]'")
+
+
 #: Steps from each version of the tables to the next; a step is never changed once it was released.
-MIGRATIONS = (_first, _real_seconds)
+MIGRATIONS = (_first, _real_seconds, _several_photos)
 
 
 class StoreError(FaceSculptError):
@@ -168,13 +175,21 @@ class Store:
         """Close this thread's connection."""
         self.database.close()
 
-    def add_sculpture(self, photo: Photo, name: str, face: int, settings: dict, slicing: dict) -> Sculpture:
-        """A new sculpture with its stages waiting."""
+    def add_sculpture(
+        self, photo: Photo, name: str, face: int, settings: dict, slicing: dict, others: list[dict] | None = None
+    ) -> Sculpture:
+        """A new sculpture with its stages waiting; ``others`` are further photos (see :class:`Sculpture`)."""
         with self._writing():
-            sculpture = Sculpture.create(photo=photo, name=name, face=face, settings=settings, slicing=slicing)
+            sculpture = Sculpture.create(
+                photo=photo, name=name, face=face, settings=settings, slicing=slicing, others=others or []
+            )
             for stage in STAGES:
                 Stage.create(sculpture=sculpture, stage=stage)
         return sculpture
+
+    def made_from(self, photo: Photo) -> list[Sculpture]:
+        """The sculptures that use a photo, be it the first or a further one."""
+        return [s for s in Sculpture.select() if s.photo_id == photo.id or any(o["photo"] == photo.id for o in s.others)]
 
     def enqueue(self, sculpture: Sculpture) -> QueueItem:
         """Put a sculpture at the queue's end."""

@@ -42,7 +42,7 @@ def photo_json(photo: Photo) -> dict[str, Any]:
 
 def sculpture_json(sculpture: Sculpture, folder: Path) -> dict[str, Any]:
     """A sculpture with its stages, estimates and the addresses of the files that exist."""
-    keys = ("id", "name", "created", "state", "face", "settings", "slicing", "error", "notes", "estimates")
+    keys = ("id", "name", "created", "state", "face", "others", "settings", "slicing", "error", "notes", "estimates")
     stages = Stage.select().where(Stage.sculpture == sculpture).order_by(Stage.id)
     return {
         **{key: getattr(sculpture, key) for key in keys},

@@ -285,6 +285,7 @@ REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "photo is text": (("reconstruct", "{text}", "-o", "out.stl"), 2, ""),
     "unknown format": (("reconstruct", "{photo}", "-o", "out.doc"), 2, "format_unknown"),
     "no face of that number": (("reconstruct", "{photo}", "-o", "out.stl", "--face", "7"), 2, ""),
+    "more faces than photos": (("reconstruct", "{photo}", "-o", "out.stl", "--face", "0", "--face", "1"), 2, "usage"),
     "photo and head": (("sculpt", "{photo}", "--head", "{text}", "-o", "out.stl"), 2, "photo_or_head"),
     "no photo": (("sculpt", "-o", "out.stl"), 2, "photo_or_head"),
     "nine photos": (("reconstruct", *["{photo}"] * 9, "-o", "out.stl"), 2, "fusion_impossible"),

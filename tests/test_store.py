@@ -70,6 +70,18 @@ def test_an_older_database_is_migrated_with_its_data(path: Path, monkeypatch: py
     new.close()
 
 
+def test_sculptures_of_the_first_tables_have_one_photo(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:2])
+        old = Store(path)
+        kept = sculpture(old)
+        old.database.execute_sql("ALTER TABLE sculpture DROP COLUMN others")
+        old.close()
+    new = Store(path)
+    assert Sculpture.get_by_id(kept.id).others == []
+    new.close()
+
+
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = Store(path)
     sculpture(old)

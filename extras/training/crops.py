@@ -42,7 +42,7 @@ class Crops(IterableDataset):
     """Endless batches for the correspondence network, each worker from its own shards in an order of its own.
 
     A batch is: pictures (B, 3, REGION, REGION) uint8, points (B, P, 2) 0..1, coefficients and 1000 k (B, C), and the maps
-    (B, 7, MAP, MAP): coordinates in 100 mm, normals, seen.
+    (B, 7, MAP, MAP): coordinates in 100 mm, normals, seen; (0, 7, MAP, MAP) where they are not wanted.
     """
 
     def __init__(
@@ -54,8 +54,9 @@ class Crops(IterableDataset):
         batch: int,
         seed: int,
         shards: int | None = None,
+        maps: bool = True,
     ) -> None:
-        self.folder, self.shards = folder, shards
+        self.folder, self.shards, self.maps = folder, shards, maps
         self.model, self.kept, self.points, self.batch, self.seed = model, kept, points, batch, seed
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
@@ -77,15 +78,17 @@ class Crops(IterableDataset):
         triangles, mean = self.model.triangles, self.model.mean.astype(np.float32)
         pictures = np.empty((len(rows), REGION, REGION, 3), np.uint8)
         points = np.empty((len(rows), len(self.points), 2), np.float32)
-        maps = np.empty((len(rows), MAP, MAP, 7), np.float32)
+        maps = np.empty((len(rows) if self.maps else 0, MAP, MAP, 7), np.float32)
         heads = stack.vertices(shard.coefficients[rows])
         for n, (row, head) in enumerate(zip(rows, heads, strict=True)):
             camera = shard.true_camera(row)
             region = jittered(Roi.from_landmarks(camera.project(self.model.landmarks(head))), rng)
             pictures[n] = resample(shard.picture(row), region)
             seen_by = camera.through(into_region(region))
+            points[n] = seen_by.project(head[self.points])[:, :2] / REGION
+            if not self.maps:
+                continue
             projected = seen_by.project(head)
-            points[n] = projected[self.points, :2] / REGION
             projected[:, :2] *= MAP / REGION
             index, weights, _ = render.rasterise(projected, triangles, MAP, MAP)
             normals = render.vertex_normals(head, triangles) @ seen_by.rotation.T.astype(np.float32)

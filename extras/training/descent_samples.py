@@ -3,7 +3,8 @@
     python extras/training/descent_samples.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
         --pictures runs/train --out runs/descent
 
-With ``--changes`` (of ``train_descent.py``) they are of the guesses after the step it learned.
+With ``--descent`` they are of the guesses after the steps in these files. A step should be learned from pictures that those
+before it did not see, on which the errors they leave are as they will be.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from checkpoint import correspondence
 from crops import into_region, jittered
+from export import read_descent
 from samples import ShapeStack, Shard, shipped_model
 
 from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
-from octoprint_facesculpt.reconstruction.descent import Points, State, begin, read_at, settle
+from octoprint_facesculpt.reconstruction.descent import Descent, Points, State, begin, read_at
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.look import resample
 
@@ -40,10 +43,8 @@ def load(materials: Path, checkpoint: Path) -> tuple[HeadModel, np.ndarray, Corr
     torch.set_num_threads(1)
     loaded = pickle.loads(materials.read_bytes())
     model, kept = shipped_model(loaded.model, loaded.head.expression_names)
-    state = torch.load(checkpoint, map_location="cpu")
-    net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
-    net.load_state_dict(state["net"])
-    return model, kept, net.to(memory_format=torch.channels_last), state["points"].numpy()
+    net, vertices, _ = correspondence(checkpoint)
+    return model, kept, net.to(memory_format=torch.channels_last), vertices
 
 
 def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: np.ndarray, rng: np.random.Generator):
@@ -81,23 +82,22 @@ def choose_basis(path: Path, materials: Path, checkpoint: Path) -> tuple[np.ndar
     return centre, directions[:, -FEATURES:] / np.sqrt(values[-FEATURES:])
 
 
-def make(materials: Path, checkpoint: Path, basis: Path, changes: Path | None, path: Path, out: Path) -> Path:
-    """Write the samples of the shard ``path`` into the folder ``out`` unless they are there."""
+def make(materials: Path, checkpoint: Path, descent: Descent, path: Path, out: Path) -> Path:
+    """Write the samples of the shard ``path`` after the steps of ``descent`` into the folder ``out`` unless they are there."""
     target = out / path.name
     if target.exists():
         return target
     model, kept, net, vertices = load(materials, checkpoint)
     points = Points.of(model, vertices)
-    chosen = np.load(basis)
     shard = Shard.read(path, kept)
-    changed = np.load(changes / f"{path.name}.npy") if changes else None
     columns: dict[str, list] = {name: [] for name in ("features", "head", "truth", "wrong", "yaw")}
     for rows, stages, states, true_places in looked_at(shard, model, net, vertices, np.random.default_rng(5)):
         places = seen(points, states)
-        if changed is not None:
-            states = [_moved(points, *one) for one in zip(states, places, changed[rows].astype(np.float64), strict=True)]
+        for number in range(len(descent.steps)):
+            shown = zip(states, places, read_at(stages, places), strict=True)
+            states = [descent.down(points, state, place, number, read)[0] for state, place, read in shown]
             places = seen(points, states)
-        features = (read_at(stages, places) - chosen["centre"]) @ chosen["basis"]
+        features = (read_at(stages, places) - descent.centre) @ descent.basis
         columns["features"].append(features.astype(np.float16))
         columns["head"].append(np.stack([state.head for state in states]))
         columns["truth"].append(np.c_[shard.coefficients[rows], 1000 * shard.camera[rows, 1]])
@@ -106,33 +106,34 @@ def make(materials: Path, checkpoint: Path, basis: Path, changes: Path | None, p
         columns["yaw"].append(np.degrees(np.arctan2(turns[:, 0], turns[:, 2])))
     part = target.with_suffix(f".part{os.getpid()}")
     with part.open("wb") as file:
-        np.savez(file, **{name: np.concatenate(column) for name, column in columns.items()})
+        known = {"centre": descent.centre.astype(np.float32), "basis": descent.basis.astype(np.float32)}
+        np.savez(file, **known, **{name: np.concatenate(column) for name, column in columns.items()})
     os.replace(part, target)
     return target
-
-
-def _moved(points: Points, state: State, places: np.ndarray, change: np.ndarray) -> State:
-    count = len(state.head)
-    return settle(points, state.head + change[:count], places + change[count:].reshape(-1, 2), state.camera)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "correspondence", "pictures", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--changes", type=Path)
+    parser.add_argument("--descent", type=Path, nargs="*", default=[], help="the steps before, a file for each")
     parser.add_argument("--shards", type=int)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     paths = sorted(arguments.pictures.glob("*.npz"))[: arguments.shards]
     known = (arguments.materials, arguments.correspondence)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    basis = arguments.correspondence.with_suffix(".basis.npz")
-    if not basis.exists():
-        centre, directions = choose_basis(paths[0], *known)
-        np.savez(basis, centre=centre.astype(np.float32), basis=directions.astype(np.float32))
+    if arguments.descent:
+        descent, _ = read_descent(*arguments.descent)
+    else:
+        # The same for all samples of a network, whichever folder they come from.
+        basis = arguments.correspondence.with_suffix(".basis.npz")
+        if not basis.exists():
+            np.savez(basis, **dict(zip(("centre", "basis"), choose_basis(paths[0], *known), strict=True)))
+        chosen = np.load(basis)
+        descent = Descent(chosen["centre"], chosen["basis"], ())
     with ProcessPoolExecutor(arguments.processes) as pool:
-        jobs = [pool.submit(make, *known, basis, arguments.changes, path, arguments.out) for path in paths]
+        jobs = [pool.submit(make, *known, descent, path, arguments.out) for path in paths]
         for job in jobs:
             print(job.result(), flush=True)
 

@@ -19,11 +19,11 @@ import re
 from pathlib import Path
 from string import Template
 
+import checkpoint
 import numpy as np
 import torch
 from samples import shipped_model
 
-from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
 from octoprint_facesculpt.reconstruction.descent import YAWS, Descent, Points, Step
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
 from octoprint_facesculpt.reconstruction.look import Observer
@@ -74,9 +74,7 @@ def main() -> None:
     arguments = parser.parse_args()
     materials = pickle.loads(arguments.materials.read_bytes())
     model, _ = shipped_model(materials.model, materials.head.expression_names)
-    stored = torch.load(arguments.correspondence, map_location="cpu")
-    correspondence = CorrespondenceNet(len(stored["points"]), stored["outputs"])
-    correspondence.load_state_dict(stored["net"])
+    correspondence, vertices, stored = checkpoint.correspondence(arguments.correspondence)
     net = GuidedVolumeNet(CHANNELS)
     trained = torch.load(arguments.volume, map_location="cpu")
     net.load_state_dict(trained["net"])
@@ -89,7 +87,6 @@ def main() -> None:
         "encoder": "trained on from MediaPipe's face landmarks detector, (c) Google, Apache-2.0",
     }
     descent, precision = read_descent(*arguments.descent)
-    vertices = stored["points"].numpy()
     observer = Observer(correspondence, vertices, Points.of(model, vertices), descent)
     save(arguments.out, observer, net, model, precision, metadata)
     counted = re.findall(r"(\d+) samples", arguments.descent_log.read_text())

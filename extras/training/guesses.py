@@ -20,13 +20,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from checkpoint import correspondence
 from export import read_descent
 from samples import Shard, shipped_model
 
 from octoprint_facesculpt.portrait.landmarker import Landmarker, Roi
 from octoprint_facesculpt.reconstruction.alignment import HeadCrop, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
 from octoprint_facesculpt.reconstruction.descent import Points
 from octoprint_facesculpt.reconstruction.fitting import Guess
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
@@ -93,11 +93,8 @@ def _load(
     torch.set_num_threads(1)
     loaded = pickle.loads(materials.read_bytes())
     model, kept = shipped_model(loaded.model, loaded.head.expression_names)
-    state = torch.load(checkpoint, map_location="cpu")
-    net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
-    net.load_state_dict(state["net"])
+    net, vertices, _ = correspondence(checkpoint)
     descent, precision = read_descent(*steps)
-    vertices = state["points"].numpy()
     observer = Observer(net, vertices, Points.of(model, vertices), descent)
     return Learned(observer, model, precision), Landmarker(landmarks_model), kept
 

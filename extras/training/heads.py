@@ -10,13 +10,17 @@ import numpy as np
 
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
+#: Depth of the eyelids' inner edges behind their rims and how far they reach towards the middle of the eye, mm.
+LID_DEPTH, LID_INWARD = 1.0, 0.5
+#: How far the eye rises between the lids, mm, and its rings of vertices as shares of its size.
+EYE_BULGE, EYE_RINGS = 2.0, (0.75, 0.5, 0.25)
+
 
 @dataclass(frozen=True)
 class PictureHead:
-    """The head as it is drawn: template without its fans, with mouth socket and eyeballs.
+    """The head as it is drawn: the template's skin (its first vertices, same order) with mouth socket and eyeballs.
 
-    ``mean``, ``identity``, ``expression`` as in :class:`HeadModel`, on V' vertices of which the first
-    ``template_vertices`` are those of the template (same order).
+    ``mean``, ``shapes`` and ``triangles`` as in :class:`HeadModel`; ``part`` (V',) what a vertex belongs to.
     """
 
     mean: np.ndarray
@@ -46,25 +50,32 @@ def load(path: Path) -> tuple[HeadModel, PictureHead]:
     skin_end = regions["head_and_neck"][1]
     skin = triangles[(triangles < skin_end).all(1)]
 
+    loops = _open_loops(skin)
+    # The mean and all shapes, which are put together alike: rows of what a vertex is made of.
+    rows = np.concatenate([mean[None, :skin_end], shapes[:, :skin_end]])
+    surfaces = [skin]
+    for loop in _eyes(loops):
+        rows, cover = _covered(rows, skin, loop)
+        surfaces.append(cover)
+    for loop in _mouth_and_bottom(mean, loops):
+        surfaces.append(np.c_[np.roll(loop, -1), loop, np.full(len(loop), rows.shape[1])])
+        rows = np.concatenate([rows, rows[:, loop].mean(1, keepdims=True)], 1)
+    template = rows.astype(np.float32)
+    face = (np.arange(skin_end) < regions["face"][1]) & _inner_face(mean[:skin_end])
+    model = HeadModel(
+        mean=template[0],
+        identity=template[1:101],
+        expression=template[101:],
+        triangles=np.concatenate(surfaces).astype(np.int32),
+        landmark_vertices=np.zeros((478, 3), np.int32),
+        landmark_weights=np.zeros((478, 3), np.float32),
+        face=np.r_[face, np.zeros(template.shape[1] - skin_end, bool)],
+    )
+
     eyes, eye_triangles = _front_of_eyeballs(mean, triangles, regions)
     keep = np.r_[np.arange(skin_end), eyes]
     renumber = np.full(len(mean), -1)
     renumber[keep] = np.arange(len(keep))
-    loops = _open_loops(skin)
-    fan_mean, fan_shapes, fans = _fans(mean, shapes, loops)
-    lids = _lids(mean, loops, _outermost(mean, eyes))
-    model = HeadModel(
-        mean=np.concatenate([mean[keep], fan_mean]).astype(np.float32),
-        identity=np.concatenate([shapes[:, keep], fan_shapes], 1)[:100].astype(np.float32),
-        expression=np.concatenate([shapes[:, keep], fan_shapes], 1)[100:].astype(np.float32),
-        triangles=np.concatenate(
-            [skin, renumber[lids], np.where(fans >= len(mean), fans - len(mean) + len(keep), fans)]
-        ).astype(np.int32),
-        landmark_vertices=np.zeros((478, 3), np.int32),
-        landmark_weights=np.zeros((478, 3), np.float32),
-        face=np.r_[(keep < regions["face"][1]) & _inner_face(mean[keep]), np.zeros(len(fan_mean), bool)],
-    )
-
     mouth = np.arange(*regions["mouth_socket"])
     drawn = np.r_[keep, mouth]
     renumber[mouth] = len(keep) + np.arange(len(mouth))
@@ -127,50 +138,53 @@ def _open_loops(skin: np.ndarray) -> list[np.ndarray]:
     return loops
 
 
-def _fans(mean, shapes, loops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Close the mouth and the cut below the shoulders with one fan each around the middle of the open edge.
-
-    Returns the new vertices (2, 3), their shapes (S, 2, 3) and triangles that name them len(mean) and len(mean) + 1.
-    """
+def _mouth_and_bottom(mean, loops) -> tuple[np.ndarray, np.ndarray]:
+    """The loops of the mouth and of the cut below the shoulders, each closed with one fan around its middle."""
     bottom = min(loops, key=lambda loop: mean[loop, 1].mean())
     mouth = min((loop for loop in loops if loop is not bottom), key=lambda loop: abs(mean[loop, 0].mean()))
-    centres, centre_shapes, fans = [], [], []
-    for i, loop in enumerate((mouth, bottom)):
-        hub = np.full(len(loop), len(mean) + i)
-        fans.append(np.c_[np.roll(loop, -1), loop, hub])
-        centres.append(mean[loop].mean(0))
-        centre_shapes.append(shapes[:, loop].mean(1))
-    return np.array(centres), np.stack(centre_shapes, 1), np.concatenate(fans)
+    return mouth, bottom
 
 
-def _outermost(mean: np.ndarray, eyes: np.ndarray) -> np.ndarray:
-    """Those vertices of the ``eyes`` with none in front of them: the model has a cornea over an inner eyeball."""
-    across = np.linalg.norm(mean[eyes, None, :2] - mean[None, eyes, :2], axis=2)
-    behind = (across < 2.0) & (mean[None, eyes, 2] > mean[eyes, None, 2] + 0.4 + 1.0 * across)
-    return eyes[~behind.any(1)]
+def _covered(rows: np.ndarray, skin: np.ndarray, loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``rows`` (1 + S, V, 3) with an eye between the lids that end at ``loop``, and its triangles.
+
+    The inner edges of the lids lie deep behind their rims and in many faces on or in the eyeball; a surface that is to have an
+    inside wants them side by side. So they follow the rims at a fixed depth, and between them rises a calotte like the
+    eyeball's that opens and closes with the lids.
+    """
+    near = {int(v): set() for v in loop}
+    for triangle in skin[np.isin(skin, loop).any(1)].tolist():
+        for v in triangle:
+            if v in near:
+                near[v] |= set(triangle)
+    mean = rows[0]
+    inner = set(near)
+    rim = np.array([min(near[v] - inner, key=lambda n, v=v: np.linalg.norm(mean[n] - mean[v])) for v in map(int, loop)])
+    rows = rows.copy()
+    # A tenth of their own place keeps apart what shares a rim.
+    rows[:, loop] = 0.9 * rows[:, rim] + 0.1 * rows[:, loop]
+    inward = mean[rim].mean(0) - mean[rim]
+    inward[:, 2] = 0
+    inward *= LID_INWARD / np.linalg.norm(inward, axis=1, keepdims=True)
+    rows[0, loop] += inward - [0, 0, LID_DEPTH]
+    middle = rows[:, loop].mean(1, keepdims=True)
+    triangles, outer, count = [], loop, rows.shape[1]
+    for share in EYE_RINGS:
+        ring = middle + share * (rows[:, loop] - middle)
+        ring[0, :, 2] += EYE_BULGE * (1 - share**2)
+        number = count + np.arange(len(loop))
+        rows, count = np.concatenate([rows, ring], 1), count + len(loop)
+        after, number_after = np.roll(outer, -1), np.roll(number, -1)
+        triangles += [np.c_[after, outer, number], np.c_[after, number, number_after]]
+        outer = number
+    middle[0, 0, 2] += EYE_BULGE
+    triangles.append(np.c_[np.roll(outer, -1), outer, np.full(len(outer), count)])
+    return np.concatenate([rows, middle], 1), np.concatenate(triangles)
 
 
-def _lids(mean, loops, eyes) -> np.ndarray:
-    """Triangles from the rim of each eye to rings of the eyeball's own vertices, so that lids and eyes are one surface."""
-    triangles = []
-    for loop in loops:
-        middle = mean[loop].mean(0)
-        if abs(middle[0]) < 10 or abs(middle[1] - mean[eyes, 1].mean()) > 15:
-            continue
-        own = eyes[np.sign(mean[eyes, 0]) == np.sign(middle[0])]
-        outer = loop
-        for share in (0.7, 0.4):
-            places = middle[:2] + share * (mean[loop, :2] - middle[:2])
-            ring = own[np.linalg.norm(mean[own, None, :2] - places[None], axis=2).argmin(0)]
-            after, ring_after = np.roll(outer, -1), np.roll(ring, -1)
-            triangles += [np.c_[after, outer, ring], np.c_[after, ring, ring_after]]
-            outer = ring
-        hub = own[np.linalg.norm(mean[own, :2] - middle[:2], axis=1).argmin()]
-        triangles.append(np.c_[np.roll(outer, -1), outer, np.full(len(outer), hub)])
-    joined = np.concatenate(triangles)
-    # Two places of a ring may share a vertex; what lies between them has no area.
-    distinct = (joined[:, 0] != joined[:, 1]) & (joined[:, 1] != joined[:, 2]) & (joined[:, 2] != joined[:, 0])
-    return joined[distinct]
+def _eyes(loops) -> list[np.ndarray]:
+    """The loops of both eyes: the shortest ones."""
+    return sorted(loops, key=len)[:2]
 
 
 def random_coefficients(rng: np.random.Generator, names: tuple[str, ...]) -> np.ndarray:

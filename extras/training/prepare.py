@@ -44,7 +44,8 @@ def prepare(ict: Path, makehuman_folder: Path, base_obj: Path, landmarker: Landm
             yield drawn.image, drawn.camera.project(head.vertices(drawn.coefficients))
 
     points = landmark_map.surface_points(renders(), head.mean, head.triangles, landmarker)
-    outside = model.triangles[(model.triangles < len(head.mean)).all(1)]
+    # The fans in the mouth and below the shoulders, whose middles come last, carry no landmark.
+    outside = model.triangles[(model.triangles < len(model.mean) - 2).all(1)]
     vertices, weights = landmark_map.on_surface(points, model.mean, outside)
     model = replace(model, landmark_vertices=vertices, landmark_weights=weights)
 

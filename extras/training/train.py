@@ -10,14 +10,13 @@ there is one.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import pickle
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import checkpoint
 import numpy as np
 import torch
 from examples import Example, ExampleMaker, Sample, read_samples
@@ -160,16 +159,8 @@ def main() -> None:
         torch.manual_seed(seen_samples)
 
     def save() -> None:
-        part = arguments.out.with_suffix(".part")
         state = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save({**state, "samples": seen_samples, "seconds": spent, "pictures": len(examples)}, part)
-        os.replace(part, arguments.out)
-
-    def log(**figures) -> None:
-        line = json.dumps({"samples": seen_samples, "minutes": round(spent / 60, 1), **figures})
-        print(line, flush=True)
-        with arguments.out.with_suffix(".jsonl").open("a") as file:
-            file.write(line + "\n")
+        checkpoint.save(arguments.out, {**state, "samples": seen_samples, "seconds": spent, "pictures": len(examples)})
 
     budget, last, checked, running = arguments.minutes * 60, time.monotonic(), spent, []
     while spent < budget:
@@ -193,7 +184,8 @@ def main() -> None:
             spent, last = spent + now - last, now
             if spent - checked > 420 or spent >= budget:
                 figures = np.mean(running, 0).round(4).tolist()
-                log(volume_loss=figures[0], flow_loss=figures[1], **evaluate(net, held_out))
+                named = {"volume_loss": figures[0], "flow_loss": figures[1], **evaluate(net, held_out)}
+                checkpoint.log(arguments.out, seen_samples, spent, **named)
                 save()
                 checked, running, last = spent, [], time.monotonic()
                 if spent >= budget:

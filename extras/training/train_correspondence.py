@@ -10,21 +10,21 @@ there is one.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import pickle
 import time
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+import checkpoint
 import numpy as np
 import pretrained
 import torch
 from crops import Crops
 from maps import MapDecoder, Maps
-from samples import ShapeStack, shipped_model
+from measure import FaceError
+from samples import shipped_model
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -164,12 +164,7 @@ class Held:
     def __init__(self, model: HeadModel, batches: list, points: np.ndarray) -> None:
         self.batches = batches
         self.face = np.isin(points, np.flatnonzero(model.face))
-        some = np.flatnonzero(model.face)[::4]
-        small = HeadModel(
-            model.mean[some], model.identity[:, some], model.expression[:, some], model.triangles, model.landmark_vertices,
-            model.landmark_weights, model.face,
-        )  # fmt: skip
-        self.stack = ShapeStack(small)
+        self.error = FaceError(model)
 
     def measure(self, net: torch.nn.Module, decoder: MapDecoder) -> dict[str, float]:
         """Points' errors in pixels of the region, head's error in mm after alignment, coordinates' error in mm."""
@@ -180,23 +175,14 @@ class Held:
             for pictures, points, targets, maps in self.batches:
                 stages = net.encoder(pictures.float() / 255)
                 whole, said = net.whole(stages), decoder(stages)
-                placed.append((REGION * (whole.points - points).norm(dim=2))[:, self.face].mean(1).numpy())
+                placed.append((REGION * (whole.points - points).norm(dim=2))[:, self.face].mean())
                 seen = maps[:, 6]
                 off = 100 * (said.coordinates - maps[:, :3]).norm(dim=1)
-                mapped.append(((off * seen).sum((1, 2)) / seen.sum((1, 2))).numpy())
-                truth = self.stack.vertices(targets[:, :-1].numpy())
-                found = self.stack.vertices(whole.head[:, :-1].numpy())
-                heads.append([_aligned_error(f, t) for f, t in zip(found, truth, strict=True)])
-                means.append([_aligned_error(self.stack.mean, t) for t in truth])
+                mapped.append(((off * seen).sum((1, 2)) / seen.sum((1, 2))).mean())
+                heads.append(self.error(whole.head.numpy(), targets.numpy()))
+                means.append(self.error(0 * targets.numpy(), targets.numpy()))
         names = ("points_px", "coordinates_mm", "head_mm", "average_head_mm")
-        columns = (placed, mapped, heads, means)
-        return {n: round(float(np.concatenate(c).mean()), 4) for n, c in zip(names, columns, strict=True)}
-
-
-def _aligned_error(found: np.ndarray, truth: np.ndarray) -> float:
-    from trimesh.registration import procrustes
-
-    return float(np.linalg.norm(procrustes(found, truth, reflection=False)[1] - truth, axis=1).mean())
+        return {n: round(float(np.mean(c)), 4) for n, c in zip(names, (placed, mapped, heads, means), strict=True)}
 
 
 def main() -> None:
@@ -255,25 +241,17 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
 
     def save() -> None:
-        part = arguments.out.with_suffix(".part")
         state = {
             "net": average.module.state_dict(), "last": net.state_dict(), "average": average.state_dict(),
             "decoder": decoder.state_dict(),
             "optimiser": optimiser.state_dict(), "samples": seen_samples, "seconds": spent, "points": torch.from_numpy(points),
             "outputs": outputs, "pictures": 500 * len(list(arguments.train.glob("*.npz"))[: arguments.shards]),
         }  # fmt: skip
-        torch.save(state, part)
-        os.replace(part, arguments.out)
-
-    def log(**figures: float) -> None:
-        line = json.dumps({"samples": seen_samples, "minutes": round(spent / 60, 1), **figures})
-        print(line, flush=True)
-        with arguments.out.with_suffix(".jsonl").open("a") as file:
-            file.write(line + "\n")
+        checkpoint.save(arguments.out, state)
 
     if not spent:
         save()
-        log(**held.measure(average.module, decoder))
+        checkpoint.log(arguments.out, seen_samples, spent, **held.measure(average.module, decoder))
     budget, last, checked = arguments.minutes * 60, time.monotonic(), spent
     running: list[dict[str, float]] = []
     for number, (pictures, places, targets, maps) in enumerate(loader):
@@ -302,7 +280,7 @@ def main() -> None:
         if spent - checked > CHECK_SECONDS or spent >= budget:
             names = dict.fromkeys(name for r in running for name in r)
             means = {name: round(float(np.mean([r[name] for r in running if name in r])), 4) for name in names}
-            log(**means, **held.measure(average.module, decoder))
+            checkpoint.log(arguments.out, seen_samples, spent, **means, **held.measure(average.module, decoder))
             save()
             checked, running, last = spent, [], time.monotonic()
         if spent >= budget:

@@ -1,6 +1,6 @@
 """Learn a step of supervised descent for every range of yaw: ridge regression of reduced rank, in closed form.
 
-    python extras/training/train_descent.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
+    python extras/training/train_descent.py --materials runs/materials.pkl \
         --samples runs/descent --test runs/descent-test --out runs/descent.npz
 
 The strength of the regression is the one that is best on half of the held-out samples; figures are of the other half.
@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from generate import SHARD
-from samples import ShapeStack, shipped_model
+from measure import FaceError
+from samples import shipped_model
 from torch import Tensor
 from train_correspondence import shape_metric
 
 from octoprint_facesculpt.reconstruction.descent import YAWS
-from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
 #: Numbers through which a step's many features act on its many outputs.
 RANK = 72
@@ -31,14 +30,12 @@ STRENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 @dataclass(frozen=True)
 class Set:
-    """Samples of one range of yaw: features (N, F) float16, outputs (N, C + 1 + 2 P), guessed and true heads (N, C + 1), and
-    where each came from (N,): name of the file and row in it."""
+    """Samples of one range of yaw: features (N, F) float16, outputs (N, C + 1 + 2 P), guessed and true heads (N, C + 1)."""
 
     features: np.ndarray
     outputs: np.ndarray
     head: np.ndarray
     truth: np.ndarray
-    origin: list[tuple[str, int]]
 
     def __len__(self) -> int:
         return len(self.head)
@@ -47,16 +44,23 @@ class Set:
 def read(folder: Path, number: int, most: int | None = None) -> Set:
     """All samples of yaw range ``number`` in a folder of shards."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("features", "head", "truth", "wrong")}
-    origin = []
     for path in sorted(folder.glob("*.npz"))[:most]:
         data = np.load(path)
         rows = np.flatnonzero(np.searchsorted(YAWS, data["yaw"]) == number)
-        origin += [(path.name, int(row)) for row in rows]
         for name, column in columns.items():
             column.append(data[name][rows])
     features, head, truth, wrong = (np.concatenate(column) for column in columns.values())
     outputs = np.c_[truth - head, wrong.reshape(len(wrong), -1)].astype(np.float32)
-    return Set(features.reshape(len(features), -1), outputs, head, truth, origin)
+    return Set(features.reshape(len(features), -1), outputs, head, truth)
+
+
+def precision(errors: np.ndarray) -> np.ndarray:
+    """Inverse covariance (C + 1, C + 1) of the ``errors`` (N, C + 1) of held-out heads.
+
+    A little more spread than measured on drawn pictures: photos are further from them than they are from each other.
+    """
+    covariance = np.cov(errors.T)
+    return np.linalg.inv(covariance + 0.02 * np.diag(np.diag(covariance)) + 1e-6 * np.eye(len(covariance)))
 
 
 class Regression:
@@ -70,61 +74,29 @@ class Regression:
         self._gram = self._x @ self._x.T
         self._own = float(self._gram.diagonal().mean())
 
-    def _solve(self, rows: Tensor, strength: float) -> Tensor:
-        gram = self._gram[rows][:, rows]
-        gram.diagonal().add_(strength * self._own)
-        return torch.cholesky_solve(self._y[rows], torch.linalg.cholesky(gram))
-
     def solve(self, strength: float, weight: Tensor) -> tuple[Tensor, Tensor]:
         """(gather (F, RANK), spread (RANK, O)); ``weight`` (O,) tells how much each output counts."""
-        solved = self._x.T @ self._solve(torch.arange(len(self._x)), strength)
+        gram = self._gram.clone()
+        gram.diagonal().add_(strength * self._own)
+        solved = self._x.T @ torch.cholesky_solve(self._y, torch.linalg.cholesky(gram))
         _, _, directions = torch.linalg.svd((self._x[::4] @ solved) * weight, full_matrices=False)
         directions = directions[:RANK]
         return (solved * weight) @ directions.T, directions / weight
 
-    def out_of_fold(self, strength: float) -> np.ndarray:
-        """(N, O) what each half of the samples says of the other: the next step must learn on errors as they will be."""
-        said = torch.empty_like(self._y)
-        halves = torch.arange(len(self._x)) % 2
-        for half in (0, 1):
-            known, asked = (halves != half).nonzero()[:, 0], (halves == half).nonzero()[:, 0]
-            said[asked] = self._gram[asked][:, known] @ self._solve(known, strength)
-        return said.numpy()
-
-
-class Measure:
-    """Error of the face in mm of heads (N, C + 1) after similarity alignment."""
-
-    def __init__(self, model: HeadModel) -> None:
-        some = np.flatnonzero(model.face)[::4]
-        face = HeadModel(
-            model.mean[some], model.identity[:, some], model.expression[:, some], model.triangles, model.landmark_vertices,
-            model.landmark_weights, model.face,
-        )  # fmt: skip
-        self._stack = ShapeStack(face)
-
-    def __call__(self, found: np.ndarray, truth: np.ndarray) -> float:
-        from trimesh.registration import procrustes
-
-        pairs = zip(self._stack.vertices(found[:, :-1]), self._stack.vertices(truth[:, :-1]), strict=True)
-        return float(np.mean([np.linalg.norm(procrustes(a, b, reflection=False)[1] - b, axis=1).mean() for a, b in pairs]))
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "correspondence", "samples", "test", "out"):
+    for name in ("materials", "samples", "test", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--shards", type=int, help="learn from so many files only")
-    parser.add_argument("--changes", type=Path, help="folder for what the step says of each sample, for the next step")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     materials = pickle.loads(arguments.materials.read_bytes())
     model, _ = shipped_model(materials.model, materials.head.expression_names)
-    measure = Measure(model)
+    measure = FaceError(model)
     heads = shape_metric(model).norm(dim=0)
     arrays, after = {}, []
-    changes: dict[str, np.ndarray] = {}
     for number in range(len(YAWS) + 1):
         known, held = read(arguments.samples, number, arguments.shards), read(arguments.test, number)
         points = known.outputs.shape[1] - len(heads) - 1
@@ -156,19 +128,9 @@ def main() -> None:
             f"spread{number}": spread.numpy(),
         }
         after.append(better - held.truth)
-        if arguments.changes:
-            for origin, said in ((known.origin, regression.out_of_fold(best)), (held.origin, change[best])):
-                for (name, row), one in zip(origin, said, strict=True):
-                    changes.setdefault(name, np.zeros((SHARD, len(weight)), np.float16))[row] = one
-    if arguments.changes:
-        arguments.changes.mkdir(parents=True, exist_ok=True)
-        for name, rows in changes.items():
-            np.save(arguments.changes / f"{name}.npy", rows)
-    covariance = np.cov(np.concatenate(after).T)
-    # A little more spread than measured on drawn pictures: photos are further from them than they are from each other.
-    spread = covariance + 0.02 * np.diag(np.diag(covariance)) + 1e-6 * np.eye(len(covariance))
-    basis = np.load(arguments.correspondence.with_suffix(".basis.npz"))
-    np.savez(arguments.out, precision=np.linalg.inv(spread), centre=basis["centre"], basis=basis["basis"], **arrays)
+    first = np.load(min(arguments.samples.glob("*.npz")))
+    arrays |= {"centre": first["centre"], "basis": first["basis"], "precision": precision(np.concatenate(after))}
+    np.savez(arguments.out, **arrays)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from .answers import AnswerFile, Answers, Wanted, require_height
 from .guard import A_PRINT, HARMLESS, LineGuard
 from .heat import Heater, Heating
 from .helpers import CLOSE, LAYER, Helpers
-from .ports import PrinterPort, Surroundings
+from .ports import Numbered, PrinterPort, Surroundings
 from .watch import BANNER, OWN_TAG, STEP_TAG, PrintWatch
 
 _logger = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class RecoveryDesk:
         self._printing = False
         self._resumed: tuple[float, float] | None = None
         self._lock = threading.RLock()
+        self._numbered = Numbered()
 
     # -- life
 
@@ -135,6 +136,9 @@ class RecoveryDesk:
 
     def status(self) -> dict[str, Any]:
         """For the dashboard."""
+        return self._numbered(self._status)
+
+    def _status(self) -> dict[str, Any]:
         reading = self._reading
         stood = standstill(reading.record, bool(reading.job.get("clock_synchronised")), now()) if reading else None
         return {
@@ -330,6 +334,7 @@ class RecoveryDesk:
         self.watch.on_sending(cmd, gcode, tags)
         if tags and READY_TAG in tags and self._state == "preparing":
             # It follows the last of the lines that prepare: they have been acknowledged.
+            self.watch.prepared()
             self._state = "cleaning"
         elif step == self.watch.step or self._state not in ("preparing", "running"):
             return
@@ -356,7 +361,7 @@ class RecoveryDesk:
             return None
         steps = self._plan["plan"]["steps"][self._begin :]
         # Somebody may have moved the nozzle while it was being cleaned.
-        lines = ["G21", "G90", f"G1 Z{steps[0]['z']:.3f} F300"] if self._begin and steps else []
+        lines = ["G21", "G90", f"G1 Z{steps[0]['z']:.3f} F300", "M400"] if self._begin and steps else []
         self.watch.expect(len(lines))
         return [*lines, *(step["line"] for step in steps)], None
 

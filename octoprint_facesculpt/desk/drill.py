@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import shutil
 import sys
 import threading
@@ -20,7 +21,7 @@ from ..jobs.runner import run
 from ..recovery.errors import RecoveryError
 from .desk import RecoveryDesk
 from .helpers import LIMIT
-from .ports import Files, Surroundings
+from .ports import Files, Numbered, Surroundings
 from .watch import OWN_TAG, SCRIPT_TAG
 
 _logger = logging.getLogger(__name__)
@@ -36,17 +37,20 @@ class DrillPrinter:
         self._files, self._finish, self._log = files, finish, log
         self.desk: RecoveryDesk | None = None
         self.stop = threading.Event()
+        self._lines: queue.SimpleQueue[tuple[str, set[str]]] = queue.SimpleQueue()
         self._targets = {"T0": 0.0, "B": 0.0}
         self._actual = {"T0": ROOM, "B": ROOM}
 
     def switch_on(self) -> None:
         threading.Thread(target=self._tick, name="facesculpt-drill", daemon=True).start()
+        threading.Thread(target=self._take, name="facesculpt-drill-lines", daemon=True).start()
 
     def ready(self) -> bool:
         return True
 
     def send(self, lines: list[str], tags: set[str]) -> None:
-        threading.Thread(target=self._take, args=(list(lines), set(tags)), daemon=True).start()
+        for line in lines:
+            self._lines.put((line, set(tags)))
 
     def resume(self, path: str, offset: int, user: str | None) -> None:
         threading.Thread(target=self._print, daemon=True).start()
@@ -78,8 +82,13 @@ class DrillPrinter:
     def height(self) -> float:
         return self._files.height()
 
-    def _take(self, lines: list[str], tags: set[str]) -> None:
-        for line in lines:
+    def _take(self) -> None:
+        """Carry out what was sent, one line after the other, as a printer does."""
+        while not self.stop.is_set():
+            try:
+                line, tags = self._lines.get(timeout=TICK)
+            except queue.Empty:
+                continue
             word, _, value = line.partition(" S")
             heater = {"M104": "T0", "M109": "T0", "M140": "B", "M190": "B"}.get(word)
             if heater:
@@ -118,6 +127,7 @@ class Drill:
         self._error: dict[str, str] | None = None
         self._staging = False
         self._stop = threading.Event()
+        self._numbered = Numbered()
         # What an earlier server left.
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -130,6 +140,9 @@ class Drill:
 
     def status(self) -> dict[str, Any]:
         """As of a desk, with ``log`` and, at the end, ``verdict``; its state is then ``finished``."""
+        return self._numbered(self._status)
+
+    def _status(self) -> dict[str, Any]:
         now: dict[str, Any] = self._desk.status() if self._desk else {"state": "idle", "held_back": [], "plan": None}
         if self._staging:
             now |= {"state": "planning", "path": self._gcode.name}

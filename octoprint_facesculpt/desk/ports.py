@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,3 +45,17 @@ class Surroundings:
     model_of: Callable[[str], Path | None] = lambda _path: None
     job_of: Callable[[str], dict[str, Any]] = lambda _path: {}
     resumed: Callable[[dict[str, Any]], None] = lambda _job: None
+
+
+class Numbered:
+    """Numbers what is told to dashboards, as ``told``: messages and answers may overtake each other on their way, and an
+    older one must not replace a newer one. Numbers of another teller, the server before, do not compare."""
+
+    def __init__(self) -> None:
+        self._lock, self._teller, self._count = threading.Lock(), uuid.uuid4().hex[:8], 0
+
+    def __call__(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What ``make`` gives, made after everything with a lower number."""
+        with self._lock:
+            self._count += 1
+            return {**make(), "told": [self._teller, self._count]}

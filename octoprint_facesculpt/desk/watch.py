@@ -85,6 +85,25 @@ class PrintWatch:
         self._seconds = seconds
         self._recovery, self.step, self._active = recovery, -1, True
 
+    def prepared(self) -> None:
+        """The steps so far have been made, and the printer waits for its user: the nozzle is where the next step begins."""
+        if self._recovery is not None and self.step + 1 < len(self._recovery["plan"]["steps"]):
+            z = self._recovery["plan"]["steps"][self.step + 1]["z"]
+            self._away, self._between = Machine(), (z, z)
+            self._away.state.position = [0.0, 0.0, z]
+            self._journal.flush(z_low=z, z_high=z)
+
+    def _move_by_hand(self, cmd: str) -> None:
+        """Somebody moves the nozzle of a resume that waits for them."""
+        if self._away is None or self._between is None:
+            return
+        self._away.execute(cmd.encode("ascii", "replace") + b"\n")
+        low, high = self._between
+        z = self._away.state.position[2]
+        self._between = (min(low, z), max(high, z))
+        if self._between != (low, high):
+            self._journal.flush(z_low=self._between[0], z_high=self._between[1])
+
     def leave(self) -> None:
         """The resume is stopped; what the journal says of it stays true."""
         self._active, self._recovery = False, None
@@ -130,6 +149,8 @@ class PrintWatch:
             self._journal.event(babystep=_word(cmd, "Z", _word(cmd, "S", 0.0)))
         elif self._paused and gcode in _MOVING:
             self._move_away(cmd, gcode)
+        elif self._recovery is not None and gcode in _MOVING and OWN_TAG not in tags:
+            self._move_by_hand(cmd)
 
     def _note_step(self, recovery: dict[str, Any], tags: set[str]) -> None:
         """A line of the plan, or the file's first after it.
@@ -141,6 +162,7 @@ class PrintWatch:
             self._extra -= 1
         elif OWN_TAG in tags and (STEP_TAG in tags or SCRIPT_TAG in tags) and self.step + 1 < len(steps):
             self.step += 1
+            self._away = None
             now, before = ((step["z"], step["z_after"]) for step in (steps[self.step], steps[max(self.step - 1, 0)]))
             surely = self.step == 0 or now[0] != now[1] or before != now
             (self._journal.flush if surely else self._journal.event)(**recovering(recovery, self.step))

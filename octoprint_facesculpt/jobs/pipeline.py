@@ -246,11 +246,12 @@ class Pipeline:
     def _arguments(self, sculpture: Sculpture, stage: Stage) -> list[str]:
         folder, options = self._shop.folder(sculpture), self._shop.options()
         if stage.stage == "reconstruct":
-            photo = str(self._shop.photo_file(sculpture.photo))
-            return [
-                "reconstruct", photo, "-o", str(folder / OUTPUTS["reconstruct"]), "--face", str(sculpture.face),
-                "--report", str(folder / "report.json"),
-            ]  # fmt: skip
+            photos = [sculpture.photo, *(Photo.get_by_id(other["photo"]) for other in sculpture.others)]
+            faces = [sculpture.face, *(other["face"] for other in sculpture.others)]
+            arguments = ["reconstruct", *(str(self._shop.photo_file(photo)) for photo in photos)]
+            for face in faces:
+                arguments += ["--face", str(face)]
+            return [*arguments, "-o", str(folder / OUTPUTS["reconstruct"]), "--report", str(folder / "report.json")]
         if stage.stage == "sculpt":
             settings = sculpture.settings
             return [

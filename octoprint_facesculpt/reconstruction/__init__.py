@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: The networks that can be chosen; all but the first need a file of weights.
 NETWORKS = ("facesculpt", "vrn2017")
+#: Most photos of one person that are taken together.
+MAX_PHOTOS = 8
 
 
 def reconstruct(

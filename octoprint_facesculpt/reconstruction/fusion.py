@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import MAX_PHOTOS
 from .camera import Camera
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
@@ -20,8 +21,6 @@ from .surface import iso_surface
 from .volume import vertex_normals
 from .weights import ReconstructionError
 
-#: Most photos that are taken together.
-MAX_PHOTOS = 8
 #: Say of a part that a photo does not show: a guess by what is seen.
 HIDDEN_WEIGHT = 0.04
 #: Standard deviation of a vertex that faces the camera, mm, and share of vertices that are independent of each other.
@@ -164,7 +163,7 @@ def _published(heads: Sequence[Head], model: HeadModel, vertices: np.ndarray, ag
     from scipy.spatial import cKDTree
 
     from .alignment import CROP, CROP_CENTRE, CROP_MM
-    from .predictor import FINE, FINE_REACH, volume_of
+    from .predictor import FINE, drawn
     from .volume import to_grid
 
     first = heads[0]
@@ -172,8 +171,7 @@ def _published(heads: Sequence[Head], model: HeadModel, vertices: np.ndarray, ag
     camera = Camera(np.eye(3), CROP / CROP_MM, 0.0, np.full(2, CROP / 2))
     moved = vertices - vertices[model.face].mean(0) + (model.mean[model.face].mean(0) - CROP_CENTRE)
     back = vertices[0] - moved[0]
-    points = to_grid(camera.project(moved), camera.scale, FINE)
-    surface, triangles = iso_surface(volume_of(model, points, FINE, FINE_REACH), camera)
+    surface, triangles = iso_surface(drawn(model, to_grid(camera.project(moved), camera.scale)), camera)
     surface = surface + back
     landmarks = surface[cKDTree(surface).query(model.landmarks(vertices))[1]]
     origin = landmarks[list(OUTER_EYE_CORNERS)].mean(0)

@@ -24,13 +24,23 @@ from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .look import Sight, look
 from .surface import iso_surface
-from .volume import GRID, TRUNCATION, from_grid, signed_distance, surface_samples, to_grid, vertex_normals
+from .volume import (
+    GRID,
+    TRUNCATION,
+    curved_samples,
+    from_grid,
+    signed_distance,
+    surface_samples,
+    to_grid,
+    vertex_normals,
+)
 from .weights import PACKAGED, Weights, load
 
 #: Voxels a side of the volume whose iso-surface becomes the head (VRN: 192 x 192 x 200).
 FINE = 192
-#: Voxels around the surface in which that volume is a distance and not only a sign.
-FINE_REACH = 3.0
+#: Voxels around the surface in which that volume is a distance and not only a sign, and by how many it is smoothed: an edge
+#: sharper than a voxel would come out as teeth.
+FINE_REACH, FINE_SMOOTHING = 2.0, 0.6
 #: Yaw in degrees up to which the volumetric network is believed, and from which on not at all; spread of its say around the
 #: middle of the face in mm (its loss is weighted alike).
 BELIEVED_YAW = (15.0, 28.0)
@@ -88,7 +98,7 @@ def reconstruct(portrait: Portrait, *, weights: Path | None = None, progress: Pr
         points = corrected(in_volume(model, guess, GRID), reading.coarse, reading.correction, share)
     done("network", 0.55, "Building the volume")
     # The network's volume is coarse; its zero surface is drawn again at full resolution.
-    volume = volume_of(model, points * (FINE / GRID), FINE, FINE_REACH)
+    volume = drawn(model, points)
     done("volume", 0.8, "Finding the surface")
     vertices, triangles = iso_surface(volume, guess.camera)
     found = from_grid(points, guess.camera, GRID)
@@ -183,6 +193,16 @@ def volume_of(model: HeadModel, points: np.ndarray, grid: int, reach: float) -> 
     normals = -vertex_normals(points, model.triangles)
     samples = surface_samples(model.mean, model.triangles)
     return signed_distance(samples.of(points), samples.of(normals), grid, reach)
+
+
+def drawn(model: HeadModel, points: np.ndarray) -> np.ndarray:
+    """Signed distance (FINE, FINE, FINE) of the smooth surface with the template's vertices at ``points`` ((V, 3), voxels of
+    GRID)."""
+    from scipy.ndimage import gaussian_filter
+
+    # The picture's y axis points down, which turns every triangle over.
+    samples = curved_samples(points * (FINE / GRID), model.triangles[:, ::-1])
+    return gaussian_filter(signed_distance(*samples, FINE, FINE_REACH), FINE_SMOOTHING)
 
 
 def believed(model: HeadModel, guess: Guess) -> np.ndarray:

@@ -51,6 +51,14 @@ def test_nothing_is_sent_before_the_user_says_so(opened: Opened):
     assert opened.port.sent == [] and opened.port.resumed is None
 
 
+def test_what_is_told_is_numbered_in_its_order(opened: Opened):
+    opened.until("ready")
+    told = [(one["told"], one["state"]) for one in [*opened.told, opened.desk.status()]]
+    assert len({teller for (teller, _), _ in told}) == 1
+    in_order = sorted(told, key=lambda row: row[0][1])
+    assert len({number for (_, number), _ in told}) == len(told) and in_order[-1][1] == "ready"
+
+
 def test_heating_moves_nothing_and_waits_until_it_is_warm(opened: Opened):
     answered(opened)
     opened.desk.heat(confirmed=True)
@@ -76,7 +84,7 @@ def test_whole_way_sends_the_plan_once_and_in_its_order(opened: Opened):
     script = opened.desk.on_script("gcode", "beforePrintStarted")
     assert script is not None
     # The nozzle may have been moved while it was cleaned: up again before it goes aside.
-    assert script[0] == ["G21", "G90", f"G1 Z{0.8 + 5:.3f} F300", *steps[len(first) :]]
+    assert script[0] == ["G21", "G90", f"G1 Z{0.8 + 5:.3f} F300", "M400", *steps[len(first) :]]
     for line in script[0]:
         opened.desk.on_sending(line, line.split()[0], SCRIPT)
     assert opened.desk.status()["step"] == len(steps) - 1
@@ -113,6 +121,19 @@ def test_stopping_after_the_nozzle_was_lifted_plans_from_up_there(opened: Opened
     assert status["plan"]["stop"]["z"] == pytest.approx(5.8)
     assert status["plan"]["plan"]["point"][2] == pytest.approx(0.8)
     assert opened.port.sent[-2:] == ["M104 S0", "M140 S0"]
+
+
+def test_height_is_certain_while_the_nozzle_waits_to_be_cleaned(opened: Opened, folder: Path):
+    """Homing may lift it by itself; where it was brought to after that is known, unless somebody moves it."""
+    lifted(opened)
+    heights = lambda: [read(folder).record[name] for name in ("z_low", "z_high")]  # type: ignore[union-attr]  # noqa: E731
+    assert heights() == [5.8, 5.8]
+    for line in ("G91", "G1 X5 Z20", "G90"):
+        opened.desk.on_sending(line, line.split()[0], {"source:api"})
+    assert heights() == [5.8, 25.8]
+    opened.desk.on_event("Disconnected", {})
+    stop = opened.until("ready")["plan"]["stop"]
+    assert (stop["z"], stop["z_spread"]) == (5.8, 20.0)
 
 
 @pytest.mark.parametrize("event", ["Disconnected", "start"])

@@ -77,6 +77,8 @@ def dashboard(
         opened.page.goto(f"{url}/login/")
         opened.page.fill("#login-user", user)
         opened.page.fill("#login-password", password)
+        # So that a server that was started anew knows the user.
+        opened.page.check("#login-remember")
         with opened.page.expect_navigation(timeout=LATER):
             opened.page.click("#login-button")
         opened.page.wait_for_load_state()

@@ -277,6 +277,8 @@ def test_a_body_that_makes_no_sense_is_refused(server: OctoPrintServer, path: st
     [
         '"face": -1', '"face": 1', '"face": 0.5', '"face": true', '"face": "0"', '"face": 1e400', '"face": NaN',
         f'"face": {10**400}',
+        '"others": {}', '"others": [1]', '"others": [{}]', '"others": [{"photo": 7}]', '"others": [{"photo": "x", "side": 1}]',
+        f'"others": {json.dumps([{"photo": "x"}] * 8)}',
         '"name": ""', '"name": "  "', '"name": 5', '"name": null', '"name": "a\\nb"', f'"name": "{"n" * 81}"',
         '"settings": []', '"settings": {"colour": "red"}',
         '"settings": {"height_mm": 19}', '"settings": {"height_mm": 401}', '"settings": {"height_mm": "100"}',
@@ -301,6 +303,13 @@ def test_an_impossible_order_is_refused(server: OctoPrintServer, photo: dict[str
     headers = {"Content-Type": "application/json"}
     answer = server.request("POST", BASE + SCULPTURE, data=body, headers=headers)
     assert refusal(answer) == (400, "bad_request")
+
+
+def test_further_photos_are_there_and_others_than_the_first(server: OctoPrintServer, photo: dict[str, Any]) -> None:
+    twice = server.post(BASE + SCULPTURE, json={"photo": photo["id"], "others": [{"photo": photo["id"]}]})
+    assert refusal(twice) == (400, "bad_request")
+    unknown = server.post(BASE + SCULPTURE, json={"photo": photo["id"], "others": [{"photo": NOBODY}]})
+    assert refusal(unknown) == (404, "not_found")
 
 
 @pytest.mark.parametrize("identifier", [NOBODY, "1", "' OR 1=1 --", "%00", "%2e%2e", "..%2f..", "\N{PILE OF POO}", "x" * 3000])

@@ -148,7 +148,9 @@ def test_the_user_chooses_a_face_cancels_and_clears_up(
     two_faces, letter = tmp_path / "two_friends.jpg", tmp_path / "letter.jpg"
     Image.fromarray(np.concatenate([pixels, pixels[:, ::-1]], 1)).save(two_faces)
     letter.write_text("Dear grandma")
-    tab.page.set_input_files(FILES, [two_faces, letter])
+    side = tmp_path / "from_the_side.jpg"
+    shutil.copy(astronaut, side)
+    tab.page.set_input_files(FILES, [two_faces, letter, side])
 
     refused = tab.find("photos").locator("li", has_text="letter.jpg")
     expect(refused).to_contain_text("This is not a picture", timeout=LATER)
@@ -156,6 +158,13 @@ def test_the_user_chooses_a_face_cancels_and_clears_up(
 
     expect(tab.find("new")).to_contain_text("There are several faces", timeout=LATER)
     tab.page.get_by_role("button", name="Face 2 of 2").click()
+    further = tab.find("further").get_by_title("from_the_side.jpg")
+    further.click(timeout=LATER)
+    expect(further).to_have_attribute("aria-pressed", "true")
+    further.click()
+    expect(further).to_have_attribute("aria-pressed", "false")
+    further.click()
+    beside = further.get_attribute("data-photo")
     order(tab, "The other one")
     mine = card(tab, "The other one")
     mine.locator("[data-test-id=facesculpt-cancel]").click()
@@ -163,15 +172,16 @@ def test_the_user_chooses_a_face_cancels_and_clears_up(
     rows = server.get("/plugin/facesculpt/sculptures").json()["sculptures"]
     ordered = next(row for row in rows if row["name"] == "The other one")
     assert (ordered["state"], ordered["face"]) == ("cancelled", 1)
+    assert ordered["others"] == [{"photo": beside, "face": 0}]
     mine.locator("[data-test-id=facesculpt-retry]").click()
     expect(mine.locator("[data-test-id=facesculpt-cancel]")).to_be_visible(timeout=SOON)
     assert look(server, ordered)["state"] in ("waiting", "working")
 
-    for name in ("two_friends.jpg", "letter.jpg"):
+    for name in ("from_the_side.jpg", "letter.jpg", "two_friends.jpg"):
         tab.page.get_by_role("button", name=f"Delete photo: {name}").click()
         tab.confirm()
         expect(tab.find("photos").locator("li", has_text=name)).to_have_count(0, timeout=SOON)
-    expect(mine).to_have_count(0, timeout=SOON)
+        expect(mine).to_have_count(0, timeout=SOON)
     assert server.get(f"/plugin/facesculpt/sculptures/{ordered['id']}").status_code == 404
 
 

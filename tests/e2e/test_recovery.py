@@ -16,9 +16,6 @@ from tests.recovery.programs import print_file
 from .browser import SOON, chromium, dashboard
 from .server import OctoPrintServer, wait_for
 
-#: Not green since the recovery was rebuilt: see the README's section on tests.
-pytestmark = pytest.mark.unsettled
-
 NAME = "vase.gcode"
 LAYERS = 12
 

@@ -397,6 +397,23 @@ def test_the_command_understands_what_was_wished(
     shop.close()
 
 
+def test_all_photos_go_to_the_command_with_their_faces(tmp_path: Path, astronaut: Path) -> None:
+    from octoprint_facesculpt.cli import commands
+
+    shop = Shop(tmp_path)
+    front, side, back = (shop.photo(astronaut) for _ in range(3))
+    sculpture = shop.store.add_sculpture(
+        front, "three", 1, {}, SLICING, [{"photo": side.id, "face": 0}, {"photo": back.id, "face": 2}]
+    )
+    stage = Stage.get(Stage.sculpture == sculpture, Stage.stage == "reconstruct")
+    name, *arguments = shop.pipeline._arguments(Sculpture.get_by_id(sculpture.id), stage)
+    parsed = commands.commands[name].make_context(name, arguments).params
+    assert parsed["photos"] == tuple(shop.workshop.photo_file(photo) for photo in (front, side, back))
+    assert parsed["faces"] == (1, 0, 2)
+    assert [s.id for s in shop.store.made_from(back)] == [sculpture.id]
+    shop.close()
+
+
 def test_what_the_host_adds_goes_to_the_command(tmp_path: Path, astronaut: Path) -> None:
     from octoprint_facesculpt.cli import commands
 

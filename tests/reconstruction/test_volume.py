@@ -11,6 +11,7 @@ from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.predictor import corrected
 from octoprint_facesculpt.reconstruction.surface import iso_surface
 from octoprint_facesculpt.reconstruction.volume import (
+    curved_samples,
     from_grid,
     signed_distance,
     surface_samples,
@@ -42,6 +43,34 @@ def test_distance_to_a_ball_is_exact_near_its_surface() -> None:
     volume = volume_of(ball(12, (20, 18, 22)), 40, 2.0)
     truth = np.clip(np.linalg.norm(centres(40) - (20, 18, 22), axis=-1) - 12, -2, 2)
     assert np.abs(volume - truth).max() < 0.12
+
+
+def test_samples_of_a_coarse_ball_lie_on_the_ball() -> None:
+    mesh = trimesh.creation.icosphere(2, 12)
+    points, normals = curved_samples(mesh.vertices, np.asarray(mesh.faces))
+    flat = mesh.triangles_center
+    assert len(points) >= 0.98 * mesh.area
+    assert np.abs(np.linalg.norm(points, axis=1) - 12).max() < 0.3 * np.abs(np.linalg.norm(flat, axis=1) - 12).max()
+    np.testing.assert_allclose(normals, points / np.linalg.norm(points, axis=1, keepdims=True), atol=0.03)
+
+
+def test_triangles_without_area_are_no_samples() -> None:
+    points, normals = curved_samples(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0]]), np.array([[0, 1, 2], [0, 1, 3]]))
+    assert len(points) == 1 and normals[0] == pytest.approx([0, 0, 1])
+
+
+@pytest.mark.parametrize("turn", [0, 20, 37])
+def test_edges_keep_their_sides(turn: int) -> None:
+    """A box: outside its edges is outside, however sharp; without the second plane an edge grows thorns."""
+    mesh = trimesh.creation.box((20, 16, 1.6))
+    spin = trimesh.transformations.rotation_matrix(np.radians(turn), [1, 2, 3])
+    turned = mesh.copy().apply_transform(spin).apply_translation((20, 20, 20))
+    volume = signed_distance(*curved_samples(turned.vertices, np.asarray(turned.faces)), 40, 2.0)
+    local = np.abs((centres(40) - 20) @ spin[:3, :3]) - mesh.extents / 2
+    truth = np.linalg.norm(local.clip(0), axis=-1) + local.max(-1).clip(max=0)
+    wrong = (np.sign(volume) != np.sign(truth)) & (np.abs(truth) > 0.25)
+    assert wrong.sum() <= 8  # at a corner of so thin a plate a third side is seen as the second
+    assert np.abs(volume - truth)[np.abs(truth) < 1].mean() < 0.03
 
 
 def test_a_body_that_leaves_the_grid_below_is_filled() -> None:

@@ -23,7 +23,36 @@ $(function () {
             () => self.visible() && !self.sending() && self.form.valid() && !self.nameInvalid()
         );
 
+        // Further photos of the same person: a side view tells most about profile, jaw and ears.
+        self.others = ko.observableArray([]);
+        self.mostOthers = 7;
+        self.furtherPhotos = ko.pureComputed(() =>
+            self.photos.photos().filter((photo) => photo.usable() && photo !== self.photo())
+        );
+        self.faceOf = (photo) => {
+            const other = self.others().find((one) => one.photo === photo.id);
+            return other && other.face;
+        };
+        // A click takes a photo, further clicks its next faces, and the last one leaves it out again.
+        self.nextFace = (photo) => {
+            const face = self.faceOf(photo);
+            const next = face === undefined ? 0 : face + 1;
+            if (face === undefined && self.others().length >= self.mostOthers) return;
+            const rest = self.others().filter((one) => one.photo !== photo.id);
+            self.others(next < photo.faces().length ? rest.concat({photo: photo.id, face: next}) : rest);
+        };
+        self.furtherText = (photo) => {
+            const face = self.faceOf(photo);
+            if (face === undefined) return photo.name();
+            return photo.faces().length > 1 ? photo.faces()[face].label : gettext("Shows the same person");
+        };
+        self.furtherPhotos.subscribe((photos) => {
+            const known = self.others().filter((one) => photos.some((photo) => photo.id === one.photo));
+            if (known.length < self.others().length) self.others(known);
+        });
+
         self.photo.subscribe((photo) => {
+            self.others([]);
             self.error(undefined);
             // "grandma_1962.jpg" is a name somebody gave; it only has to lose its suffix and underscores.
             if (photo) self.name(photo.name().replace(/\.[A-Za-z0-9]{1,5}$/, "").replace(/_+/g, " ").trim());
@@ -37,6 +66,7 @@ $(function () {
                 .createSculpture({
                     photo: self.photo().id,
                     face: self.photos.face(),
+                    others: self.others(),
                     name: self.name().trim(),
                     settings: _.extend({style: self.style(), orientation: self.orientation()}, self.form.settings()),
                     slicing: self.form.slicing()

@@ -16,6 +16,14 @@ $(function () {
 
         const real = ko.observable(idle);
         const rehearsal = ko.observable(idle);
+        /** Answers and messages may overtake each other: what is older than what is shown is dropped. */
+        const newest = (shown) => (now) => {
+            const [teller, count] = now.told || [];
+            const [before, last] = shown.peek().told || [];
+            if (teller !== before || count > last) shown(now);
+        };
+        const takeReal = newest(real);
+        const takeRehearsal = newest(rehearsal);
         self.drill = ko.pureComputed(() => real().state === "idle" && rehearsal().state !== "idle");
         const status = ko.pureComputed(() => (self.drill() ? rehearsal() : real()));
         self.state = ko.pureComputed(() => status().state);
@@ -118,7 +126,7 @@ $(function () {
                     shared.complain(gettext("This did not work"))(request);
                     self.refresh();
                 });
-        self._take = (answer) => (answer.drill ? rehearsal : real)(answer);
+        self._take = (answer) => (answer.drill ? takeRehearsal : takeReal)(answer);
 
         self.begin = () => send("begin");
         self.back = () => send("back");
@@ -305,9 +313,9 @@ $(function () {
 
         self.refresh = () => {
             if (!shared.mayView()) return [real, rehearsal].forEach((one) => one(idle));
-            return $.when(api().recovery().done(real), api().recovery(true).done(rehearsal));
+            return $.when(api().recovery().done(takeReal), api().recovery(true).done(takeRehearsal));
         };
-        shared.follow(self, {recovery: real, drill: rehearsal});
+        shared.follow(self, {recovery: takeReal, drill: takeRehearsal});
     }
 
     OCTOPRINT_VIEWMODELS.push({

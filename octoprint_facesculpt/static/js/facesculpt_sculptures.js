@@ -64,10 +64,12 @@ $(function () {
             sculpture.description = ko.pureComputed(() => {
                 const settings = data().settings || {};
                 const style = settings.style === "head" ? gettext("Head") : gettext("Bust");
-                return _.sprintf(gettext("%(style)s, %(height)s mm"), {
+                const others = (data().others || []).length;
+                const said = _.sprintf(gettext("%(style)s, %(height)s mm"), {
                     style: style,
                     height: texts.number(settings.height_mm || 0)
                 });
+                return others ? said + ", " + _.sprintf(gettext("%(count)d photos"), {count: others + 1}) : said;
             });
 
             sculpture.views = ko.pureComputed(() => {

@@ -1,0 +1,36 @@
+"""What a training leaves behind: its state, never half written, and a line of figures each time it was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write the state of a training to ``path`` in one go."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def log(path: Path, samples: int, seconds: float, **figures: float) -> None:
+    """Print the figures and add them to the log beside the state at ``path``."""
+    line = json.dumps({"samples": samples, "minutes": round(seconds / 60, 1), **figures})
+    print(line, flush=True)
+    with path.with_suffix(".jsonl").open("a") as file:
+        file.write(line + "\n")
+
+
+def correspondence(path: Path) -> tuple[CorrespondenceNet, np.ndarray, dict[str, Any]]:
+    """The correspondence network in a state, the numbers of its head points (P,), and the state itself."""
+    state = torch.load(path, map_location="cpu")
+    net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
+    net.load_state_dict(state["net"])
+    return net, state["points"].numpy(), state
