@@ -1,8 +1,9 @@
 """How much of the face supports touch, kept off it or not: python extras/benchmark/face_supports.py HEAD.npz ...
 
 Each head (as ``reconstruct -o HEAD.npz`` writes it) is sliced really, with each way to treat the face beside ``ignore``, in
-which the slicer puts its supports where it likes. Also told is how far the face hangs in the air then: outer walls on it under
-which, in the layer before, nothing lies within a line's width.
+which the slicer puts its supports where it likes. Also told is how far the face hangs in the air then: outer walls on it that,
+within a line's width, have neither the model's layer below them nor, farther down, a support. Slicers leave a gap between
+supports and what they hold, and leave bridges and short overhangs without supports: those hang with ``ignore`` too.
 """
 
 from __future__ import annotations
@@ -28,39 +29,41 @@ from octoprint_facesculpt.slicing.layer_picture import strokes
 
 #: Lines are looked at in points this far apart; one lies on another within this distance, mm.
 STEP, LINE = 0.4, 0.45
+#: What holds a layer lies at least this far below it, a layer of the model at most so far, and a support so far, mm.
+LEAST_GAP, LAYER_GAP, SUPPORT_GAP = 0.02, 0.4, 0.8
+OUTER, SUPPORT = 1, 2
+KINDS = {"outer": OUTER, "bridge": OUTER, "support": SUPPORT, "interface": SUPPORT}
 
 
 def in_the_air(gcode: Path, index_file: Path, face: Face, shift: np.ndarray) -> tuple[float, float]:
-    """mm of outer wall on a face that lies on nothing, and the longest such stretch; ``shift`` (x, y) moves the mesh to where
-    it is printed."""
+    """mm of outer wall on a face that nothing holds, and the longest such stretch; ``shift`` (x, y) moves the mesh to where it
+    is printed."""
     index = read_index(index_file, gcode)
-    total = longest = run = 0.0
-    before: dict[float, np.ndarray] = {}
+    total = longest = 0.0
+    lower: dict[float, tuple[np.ndarray, np.ndarray]] = {}
     places = Face(face.points + np.array([*shift, 0.0]), face.reach_mm)
     for number, layer in enumerate(index.layers):
-        lines = strokes(gcode, index, number)
-        points, kinds = _points(lines)
-        below = [there for height, there in before.items() if 0.02 < layer.z - height < 0.4]
-        outer = points[kinds == 1]
-        if len(outer) and below:
-            outer = outer[places.covers(np.c_[outer, np.full(len(outer), layer.z)])]
-            if len(outer):
-                distance, _ = cKDTree(np.concatenate(below)).query(outer)
-                for hanging in distance > LINE:
-                    run = run + STEP if hanging else 0.0
-                    total, longest = total + STEP * bool(hanging), max(longest, run)
-                run = 0.0
-        before[layer.z] = points if len(points) else np.zeros((1, 2)) - 1e6
-        before = {height: there for height, there in before.items() if layer.z - height < 0.4}
+        points, kinds = _points(strokes(gcode, index, number))
+        lower = {height: both for height, both in lower.items() if layer.z - height < SUPPORT_GAP}
+        held = [there for height, (_, there) in lower.items() if layer.z - height > LEAST_GAP]
+        held += [there for height, (there, _) in lower.items() if LEAST_GAP < layer.z - height < LAYER_GAP]
+        outer, run = points[kinds == OUTER], 0.0
+        outer = outer[places.covers(np.c_[outer, np.full(len(outer), layer.z)])] if held and len(outer) else outer[:0]
+        if len(outer):
+            distance, _ = cKDTree(np.concatenate(held)).query(outer)
+            for hanging in distance > LINE:
+                run = run + STEP if hanging else 0.0
+                total, longest = total + STEP * bool(hanging), max(longest, run)
+        lower[layer.z] = points[kinds != SUPPORT], points[kinds == SUPPORT]
     return total, longest
 
 
 def _points(lines) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 2) along lines, and 1 for each on an outer wall, 0 elsewhere."""
+    """Points (N, 2) along lines, and for each :data:`OUTER`, :data:`SUPPORT` or 0."""
     if not lines:
         return np.zeros((0, 2)), np.zeros(0)
     a, b = np.array([line.start for line in lines]), np.array([line.end for line in lines])
-    kind = np.array([line.kind in ("outer", "bridge") for line in lines], int)
+    kind = np.array([KINDS.get(line.kind, 0) for line in lines], int)
     count = np.maximum(np.ceil(np.linalg.norm(b - a, axis=1) / STEP).astype(int), 1)
     owner = np.repeat(np.arange(len(a)), count)
     share = (np.arange(len(owner)) - np.repeat(count.cumsum() - count, count)) / count[owner]
