@@ -35,8 +35,9 @@ DETECT_SECONDS, HELP_LIMIT = 60, 4096
 FREE_BYTES = 300 * 1024 * 1024
 #: What is kept of a program's output: characters of a line, lines to find the reason of a failure in, and warnings.
 LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
-#: A program's output is read in blocks of so many bytes (what a pipe holds), this many seconds apart.
-READ_BYTES, HEAR_SECONDS = 65536, 0.05
+#: A program's output is read in blocks of so many bytes (what a pipe holds), this share of its running time apart, and at
+#: most so many seconds.
+READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.02, 0.25
 #: The program's part of the progress.
 RUNNING = 0.88
 
@@ -210,21 +211,21 @@ def _output(process: subprocess.Popen) -> IO[bytes]:
     return process.stdout
 
 
-def heard(output: IO[bytes], pause: float = HEAR_SECONDS) -> Iterator[str]:
+def heard(output: IO[bytes]) -> Iterator[str]:
     """Lines of a program's output, stripped; longer ones than :data:`LINE_LIMIT` in pieces.
 
-    What was written meanwhile is taken together ``pause`` seconds later: to wake up for each of thousands of lines costs more
-    than to understand them.
+    What it says is taken a few times a second: to wake up for each of thousands of lines costs more than to understand them.
     """
-    kept = b""
+    kept, begun = b"", time.monotonic()
     while block := os.read(output.fileno(), READ_BYTES):
         *lines, kept = (kept + block).split(b"\n")
         for line in lines:
             yield from _pieces(line)
-        if len(kept) >= LINE_LIMIT:
-            yield from _pieces(kept)
-            kept = b""
-        time.sleep(pause)
+        whole = len(kept) - len(kept) % LINE_LIMIT
+        if whole:
+            yield from _pieces(kept[:whole])
+            kept = kept[whole:]
+        time.sleep(min(HEAR_SECONDS, HEAR_SHARE * (time.monotonic() - begun)))
     if kept:
         yield from _pieces(kept)
 
