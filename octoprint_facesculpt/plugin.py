@@ -105,8 +105,8 @@ class FaceSculptPlugin(
 
     # -- hooks of the printer's connection; they run on its threads and only remember
 
-    def on_gcode_queuing(self, _comm, _phase, cmd, _cmd_type, _gcode, _subcode=None, tags=None, *_args, **_kwargs):
-        return self.recovery.on_queuing(cmd, tags)
+    def on_gcode_queuing(self, _comm, _phase, cmd, _cmd_type, gcode, _subcode=None, tags=None, *_args, **_kwargs):
+        return self.recovery.on_queuing(cmd, gcode, tags)
 
     def on_gcode_sending(self, _comm, _phase, cmd, _cmd_type, gcode, _subcode=None, tags=None, *_args, **_kwargs):
         self.recovery.on_sending(cmd, gcode, tags)

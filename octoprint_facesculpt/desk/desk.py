@@ -320,8 +320,10 @@ class RecoveryDesk:
 
     # -- hooks
 
-    def on_queuing(self, cmd: str, tags: set[str] | None) -> str | None:
-        """What to send instead of a line that may not reach the printer; None when it may."""
+    def on_queuing(self, cmd: str, gcode: str | None, tags: set[str] | None) -> str | list[str] | None:
+        """What to send instead of a line; None when it may go as it is."""
+        if tags and "source:file" in tags and (first := self.watch.before(cmd, gcode)):
+            return [*first, cmd]
         if (not self.pending and not self.watch.interrupted) or (tags and OWN_TAG in tags):
             return None
         if tags and "source:file" in tags:

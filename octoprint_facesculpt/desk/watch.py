@@ -13,6 +13,7 @@ from ..recovery.journal import Journal
 from ..recovery.machine import Machine
 from ..recovery.resuming import recovering
 from ..recovery.supply import SupplyWatch
+from .last_look import LINES, LastLook
 
 #: Marks the lines that this plugin sends.
 OWN_TAG = "plugin:facesculpt"
@@ -46,7 +47,7 @@ class PrintWatch:
         self._active = self._reset = False
         #: Whether the last print came to its end, or was cancelled by its user.
         self.finished = False
-        self._supply = SupplyWatch(clock)
+        self._supply, self._last_look = SupplyWatch(clock), LastLook()
         self._target = self._top = 0.0
         self._until_settled = 0
         self._paused = False
@@ -123,13 +124,18 @@ class PrintWatch:
         self._supply.forget()
         self._away = self._moved = self._between = None
         self._until_settled, self._paused, self._recovery = 0, False, None
+        self._last_look = LastLook()
         self._seconds, self._counted, self._extra = 0.0, 0.0, 0
 
     # -- comm threads
 
+    def before(self, cmd: str, gcode: str | None) -> tuple[str, ...]:
+        """What must be sent before a line of the file."""
+        return self._last_look.before(cmd, gcode) if self._active else ()
+
     def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
         """A line leaves for the printer, which has acknowledged the one before."""
-        if not self._active or not tags:
+        if not self._active or not tags or (cmd in LINES and OWN_TAG in tags and "source:file" in tags):
             return
         if self._recovery is not None:
             self._note_step(self._recovery, tags)

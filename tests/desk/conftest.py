@@ -38,7 +38,7 @@ class Recorder:
         for line in lines:
             if self.dies_after is not None and len(self.sent) >= self.dies_after:
                 return
-            assert self.desk.on_queuing(line, tags) is None
+            assert self.desk.on_queuing(line, line.split()[0], tags) is None
             self.sent.append(line)
             self.desk.on_sending(line, line.split()[0], tags)
 

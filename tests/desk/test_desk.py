@@ -160,7 +160,7 @@ def test_print_that_is_stopped_during_the_resume_is_not_given_up(opened: Opened)
     status = opened.until("ready")
     assert status["plan"]["again"] == ["lift", "stopped"]
     # Nor does OctoPrint's own script let go of the motors.
-    assert opened.desk.on_queuing("M84", {"script:afterPrintCancelled"}) == HARMLESS
+    assert opened.desk.on_queuing("M84", "M84", {"script:afterPrintCancelled"}) == HARMLESS
 
 
 def test_height_that_does_not_fit_stops_and_asks(opened: Opened):
@@ -233,9 +233,9 @@ def test_file_that_is_gone_or_changed_is_refused(folder: Path, gcode: Path, what
     one = Opened(folder, gcode)
     status = one.until("refused")
     assert status["error"]["code"] == f"file_{'missing' if what == 'gone' else 'changed'}"
-    assert one.desk.on_queuing("G28", {"source:api"}) == HARMLESS
+    assert one.desk.on_queuing("G28", "G28", {"source:api"}) == HARMLESS
     one.desk.dismiss(confirmed=True)
-    assert one.desk.on_queuing("G28", {"source:api"}) is None
+    assert one.desk.on_queuing("G28", "G28", {"source:api"}) is None
     one.desk.close()
 
 

@@ -115,6 +115,8 @@ class Host(Bench):
                 return
             if code:
                 lines -= 1
+                for first in self.watch.before(code, code.split()[0]):
+                    self._exchange(first, {"source:file", f"filepos:{offset}", OWN_TAG})
                 # The simulated firmware keeps the line with its moves; the comment tells which it was.
                 self._exchange(f"{code} ;@{offset - len(raw)}", {"source:file", f"filepos:{offset}"})
 
