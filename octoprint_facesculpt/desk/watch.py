@@ -174,7 +174,9 @@ class PrintWatch:
             (self._journal.flush if surely else self._journal.event)(**recovering(recovery, self.step))
         elif "source:file" in tags:
             self.step, self._recovery = len(steps), None
-            self._journal.flush(phase="printing")
+            # Where only the file's end is left, the nozzle stays as high as it was lifted: it does not go back to the path.
+            lifted = (steps[-1]["z"], steps[-1]["z_after"]) if recovery.get("kind") == "finish" else False
+            self._journal.flush(phase="printing", moving=lifted)
 
     def _from_file(self, cmd: str, gcode: str | None) -> None:
         if gcode in ("G0", "G1"):

@@ -57,7 +57,10 @@ def lived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         Case(1000 + number, "supply", phase, spans[phase][-1][1] - before, number)
         for number, (phase, before) in enumerate((("pause", 1.0), ("filament_change", 0.3)))
     ]
-    yield campaign.run([*cases[::step], *back] if newest else cases[3::step], jobs=2)
+    plastic_down = spans["end"][-1][0] + 1.0
+    # They die in the last moves, when the file is about to switch the heaters off; and the power goes again behind the end.
+    end = [Case(1002, "supply", "end", plastic_down - 0.5, 2), Case(1003, "both", "end", plastic_down + 1.0, 7, "resumed")]
+    yield campaign.run([*cases[::step], *back, *end] if newest else cases[3::step], jobs=2)
 
 
 def test_nozzle_never_touches_the_print_and_no_print_is_lost(lived: list[Outcome]):
@@ -74,6 +77,12 @@ def test_print_goes_on_in_its_layer_as_near_as_promised(lived: list[Outcome]):
         assert outcome.promised, outcome
         if outcome.case.kind == "restart" and outcome.case.second is None and outcome.error is not None:
             assert outcome.error == pytest.approx(0, abs=1e-6), outcome
+
+
+def test_height_of_a_finished_print_is_where_its_nozzle_was_lifted_to(lived: list[Outcome]):
+    for outcome in lived:
+        if outcome.action == "finish" and outcome.second is not None:
+            assert outcome.estimate["z"] == pytest.approx(outcome.truth["z"], abs=0.06), outcome
 
 
 def test_what_is_done_fits_what_happened(lived: list[Outcome]):
