@@ -123,7 +123,13 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
     latest = max(min(bounds.latest, window.seconds), earliest)
     exact = latest - earliest < 1e-9
     likely = bounds.likely
-    if seen.position is not None and bounds.parked is None:
+    if seen.position is not None and bounds.parked is not None and outage.kind == "host":
+        # A board that kept its power may have brought the nozzle back by itself, after somebody had looked.
+        low, high = bounds.parked
+        z = seen.position[2]
+        if low - SAME_HEIGHT <= z <= high + SAME_HEIGHT:
+            bounds = replace(bounds, parked=(z, z))
+    elif seen.position is not None:
         found = _nearest_line_end(window, earliest, latest, seen.position)
         if found is not None:
             likely = earliest = latest = found

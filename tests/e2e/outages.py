@@ -64,8 +64,7 @@ class Story:
         self.server = OctoPrintServer(folder / "octoprint", str(printer.link), offline=True, lean=True)
         self.server.start()
         self.ledger = Ledger(printer.log)
-        self.outages = 0
-        self.expected_offset = 0.0
+        self.touched = 0
 
     def _recovery(self) -> dict[str, Any]:
         return self.server.get("/plugin/facesculpt/recovery").json()["recovery"]
@@ -162,6 +161,9 @@ class Story:
         found = wait_for(planned, 180, "a plan", pause=0.1)
         if found["plan"]["asks"]:
             outcome.asked = True
+            # By now a board that kept its power may have ended a change of filament, and brought the nozzle back.
+            state = self._order(do="status")
+            z = state["position"][2] - state["jumped"]
             found = self._answer(found, z)
         self._ready()
         self._judge(found["plan"], outcome, truth)
@@ -230,7 +232,8 @@ class Story:
         off = move["at"][2] - state["jumped"] - 0.2 * max(layer, 1)
         outcome.estimate["z_error"] = round(off, 3)
         outcome.wrong_layer |= abs(off) > 0.05
-        outcome.touches, outcome.deepest = state["touches"], state["deepest"]
+        outcome.touches = state["touches"] if state["touched"] > self.touched else []
+        outcome.deepest, self.touched = state["deepest"], state["touched"]
 
     def finished(self) -> bool:
         """Whether the print is over, or so near its end that another outage finds nothing."""

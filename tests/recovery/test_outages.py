@@ -200,6 +200,19 @@ def test_nozzle_on_its_way_is_measured(vase: Campaign, record: dict[str, Any]):
     assert refusal.value.code == "height_invalid"
 
 
+def test_board_that_brought_the_nozzle_back_by_itself_tells_its_height(vase: Campaign, record: dict[str, Any]):
+    """Somebody ends a change of filament while there is no host: what was seen before does not hold any more."""
+    moving = record | {"phase": "printing", "parked": None, "moving": [0.4, 20.4]}
+    kept = replace(COLD, nozzle=205.0, position=(110.0, 110.0, 0.4))
+    found = vase.recover(moving, kept)
+    assert (found.stop.z, found.stop.z_spread, found.stop.asks) == (0.4, 0.0, False)
+    with pytest.raises(RecoveryError) as refusal:
+        vase.recover(moving, kept, height=20.4)
+    assert refusal.value.code == "height_invalid"
+    # A position that does not fit is of a board that was started anew and moved since.
+    assert vase.recover(moving, replace(kept, position=(110.0, 110.0, 90.0))).stop.asks
+
+
 def test_layer_change_within_the_last_second_is_asked_about(vase: Campaign):
     start, end = vase.spans()["layer_change"][1]
     record = vase.interrupted((start + end) / 2 - 0.5)[0]
