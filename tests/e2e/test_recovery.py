@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import expect
 
 from tests.printer.fixture import SimulatedPrinter
@@ -46,11 +47,21 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _resume(server: OctoPrintServer) -> requests.Response:
+    """Order the resume. What is learned of the printer late makes the desk plan once more, and then nothing can be ordered."""
+
+    def settled() -> list[requests.Response]:
+        answer = server.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True})
+        return [answer] if answer.ok or answer.json()["error"]["code"] != "nothing_to_recover" else []
+
+    return wait_for(settled, 60, "a plan that stands")[0]
+
+
 def _answered(server: OctoPrintServer, height: float) -> dict[str, Any]:
     """The plan, after its question at which height the nozzle stopped was answered, if it has one."""
     found = _recovery(server)
     if found["plan"]["asks"]:
-        refused = server.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True})
+        refused = _resume(server)
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_chosen")
         choices = found["plan"]["stop"]["choices"]
         nearest = min(range(len(choices)), key=lambda number: abs(choices[number]["z"] - height))
@@ -110,7 +121,7 @@ def story(printer: SimulatedPrinter, base: Path) -> dict[str, Any]:
             told["panel"] = panel.inner_text()
             printer.order(do="speed", factor=20)  # slow enough for the browser to see it
             # Step by step it is resumed in test_power_cut.py; this is the short way, of clients of the REST interface.
-            second.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True}).raise_for_status()
+            _resume(second).raise_for_status()
             expect(panel).to_have_attribute("data-state", "running", timeout=SOON)
             told["page_complaints"] = list(tab.complaints)
             printer.order(do="speed", factor=1000)
@@ -203,7 +214,7 @@ def test_a_board_that_starts_anew_is_recovered_without_a_restart(
         wait_for(lambda: server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 60, "the printer")
         ready = _answered(server, cut["position"][2])
         interrupted = len(printer.moves())
-        server.post("/plugin/facesculpt/recovery", json={"command": "resume", "confirmed": True}).raise_for_status()
+        _resume(server).raise_for_status()
         wait_for(lambda: _recovery(server)["state"] == "idle", 180, "the end of the print")
         after = printer.moves()[interrupted:]
     top = max(m["at"][2] for m in after if _printing(m))
