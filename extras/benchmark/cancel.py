@@ -22,7 +22,7 @@ from octoprint_facesculpt.slicing import ENGINES
 from tests.children import descendants
 
 #: Progress at which it is cancelled: as the engine begins, on its way, while it writes, and while the G-code is checked.
-INSTANTS = (0.0, 0.3, 0.5, 0.7, 0.85, 0.9)
+INSTANTS = (0.0, 0.3, 0.5, 0.75, 0.85, 0.87)
 #: Seconds it goes on after that, so that there is something in the middle of being done.
 LATER = 0.1
 
