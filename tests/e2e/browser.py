@@ -70,6 +70,8 @@ def dashboard(
 ) -> Iterator[Dashboard]:
     """Log in (or not, when ``user`` is None) and open the tab. At the end the page must not have complained."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale=locale)
+    # A button may be disabled for a while: on a busy machine a plan takes its time.
+    context.set_default_timeout(LATER / 2)
     opened = Dashboard(context.new_page())
     opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
     opened.page.on("console", opened.heard)
