@@ -35,6 +35,8 @@ BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
 PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (0, 43))
 #: How far the plinth reaches into the bust.
 OVERLAP = 1.0
+#: Gap in mm where two places of the surface would meet in a point.
+GAP = 0.001
 #: What a sculpture that does not stand on its foot loses to the bed, as a share of its height.
 FLAT = 0.005
 #: A part is a sculpture only above this volume, in mm^3 of the life-size head.
@@ -88,7 +90,12 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     if settings.lean_deg:
         shaped, landmarks = _on_the_bed(shaped, landmarks, settings.lean_deg, settings.height_mm)
     vertices, triangles = mesh_of(shaped)
+    vertices = apart(vertices, triangles)
     vertices[:, 2] -= vertices[:, 2].min()
+    if not settings.lean_deg:
+        # Thinning has taken a hair off the crown.
+        factor = settings.height_mm / vertices[:, 2].max()
+        vertices, landmarks = vertices * factor, landmarks * factor
     progress(0.9, "Checking the solid")
     checks = check(vertices, triangles)
     progress(1.0, "Sculpture ready")
@@ -138,6 +145,21 @@ def thinned(solid: Manifold, triangles: int) -> Manifold:
         solid = solid.simplify(tolerance)
         tolerance *= 1.5
     return solid
+
+
+def apart(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """The vertices (V, 3) of a solid, no two in the same place.
+
+    Where a surface meets itself in a point, a file that knows vertices only by their coordinates (STL) could not tell which
+    triangles are neighbours; a hair's breadth towards its own neighbours each can be told apart.
+    """
+    _, place, count = np.unique(vertices.astype(np.float32), axis=0, return_inverse=True, return_counts=True)
+    twins = count[place.ravel()] > 1
+    moved = vertices.copy()
+    for vertex in np.flatnonzero(twins):
+        towards = vertices[triangles[(triangles == vertex).any(1)]].mean((0, 1)) - vertices[vertex]
+        moved[vertex] += GAP * towards / (np.linalg.norm(towards) + 1e-12)
+    return moved
 
 
 def check(vertices: np.ndarray, triangles: np.ndarray) -> dict[str, Any]:

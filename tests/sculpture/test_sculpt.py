@@ -12,6 +12,7 @@ import trimesh
 from octoprint_facesculpt.sculpture import SculptureError, SculptureSettings, save, sculpt
 from octoprint_facesculpt.sculpture.export import export_mesh
 from octoprint_facesculpt.sculpture.preview import clay
+from octoprint_facesculpt.sculpture.shaping import apart
 
 
 def test_bust_stands_upright_on_the_bed_at_its_height(bust) -> None:
@@ -36,31 +37,13 @@ def test_the_face_looks_to_the_front(bust, head) -> None:
 
 
 def test_the_face_is_not_cut(bust, head) -> None:
-    """Every face landmark is still on the bust: shaping must not touch the face."""
-    scale = (bust.vertices[:, 2].max()) / 40
-    points = head.landmarks[:468] @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float)
+    """Every face landmark is still on the bust, in the shape it had: shaping must not touch the face."""
+    turn, scaled, _ = trimesh.registration.procrustes(head.landmarks, bust.landmarks, reflection=False)
+    np.testing.assert_allclose(scaled, bust.landmarks, atol=1e-3)
+    assert np.linalg.det(turn[:3, :3]) > 0
     mesh = trimesh.Trimesh(bust.vertices, bust.triangles, process=False)
-    crown = head.vertices[:, 1].max()
-    factor = (bust.vertices[:, 2].max() - _eye_height(bust, head)) / crown
-    moved = points * factor
-    moved += _offset(bust, head, factor)
-    _, distance, _ = trimesh.proximity.closest_point(mesh, moved[::15])
-    assert np.percentile(distance, 95) < 0.35 * scale
-
-
-def _eye_height(bust, head) -> float:
-    """Height of the eyes above the bed, from the proportions of head and bust."""
-    chin = -head.landmarks[152, 1]
-    total = head.vertices[:, 1].max() + 1.55 * chin + 58 - 16
-    return 40 * (1.55 * chin + 58 - 16) / total
-
-
-def _offset(bust, head, factor: float) -> np.ndarray:
-    ears = head.vertices[np.abs(head.vertices[:, 1]) < 20]
-    upper = bust.vertices[np.abs(bust.vertices[:, 2] - _eye_height(bust, head)) < 20 * factor]
-    x = (upper[:, 0].max() + upper[:, 0].min()) / 2 - factor * (ears[:, 0].max() + ears[:, 0].min()) / 2
-    y = upper[:, 1].min() + factor * ears[:, 2].max()
-    return np.array([x, y, _eye_height(bust, head)])
+    _, distance, _ = trimesh.proximity.closest_point(mesh, bust.landmarks[:468:15])
+    assert distance.max() < 0.05
 
 
 def test_head_style_has_a_flat_foot(head) -> None:
@@ -144,3 +127,15 @@ def test_the_chin_is_whole(head) -> None:
     mesh = trimesh.Trimesh(sculpture.vertices, sculpture.triangles, process=False)
     _, distance, _ = trimesh.proximity.closest_point(mesh, sculpture.landmarks[::10])
     assert distance.max() < 0.6
+
+
+def test_surfaces_that_meet_in_a_point_are_told_apart_in_an_stl_file(tmp_path: Path) -> None:
+    one, two = trimesh.creation.box((2, 2, 2)), trimesh.creation.box((2, 2, 2)).apply_translation((2, 2, 2))
+    vertices = np.concatenate([one.vertices, two.vertices])
+    triangles = np.concatenate([one.faces, two.faces + len(one.vertices)])
+    moved = apart(vertices, triangles)
+    assert len(np.unique(moved.astype(np.float32), axis=0)) == len(vertices) > len(np.unique(vertices, axis=0))
+    far = np.linalg.norm(moved - vertices, axis=1)
+    assert (far > 0).sum() == 2 and far.max() <= 0.0011
+    export_mesh(moved, triangles, tmp_path / "apart.stl")
+    assert trimesh.load(tmp_path / "apart.stl").is_watertight
