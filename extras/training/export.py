@@ -1,7 +1,7 @@
 """Put what was learned into the package: one safetensors file, and its model card beside it.
 
-    python extras/training/export.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
-        --descent runs/descent.npz --descent-log runs/descent.txt --volume runs/volume.pt \
+    python extras/training/export.py --materials runs/materials.pkl --correspondence runs/encoder.pt \
+        --descent runs/encoder.npz runs/descent-2.npz --descent-log runs/descent.txt --volume runs/volume.pt \
         --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
@@ -42,9 +42,8 @@ def training_log(path: Path, columns: dict[str, str]) -> str:
     return "\n".join(rows + ["| " + " | ".join(str(line[c]) for c in columns) + " |" for line in shown])
 
 
-CORRESPONDENCE_COLUMNS = {
-    "samples": "pictures seen", "minutes": "minutes", "points_px": "points, px of 256", "coordinates_mm": "coordinates, mm",
-    "head_mm": "head as guessed, mm", "average_head_mm": "average head, mm",
+ENCODER_COLUMNS = {
+    "samples": "pictures seen", "minutes": "minutes", "points_px": "points, px of 256", "head_mm": "head after the step, mm",
 }  # fmt: skip
 VOLUME_COLUMNS = {
     "samples": "pictures seen", "minutes": "minutes", "guess_mm": "distance, guess, mm", "network_mm": "network, mm",
@@ -108,11 +107,12 @@ def main() -> None:
         descent_pictures=f"{sum(map(int, counted)):,}",
         descent_log=arguments.descent_log.read_text().strip(),
         rank=descent.steps[0][0].gather.shape[1],
+        steps=len(descent.steps),
         read=descent.basis.shape[1],
         training_pictures=f"{trained['pictures']:,}",
         seen_pictures=f"{trained['samples']:,}",
         minutes=round(trained["seconds"] / 60),
-        correspondence_log=training_log(arguments.correspondence.with_suffix(".jsonl"), CORRESPONDENCE_COLUMNS),
+        encoder_log=training_log(arguments.correspondence.with_suffix(".jsonl"), ENCODER_COLUMNS),
         log=training_log(arguments.volume.with_suffix(".jsonl"), VOLUME_COLUMNS),
         accuracy=arguments.accuracy.read_text().strip() if arguments.accuracy else "not measured yet",
         notice=arguments.notice.read_text().strip().replace("\n", "\n> ").replace("> \n", ">\n"),
