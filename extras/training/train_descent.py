@@ -22,10 +22,8 @@ from train_correspondence import shape_metric
 
 from octoprint_facesculpt.reconstruction.descent import YAWS
 
-#: Numbers through which a step's many features act on its many outputs.
-RANK = 72
 #: Strengths to choose from: shares of the features' own variance that are added to it.
-STRENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)
+STRENGTHS = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,13 @@ class Regression:
         self._gram = self._x @ self._x.T
         self._own = float(self._gram.diagonal().mean())
 
-    def solve(self, strength: float, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """(gather (F, RANK), spread (RANK, O)); ``weight`` (O,) tells how much each output counts."""
+    def solve(self, strength: float, weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+        """(gather (F, rank), spread (rank, O)); ``weight`` (O,) tells how much each output counts."""
         gram = self._gram.clone()
         gram.diagonal().add_(strength * self._own)
         solved = self._x.T @ torch.cholesky_solve(self._y, torch.linalg.cholesky(gram))
         _, _, directions = torch.linalg.svd((self._x[::4] @ solved) * weight, full_matrices=False)
-        directions = directions[:RANK]
+        directions = directions[:rank]
         return (solved * weight) @ directions.T, directions / weight
 
 
@@ -89,6 +87,7 @@ def main() -> None:
     for name in ("materials", "samples", "test", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--shards", type=int, help="learn from so many files only")
+    parser.add_argument("--rank", type=int, default=72, help="numbers through which the many features act on the many outputs")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -104,7 +103,7 @@ def main() -> None:
         weight = torch.cat([heads, torch.ones(1), torch.full((points,), points**-0.5)])
         regression = Regression(known)
         asked = torch.from_numpy(held.features).float() - regression.mean
-        found = {strength: regression.solve(strength, weight) for strength in STRENGTHS}
+        found = {strength: regression.solve(strength, weight, arguments.rank) for strength in STRENGTHS}
         change = {s: (asked @ gather @ spread).numpy() for s, (gather, spread) in found.items()}
         choose, report = slice(0, None, 2), slice(1, None, 2)
         count = held.head.shape[1]
