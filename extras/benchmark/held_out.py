@@ -41,10 +41,9 @@ def materials_of(path: Path) -> Any:
 
 
 def truth_of(path: Path, drawn: Any) -> np.ndarray:
-    """The vertices (V, 3) of the template behind a picture; the middles of its fans are never looked at."""
+    """The vertices (V, 3) of the template behind a picture."""
     materials = materials_of(path)
-    template = np.minimum(np.arange(len(materials.model.mean)), len(materials.head.mean) - 1)
-    return materials.head.vertices(drawn.coefficients)[template].astype(float)
+    return materials.model.vertices(drawn.coefficients).astype(float)
 
 
 def draw(path: Path, yaw: tuple[float, float], seed: int, people: str, identity: np.ndarray | None = None) -> Any:

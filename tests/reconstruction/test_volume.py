@@ -8,8 +8,8 @@ import trimesh
 
 from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.predictor import corrected
-from octoprint_facesculpt.reconstruction.surface import iso_surface
+from octoprint_facesculpt.reconstruction.predictor import corrected, drawn
+from octoprint_facesculpt.reconstruction.surface import iso_surface, zero_surface
 from octoprint_facesculpt.reconstruction.volume import (
     curved_samples,
     from_grid,
@@ -18,7 +18,7 @@ from octoprint_facesculpt.reconstruction.volume import (
     to_grid,
     vertex_normals,
 )
-from octoprint_facesculpt.reconstruction.weights import ReconstructionError
+from octoprint_facesculpt.reconstruction.weights import ReconstructionError, load
 
 
 def ball(radius: float, centre: tuple[float, float, float]) -> trimesh.Trimesh:
@@ -135,3 +135,16 @@ def test_a_correction_does_not_tear_a_sheet_thinner_than_a_voxel() -> None:
     inner = (np.abs(mesh.vertices[:, :2] - 32) < 10).all(1)
     front, back = inner & (mesh.vertices[:, 2] > 32), inner & (mesh.vertices[:, 2] < 32)
     assert moved[front, 2].mean() > moved[back, 2].mean()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lids_lips_and_skull_of_a_head_are_drawn_whole(seed: int) -> None:
+    """Whoever it is and however they look: lids that lie in the eye would leave holes, each of which is a handle."""
+    model, rng = load().head, np.random.default_rng(seed)
+    identity, expression = rng.normal(size=len(model.identity)), np.zeros(len(model.expression))
+    expression[rng.choice(len(expression), 5, replace=False)] = 0.5
+    points = model.vertices(np.r_[identity, expression]) * [1, -1, 1]
+    points = (points - points[model.face].mean(0)) / 4.4 + [32, 24, 40]
+    vertices, triangles = zero_surface(drawn(model, points), lambda voxels: voxels)
+    mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    assert mesh.is_watertight and (2 - mesh.euler_number) / 2 <= 6
