@@ -106,7 +106,7 @@ def main() -> None:
         correspondence_minutes=round(stored["seconds"] / 60),
         descent_pictures=f"{sum(map(int, counted)):,}",
         descent_log=arguments.descent_log.read_text().strip(),
-        rank=descent.steps[0][0].gather.shape[1],
+        rank=" and ".join(str(step[0].gather.shape[1]) for step in descent.steps),
         steps=len(descent.steps),
         read=descent.basis.shape[1],
         training_pictures=f"{trained['pictures']:,}",
