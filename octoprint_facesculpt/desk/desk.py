@@ -157,7 +157,9 @@ class RecoveryDesk:
     def revision(self) -> str:
         """Names what can be confirmed now: it changes with the state, the answers and the plan."""
         plan = self._plan["plan"] if self._plan else {}
-        what = [self._state, self.answers.to_json(), plan.get("offset"), plan.get("point"), self._plan and self._plan["asks"]]
+        # While a plan is made once more, as when the printer's temperatures are seen, the one before is what somebody sees.
+        state = "ready" if self._state == "planning" and self._plan else self._state
+        what = [state, self.answers.to_json(), plan.get("offset"), plan.get("point"), self._plan and self._plan["asks"]]
         return f"{zlib.crc32(json.dumps(what).encode()):08x}"
 
     def require(self, revision: str | None) -> None:

@@ -199,7 +199,8 @@ def test_a_board_that_starts_anew_is_recovered_without_a_restart(
     with OctoPrintServer(tmp_path, str(printer.link), offline=True) as server:
         _operational(server)
         before = len(printer.moves())
-        printer.order(do="speed", factor=100)
+        # Slow enough to be stopped in time also where nothing else keeps the machine busy.
+        printer.order(do="speed", factor=20)
         file = print_file(layers=LAYERS)
         server.post("/api/files/local", files={"file": (NAME, file)}, data={"print": "true"}).raise_for_status()
         wait_for(lambda: any(_printing(m, 0.55) for m in printer.moves()[before:]), 120, "the third layer", pause=0.1)

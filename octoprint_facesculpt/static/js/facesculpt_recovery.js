@@ -128,7 +128,8 @@ $(function () {
                 });
         self._take = (answer) => (answer.drill ? takeRehearsal : takeReal)(answer);
 
-        self.begin = () => send("begin");
+        // It confirms nothing, and a plan may be made once more just then.
+        self.begin = () => order({command: "begin"});
         self.back = () => send("back");
         self.stop = () => send("stop");
         self.planAgain = () => send("plan");
