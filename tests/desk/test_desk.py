@@ -210,6 +210,16 @@ def test_who_saw_something_older_is_refused(opened: Opened):
     opened.desk.require(seen)
 
 
+def test_a_plan_that_is_made_once_more_refuses_no_answer(opened: Opened):
+    """As when the printer's temperatures are seen for the first time, just as somebody answers."""
+    seen = opened.until("ready")["revision"]
+    opened.desk.plan_again()
+    assert opened.desk.status()["state"] == "planning"
+    opened.desk.require(seen)
+    opened.until("ready")
+    opened.desk.require(seen)
+
+
 def test_impossible_point_falls_back_to_the_likeliest(opened: Opened):
     offset = opened.until("ready")["plan"]["plan"]["offset"]
     opened.desk.answer(lambda answers: answers.point(0, 900))

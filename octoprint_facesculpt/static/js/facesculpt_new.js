@@ -25,7 +25,7 @@ $(function () {
 
         // Further photos of the same person: a side view tells most about profile, jaw and ears.
         self.others = ko.observableArray([]);
-        self.mostOthers = 7;
+        self.mostOthers = 7; // the server takes eight photos
         self.furtherPhotos = ko.pureComputed(() =>
             self.photos.photos().filter((photo) => photo.usable() && photo !== self.photo())
         );
