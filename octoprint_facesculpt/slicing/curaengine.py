@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..progress import Progress
 from .blocking import shell
 from .cura_definitions import Library
 from .cura_stack import Choice, Resolved, resolve
-from .engine import Accepted, Bed, EngineInfo, Profile, SliceRequest, SlicingError
+from .engine import Accepted, Bed, Profile, SliceRequest, SlicingError
 from .face import to_spare
 from .presets import presets
 from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
@@ -125,10 +126,10 @@ class CuraEngine(CommandLineEngine):
     version_pattern = r"Cura_SteamEngine version (\d+\.\d+(?:\.\d+)?)"
     versions = ((4, 13), (6, 0))
 
-    def detect(self) -> EngineInfo:
-        info = super().detect()
+    def find(self) -> Path:
+        found = super().find()
         Library().require()
-        return info
+        return found
 
     def profiles(self) -> dict[str, Profile]:
         return PROFILES
@@ -158,15 +159,22 @@ class CuraEngine(CommandLineEngine):
         return resolved
 
     def make(
-        self, info: EngineInfo, model: Path, folder: Path, settings: Resolved, request: SliceRequest, progress: Progress
+        self,
+        program: Path,
+        model: Path,
+        folder: Path,
+        settings: Resolved,
+        request: SliceRequest,
+        progress: Progress,
+        given_up: threading.Event,
     ) -> Made:
         sliced, log = folder / "out.gcode", _Log(progress)
-        command = [str(info.path), "slice", "-v", "-p", "-j", str(write_definition(settings, folder))]
+        command = [str(program), "slice", "-v", "-p", "-j", str(write_definition(settings, folder))]
         command += ["-o", str(sliced), *_models(model, folder, settings, request)]
-        code, said = self.run(command, folder, request.time_limit_seconds, log.hear)
+        code, said = self.run(command, folder, request.time_limit_seconds, log.hear, given_up)
         if any("no value given" in error for error in log.errors):
             raise SlicingError(
-                "definitions_mismatch", f"The printer definitions do not fit CuraEngine {info.version}.",
+                "definitions_mismatch", "The printer definitions do not fit this CuraEngine.",
                 "Install cura and cura-engine of the same version.",
             )  # fmt: skip
         if code or log.errors or not log.header or not sliced.exists():

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from .engine import SlicingError
 
 #: Larger blocks are hardly read faster, and need more memory.
-BLOCK_BYTES = 384 * 1024
+BLOCK_BYTES = 256 * 1024
 LINE_LIMIT = 100_000
 #: What a row is: a straight move, an arc, or a new value for the position (G92).
 MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
@@ -74,33 +74,40 @@ def refusal(kind: str, reason: str) -> SlicingError:
     return SlicingError(f"gcode_{kind}", f"The sliced G-code is not safe to print: {reason}.", "Try another profile.")
 
 
-def blocks(path: Path) -> Iterator[Block]:
-    """The whole file in bounded memory; :class:`SlicingError` ``gcode_not_text``, ``gcode_placeholder`` or
+class Source(Protocol):
+    """A binary file, or what behaves like one."""
+
+    def readinto(self, place: memoryview, /) -> int | None:
+        """Fill ``place`` from its beginning; how many bytes, 0 at the end."""
+        ...
+
+
+def blocks(source: Source) -> Iterator[Block]:
+    """The whole of a file in bounded memory; :class:`SlicingError` ``gcode_not_text``, ``gcode_placeholder`` or
     ``gcode_bad_number`` for lines that no printer should be given."""
     buffer = bytearray(BLOCK_BYTES + LINE_LIMIT + 3 * _MARGIN)
     kept = offset = 0
     in_config = False
-    with path.open("rb") as file:
-        while True:
-            read = file.readinto(memoryview(buffer)[_MARGIN + kept : _MARGIN + kept + BLOCK_BYTES])
-            filled = _MARGIN + kept + read
-            if not read and kept:
-                # The last line may lack its end.
-                buffer[filled : filled + 1] = b"\n"
-                filled += 1
-            end = buffer.rfind(b"\n", _MARGIN, filled) + 1
-            if end > _MARGIN:
-                block, in_config = _read(buffer, end, offset, in_config)
-                yield block
-            else:
-                end = _MARGIN
-            kept = filled - end
-            if kept > LINE_LIMIT:
-                raise refusal("not_text", f"It contains a line of more than {LINE_LIMIT} characters")
-            offset += end - _MARGIN
-            buffer[_MARGIN : _MARGIN + kept] = buffer[end:filled]
-            if not read:
-                return
+    while True:
+        read = source.readinto(memoryview(buffer)[_MARGIN + kept : _MARGIN + kept + BLOCK_BYTES]) or 0
+        filled = _MARGIN + kept + read
+        if not read and kept:
+            # The last line may lack its end.
+            buffer[filled : filled + 1] = b"\n"
+            filled += 1
+        end = buffer.rfind(b"\n", _MARGIN, filled) + 1
+        if end > _MARGIN:
+            block, in_config = _read(buffer, end, offset, in_config)
+            yield block
+        else:
+            end = _MARGIN
+        kept = filled - end
+        if kept > LINE_LIMIT:
+            raise refusal("not_text", f"It contains a line of more than {LINE_LIMIT} characters")
+        offset += end - _MARGIN
+        buffer[_MARGIN : _MARGIN + kept] = buffer[end:filled]
+        if not read:
+            return
 
 
 def words_of(code: bytes) -> dict[bytes, float]:

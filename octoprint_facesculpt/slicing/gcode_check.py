@@ -11,7 +11,6 @@ from pathlib import Path
 from .engine import Bed, SlicingError
 from .gcode_blocks import refusal
 from .gcode_facts import NOZZLE_RANGE, GcodeFacts, read
-from .motion import Limits
 
 #: How far outside the bed plastic may be put (half a line at the edge), and a move of the start or end code may go, mm.
 MARGIN = 0.5
@@ -22,14 +21,15 @@ BED_MAX = 130.0
 FILAMENT_TOLERANCE = 0.02
 
 
-def check(path: Path, bed: Bed, *, model_height: float | None = None, limits: Limits | None = None) -> GcodeFacts:
+def check(path: Path, bed: Bed, *, model_height: float | None = None, facts: GcodeFacts | None = None) -> GcodeFacts:
     """Read a G-code file and refuse what would not print well.
 
-    ``model_height`` is the mesh's height in mm: a print that ends lower was cut off. :class:`SlicingError` with the codes
+    ``model_height`` is the mesh's height in mm: a print that ends lower was cut off. ``facts`` are what the file does, if it
+    has just been read. :class:`SlicingError` with the codes
     of :func:`.gcode_facts.read`, or ``gcode_empty``, ``gcode_incomplete``, ``gcode_no_extrusion``, ``gcode_too_hot``,
     ``gcode_stays_hot``, ``gcode_out_of_bounds``, or ``too_large`` when the print itself leaves the bed.
     """
-    facts = read(path, limits)
+    facts = facts or read(path)
     if not facts.commands:
         raise refusal("empty", "It holds no commands")
     if not facts.complete or facts.stated_seconds is None or facts.stated_filament_mm is None:

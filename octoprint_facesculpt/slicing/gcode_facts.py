@@ -79,13 +79,14 @@ def read(path: Path, limits: Limits | None = None) -> GcodeFacts:
     """Read a G-code file as a printer of these ``limits`` prints it; :class:`SlicingError` ``gcode_not_text``,
     ``gcode_placeholder``, ``gcode_bad_number``, ``gcode_below_bed`` or ``gcode_cold`` for lines that no printer should be
     given."""
-    follower = _Follower(Clock(limits))
-    for block in blocks(path):
-        follower.follow(block)
+    follower = Follower(Clock(limits))
+    with path.open("rb") as file:
+        for block in blocks(file):
+            follower.follow(block)
     return follower.finish(path.stat().st_size)
 
 
-class _Follower:
+class Follower:
     """The printer's state, carried from block to block. Between two commands that change how words are meant, all moves are
     followed at once."""
 
@@ -123,11 +124,12 @@ class _Follower:
         self._moves(block, begin, len(block.kinds))
         self._feature_rows, self._limit_rows = [(0, self._feature_rows[-1][1])], [(0, self._limit_rows[-1][1])]
 
-    def finish(self, size: int) -> GcodeFacts:
-        """The file has ended."""
+    def finish(self, size: int, shift: int = 0) -> GcodeFacts:
+        """The file of ``size`` bytes has ended, all of which but comments at its beginning lies ``shift`` bytes behind where it
+        was read."""
         facts = self.facts
         facts.ends_cold = self._nozzle == 0 and self._bed == 0
-        facts.index = self._layers.finish(size)
+        facts.index = self._layers.finish(size, shift)
         facts.seconds = self._clock.seconds
         facts.filament.update({name: length for name, length in self._layers.filament(list(self._features)).items() if length})
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves
@@ -308,9 +310,9 @@ def _sum(text: str) -> float:
 
 _LIMITS = frozenset((b"M201", b"M203", b"M204", b"M205"))
 _COMMANDS = {
-    **dict.fromkeys((b"G90", b"G91", b"M82", b"M83", b"G20", b"G21"), _Follower._set_mode),
-    **dict.fromkeys((b"M104", b"M109", b"M140", b"M190"), _Follower._heat),
-    **dict.fromkeys((b"G4", b"G29", b"M0", b"M1", b"M400", b"M600", b"M84", b"M18"), _Follower._wait),
-    b"G28": _Follower._home,
-    b"M220": _Follower._hasten,
+    **dict.fromkeys((b"G90", b"G91", b"M82", b"M83", b"G20", b"G21"), Follower._set_mode),
+    **dict.fromkeys((b"M104", b"M109", b"M140", b"M190"), Follower._heat),
+    **dict.fromkeys((b"G4", b"G29", b"M0", b"M1", b"M400", b"M600", b"M84", b"M18"), Follower._wait),
+    b"G28": Follower._home,
+    b"M220": Follower._hasten,
 }

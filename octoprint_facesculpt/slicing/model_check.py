@@ -1,4 +1,4 @@
-"""A look at a mesh file before a slicer is started on it. Binary STL, the usual case, is streamed in bounded memory."""
+"""A look at a mesh file that a slicer is given. Binary STL, the usual case, is streamed in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,32 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from .engine import Bed, SlicingError
+from .model_file import RIM, STL_HEAD, require_count, stl_triangles
 
-MAX_TRIANGLES = 2_000_000
-MAX_OTHER_BYTES = 200 * 1024 * 1024
-#: What a skirt or brim needs around the model, mm.
-RIM = 4.0
 #: A model must be longer than this in its longest direction and thicker than this in its thinnest, mm.
 MIN_LENGTH, MIN_THICKNESS = 2.0, 0.4
-_BLOCK = 20_000
+_BLOCK = 10_000
 #: Odd numbers without a pattern, by which a point's coordinates are told apart.
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7], np.uint64)
 
 
 def model_size(path: Path) -> np.ndarray:
     """(3,) extents of a closed mesh in mm; :class:`SlicingError` ``model_invalid``, ``model_empty`` or ``model_open``."""
-    if not path.is_file():
-        raise SlicingError("model_invalid", f"There is no model {path.name}.")
-    size = path.stat().st_size
-    if size == 0:
-        raise SlicingError("model_empty", "The model file is empty.", "Make the sculpture again.")
-    with path.open("rb") as file:
-        header = file.read(84)
-        count = int.from_bytes(header[80:84], "little")
-        if path.suffix.lower() == ".stl" and len(header) == 84 and size == 84 + 50 * count:
-            record = np.dtype([("normal", "<3f4"), ("corners", "<(3,3)f4"), ("attribute", "<u2")])
+    count = stl_triangles(path)
+    if count is not None:
+        record = np.dtype([("normal", "<3f4"), ("corners", "<(3,3)f4"), ("attribute", "<u2")])
+        with path.open("rb") as file:
+            file.seek(STL_HEAD)
             return _examine(count, (np.fromfile(file, record, _BLOCK)["corners"] for _ in range(0, count, _BLOCK)))
-    triangles = _load(path, size)
+    triangles = _load(path)
     return _examine(len(triangles), (triangles[i : i + _BLOCK] for i in range(0, len(triangles), _BLOCK)))
 
 
@@ -52,10 +44,7 @@ def check_fits(extents: np.ndarray, bed: Bed) -> None:
 
 def _examine(count: int, blocks) -> np.ndarray:
     """Extents of ``count`` triangles that come in blocks (N, 3, 3)."""
-    if count == 0:
-        raise SlicingError("model_empty", "The model has no triangles.", "Make the sculpture again.")
-    if count > MAX_TRIANGLES:
-        raise SlicingError("model_invalid", f"The model has {count} triangles.", "Simplify it first.")
+    require_count(count)
     low, high, open_edges = np.full(3, np.inf), np.full(3, -np.inf), np.uint64(0)
     for corners in blocks:
         # By axes, and -0 made 0: they are the same point.
@@ -94,12 +83,10 @@ def _edge_sum(places: np.ndarray) -> np.uint64:
     return np.bitwise_xor.reduce(edges, axis=None)
 
 
-def _load(path: Path, size: int) -> np.ndarray:
+def _load(path: Path) -> np.ndarray:
     """Triangles (N, 3, 3) of a 3MF, OBJ, PLY or text STL file."""
     import trimesh
 
-    if size > MAX_OTHER_BYTES:
-        raise SlicingError("model_invalid", "The model file is too large.", "Simplify it, or use a binary STL.")
     invalid = SlicingError("model_invalid", f"{path.name} is not a mesh file.", "Use STL, 3MF or OBJ.")
     try:
         triangles = np.asarray(trimesh.load_mesh(path).triangles)

@@ -15,7 +15,7 @@ from .contact import mark_contact
 from .engine import Bed, SliceRequest, SliceResult, SlicingError
 from .face import read_mesh
 from .gcode_index import read_index
-from .model_check import RIM
+from .model_file import RIM
 from .presets import TREE
 from .targets import Target, Tried, first_height, solve_height, solve_layers
 

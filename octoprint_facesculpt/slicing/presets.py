@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from .engine import Profile
 
-DEFAULT = "bust_016"
+DEFAULT, MASK = "bust_016", "mask"
 #: Endings of the keys of presets with supports that branch like trees.
 TREE = "_tree"
 #: Key, name, description, the layers (as :func:`presets` is told what they are for an engine), and hours to aim at.
@@ -19,7 +19,7 @@ _KINDS: tuple[tuple[str, str, str, str, float | None], ...] = (
     ("bust_26h", "Bust, 26 h", "As 0.16 mm, and as large as can be printed in 26 hours.", "0.16", 26.0),
     ("bust_020", "Bust, 0.20 mm", "Faster, with layers that can be felt.", "0.20", None),
     ("bust_028", "Bust, fast preview 0.28 mm", "Quick and coarse, to judge the size before the real print.", "0.28", None),
-    ("mask", "Mask", "For thin, hollow shapes: more walls, a wide brim, 0.16 mm.", "0.16", None),
+    (MASK, "Mask", "For masks: more walls, a wide brim that holds them flat on the bed, 0.16 mm.", "0.16", None),
 )
 
 
@@ -50,6 +50,11 @@ def presets(
             target_hours=hours, since=tree_since,
         )  # fmt: skip
     return found
+
+
+def usual(style: str) -> str:
+    """The preset for a sculpture's style, unless another one is asked for."""
+    return MASK if style == "mask" else DEFAULT
 
 
 def offered(profiles: Mapping[str, Profile], version: str) -> dict[str, Profile]:

@@ -14,21 +14,27 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
+import zlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from ..children import Guard, with_parent
 from ..progress import Progress
+from .beside import Beside
 from .engine import Accepted, EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
 from .gcode_index import write_index
+from .model_file import stl_triangles
 from .presets import offered
 
 if TYPE_CHECKING:
+    from .gcode_ahead import Ahead
     from .gcode_facts import GcodeFacts
 
 DETECT_SECONDS, HELP_LIMIT = 60, 4096
@@ -38,6 +44,8 @@ LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
 #: A program's output is read in blocks of so many bytes (what a pipe holds), this share of its running time apart, and at
 #: most so many seconds.
 READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.02, 0.25
+#: G-code is copied in blocks of so many bytes.
+COPY_BYTES = 256 * 1024
 #: The program's part of the progress.
 RUNNING = 0.88
 
@@ -64,22 +72,30 @@ class CommandLineEngine(ABC):
     package: ClassVar[str]
     help_arguments: ClassVar[tuple[str, ...]]
     version_pattern: ClassVar[str]
+    #: What the program calls its G-code while it writes it from beginning to end.
+    writes: ClassVar[str] = "out.gcode"
     #: The first version that works, and the first that does not any more.
     versions: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path or None
 
-    def detect(self) -> EngineInfo:
+    def find(self) -> Path:
+        """The program; :class:`SlicingError` ``engine_missing``, or what else it needs and is not there."""
         found = shutil.which(self._path or self.program)
-        install = f"Install it with: sudo apt install {self.package}"
         if found is None:
-            raise SlicingError("engine_missing", f"{self.title} is not installed.", install)
+            hint = f"Install it with: sudo apt install {self.package}"
+            raise SlicingError("engine_missing", f"{self.title} is not installed.", hint)
+        # The program runs in a folder of its own, where a relative path would mean something else.
+        return Path(found).absolute()
+
+    def detect(self, given_up: threading.Event | None = None) -> EngineInfo:
+        found = self.find()
         try:
-            process = start([found, *self.help_arguments])
+            process = start([str(found), *self.help_arguments])
         except OSError as error:
             raise SlicingError("engine_missing", f"{found} does not run.", f"Install {self.package} again.") from error
-        with _output(process) as output, Guard(process, DETECT_SECONDS):
+        with _output(process) as output, Guard(process, DETECT_SECONDS, given_up):
             match = re.search(self.version_pattern, output.read(HELP_LIMIT).decode("utf-8", errors="replace"))
         if match is None:
             raise SlicingError("engine_version", f"{found} is not {self.title}.", f"Set the path of {self.title}.")
@@ -89,31 +105,37 @@ class CommandLineEngine(ABC):
                 "engine_version", f"{self.title} {match[1]} is not supported.",
                 f"Install {first[0]}.{first[1]} or newer, older than {next_[0]}.{next_[1]}.",
             )  # fmt: skip
-        # The program runs in a folder of its own, where a relative path would mean something else.
-        return EngineInfo(Path(found).absolute(), match[1])
+        return EngineInfo(found, match[1])
 
     def slice(self, model: Path, gcode: Path, request: SliceRequest, progress: Progress) -> SliceResult:
-        # Late: numpy has no place in the server, which imports this module for its profiles.
-        from .gcode_check import check
-        from .model_check import check_fits, model_size
-
         # The program runs in a folder of its own, where relative paths would mean something else.
         model, gcode = model.absolute(), gcode.absolute()
-        info = self.detect()
-        self._require_offered(request, info)
-        extents = model_size(model)
-        check_fits(extents, request.bed)
+        found = self.find()
+        plain_stl = stl_triangles(model) is not None
         settings = self.resolve(request)
         picture = thumbnail_block(request.thumbnail) if request.thumbnail is not None else ""
         try:
-            # On the same file system as the result, so that the finished file only has to be renamed.
-            with tempfile.TemporaryDirectory(prefix=".slicing-", dir=gcode.parent) as folder:
+            with ExitStack() as stack:
+                # On the same file system as the result, so that the finished file only has to be renamed.
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".slicing-", dir=gcode.parent)))
                 if shutil.disk_usage(folder).free < FREE_BYTES:
                     raise SlicingError("disk_full", "There are less than 300 MB free for the G-code.", "Delete some files.")
-                made = self.make(info, model, Path(folder), settings, request, progress)
+                suitable = stack.enter_context(Beside(lambda given_up: self._suitable(model, request, given_up)))
+                if not plain_stl or request.face is not None:
+                    # What is read by more than the slicer is examined first.
+                    suitable.result()
+                from .gcode_ahead import Ahead
+
+                ahead = stack.enter_context(Ahead(folder / self.writes))
+                try:
+                    made = self.make(found, model, folder, settings, request, progress, suitable.failed)
+                except SlicingError:
+                    # A model or a program that will not do explains a failure better than what came of it.
+                    suitable.result()
+                    raise
                 progress(0.9, "Checking the G-code")
-                _replace_head(made, picture)
-                facts = check(made.gcode, request.bed, model_height=float(extents[2]))
+                info, height = suitable.result()
+                facts = self._checked(made, picture, request, ahead, height)
                 self.require_as_asked(settings, facts)
                 if request.index is not None:
                     write_index(facts.index, request.index)
@@ -135,6 +157,27 @@ class CommandLineEngine(ABC):
             support_share=round(facts.support_share, 4),
             warnings=made.warnings,
         )
+
+    def _suitable(self, model: Path, request: SliceRequest, given_up: threading.Event) -> tuple[EngineInfo, float]:
+        """The program's version and the model's height in mm; :class:`SlicingError` if either will not do."""
+        # Late: numpy has no place in the server, which imports this module for its profiles.
+        from .model_check import check_fits, model_size
+
+        extents = model_size(model)
+        check_fits(extents, request.bed)
+        info = self.detect(given_up)
+        self._require_offered(request, info)
+        return info, float(extents[2])
+
+    def _checked(self, made: Made, picture: str, request: SliceRequest, ahead: Ahead, height: float) -> GcodeFacts:
+        """Give the G-code its true head and its picture; what it does, if it may be printed."""
+        from .gcode_check import check
+
+        ahead.written.set()
+        head = made.head.encode("utf-8") + picture.encode("ascii")
+        size, checksum = _replace_head(made, head)
+        facts = ahead.facts(size, checksum, made.head_bytes, head)
+        return check(made.gcode, request.bed, model_height=height, facts=facts)
 
     def _require_offered(self, request: SliceRequest, info: EngineInfo) -> None:
         """An older engine would print something else instead, without a word."""
@@ -164,21 +207,34 @@ class CommandLineEngine(ABC):
 
     @abstractmethod
     def make(
-        self, info: EngineInfo, model: Path, folder: Path, settings: Any, request: SliceRequest, progress: Progress
+        self,
+        program: Path,
+        model: Path,
+        folder: Path,
+        settings: Any,
+        request: SliceRequest,
+        progress: Progress,
+        given_up: threading.Event,
     ) -> Made:
-        """Run the program in ``folder`` to its end; :class:`SlicingError` or :class:`OSError`."""
+        """Run the program in ``folder`` to its end, or until it is given up; :class:`SlicingError` or :class:`OSError`."""
 
     @abstractmethod
     def require_as_asked(self, settings: Any, facts: GcodeFacts) -> None:
         """:class:`SlicingError` ``settings_changed`` when the G-code was made with other settings."""
 
     def run(
-        self, command: list[str], folder: Path, limit_seconds: float, hear: Callable[[str], None]
+        self,
+        command: list[str],
+        folder: Path,
+        limit_seconds: float,
+        hear: Callable[[str], None],
+        given_up: threading.Event | None = None,
     ) -> tuple[int, deque[str]]:
-        """Run the program niced and watched, each line of its output going to ``hear``; exit code and last lines."""
+        """Run the program niced and watched, each line of its output going to ``hear``; exit code and last lines. When it is
+        ``given_up`` it is stopped."""
         process = start(["nice", "-n", "10", *with_parent(), *command], folder)
         said: deque[str] = deque(maxlen=LAST_LINES)
-        with _output(process) as output, Guard(process, limit_seconds) as guard:
+        with _output(process) as output, Guard(process, limit_seconds, given_up) as guard:
             for line in heard(output):
                 said.append(line)
                 hear(line)
@@ -264,21 +320,26 @@ def thumbnail_block(png: Path, side: int = 220) -> str:
     return f";\n; thumbnail begin {size} {len(text)}\n{lines}; thumbnail end\n;\n"
 
 
-def _replace_head(made: Made, picture: str) -> None:
-    """Put the true head and the picture into the G-code, and make sure that the file is on the disk."""
-    head = made.head.encode("utf-8") + picture.encode("ascii")
-    with made.gcode.open("rb") as source:
-        if source.read(made.head_bytes) == head:
-            os.fsync(source.fileno())
-            return
+def _replace_head(made: Made, head: bytes) -> tuple[int, int]:
+    """Put another head into the G-code, and make sure that the file is on the disk. Size and checksum (CRC-32) of the file as
+    the slicer had left it."""
     part = made.gcode.with_suffix(".part")
-    with made.gcode.open("rb") as source, part.open("wb") as target:
-        target.write(head)
-        source.seek(made.head_bytes)
-        shutil.copyfileobj(source, target, 1024 * 1024)
-        target.flush()
-        os.fsync(target.fileno())
-    os.replace(part, made.gcode)
+    with made.gcode.open("rb") as source:
+        old = source.read(made.head_bytes)
+        size, checksum = len(old), zlib.crc32(old)
+        with part.open("wb") if old != head else nullcontext() as target:
+            if target is not None:
+                target.write(head)
+            while block := source.read(COPY_BYTES):
+                size, checksum = size + len(block), zlib.crc32(block, checksum)
+                if target is not None:
+                    target.write(block)
+            if target is not None:
+                target.flush()
+            os.fsync((target or source).fileno())
+    if target is not None:
+        os.replace(part, made.gcode)
+    return size, checksum
 
 
 def _storage_error(error: OSError, folder: Path) -> SlicingError:

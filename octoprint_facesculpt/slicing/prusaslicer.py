@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..progress import Progress
 from .blocking import write_painted
-from .engine import Accepted, EngineInfo, Profile, SliceRequest, SlicingError
+from .engine import Accepted, Profile, SliceRequest, SlicingError
 from .face import LINE_WIDTH, to_spare
 from .profiles import DEFAULT, PROFILES, resolve
 from .program import DETECT_SECONDS, LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
@@ -49,6 +50,8 @@ class PrusaSlicer(CommandLineEngine):
     title = "PrusaSlicer"
     program = package = "prusa-slicer"
     help_arguments = ("--help",)
+    # It goes through its own file once more, to put in how long is left.
+    writes = "out.gcode.tmp.postprocess"
     version_pattern = r"PrusaSlicer-(\d+\.\d+(?:\.\d+)?)"
     versions = ((2, 4), (3, 0))
 
@@ -82,17 +85,18 @@ class PrusaSlicer(CommandLineEngine):
 
     def make(
         self,
-        info: EngineInfo,
+        program: Path,
         model: Path,
         folder: Path,
         settings: dict[str, str],
         request: SliceRequest,
         progress: Progress,
+        given_up: threading.Event,
     ) -> Made:
         flat, sliced = folder / "config.ini", folder / "out.gcode"
         flat.write_text(format_config(settings), encoding="utf-8")
         x, y = request.centre or request.bed.centre
-        command = ["stdbuf", "-oL", str(info.path), "--load", str(flat), "--center", f"{x:g},{y:g}"]
+        command = ["stdbuf", "-oL", str(program), "--load", str(flat), "--center", f"{x:g},{y:g}"]
         command += ["--export-gcode", "--output", str(sliced), str(_as_asked(model, folder, settings, request))]
         warnings: list[str] = []
         reached, exported = 0.0, False
@@ -107,7 +111,7 @@ class PrusaSlicer(CommandLineEngine):
                 reached = share
                 progress(reached, stage)
 
-        code, said = self.run(command, folder, request.time_limit_seconds, hear)
+        code, said = self.run(command, folder, request.time_limit_seconds, hear, given_up)
         if code or not exported or not sliced.exists():
             raise self.failure(_telling(said), code)
         with sliced.open("rb") as file:

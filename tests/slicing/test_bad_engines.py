@@ -172,7 +172,8 @@ def test_cancel_leaves_no_process_and_no_file(name: str, mushroom: Path, tmp_pat
 
     with pytest.raises(Cancelled):
         slice_model(mushroom, tmp_path / "out.gcode", SliceRequest(name, "bust_028"), cancel)
-    assert alive == [1]
+    # The engine, and the one that is asked for its version meanwhile.
+    assert len(alive) == 1 and alive[0] in (1, 2)
     assert list(tmp_path.iterdir()) == [] and descendants(running) == []
 
 

@@ -1,4 +1,4 @@
-"""What is no printable model is refused before an engine is started on it, the same for both engines."""
+"""What is no printable model is refused, whatever an engine makes of it, the same for both engines."""
 
 from __future__ import annotations
 

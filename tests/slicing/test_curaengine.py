@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -336,7 +337,7 @@ def test_settings_of_another_engine_are_named(table: Path, tmp_path: Path) -> No
     settings = CuraEngine().resolve(COARSE)
     del settings.extruder["wall_line_count"], settings.machine["wall_line_count"]
     with pytest.raises(SlicingError) as refusal:
-        CuraEngine().make(engine("curaengine").detect(), table, tmp_path, settings, COARSE, silent)
+        CuraEngine().make(CuraEngine().find(), table, tmp_path, settings, COARSE, silent, threading.Event())
     assert refusal.value.code == "definitions_mismatch" and not refusal.value.bad_input
 
 

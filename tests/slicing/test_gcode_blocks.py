@@ -11,13 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from octoprint_facesculpt.slicing import SlicingError
-from octoprint_facesculpt.slicing.gcode_blocks import BLOCK_BYTES, MOVE, SET, blocks
+from octoprint_facesculpt.slicing.gcode_blocks import BLOCK_BYTES, MOVE, SET, Block, blocks
+
+
+def read_blocks(path: Path) -> list[Block]:
+    """All blocks of a file."""
+    with path.open("rb") as file:
+        return list(blocks(file))
 
 
 def rows(path: Path) -> list[tuple[list[float], int, bytes]]:
     """Words, kind and text of all rows."""
     text, found = path.read_bytes(), []
-    for block in blocks(path):
+    for block in read_blocks(path):
         for words, kind, start, end in zip(block.words.T, block.kinds, block.starts, block.ends, strict=True):
             found.append((words.tolist(), int(kind), text[start:end]))
     return found
@@ -65,18 +71,18 @@ def test_lines_over_the_ends_of_blocks_keep_their_place(tmp_path: Path) -> None:
     lines = [f"G1 X{number} E.{number}" if number % 5 else f"M117 {number}" for number in range(120_000)]
     path.write_text("\n".join(lines))
     assert path.stat().st_size > 2 * BLOCK_BYTES
-    events = [line for block in blocks(path) for _, line in block.events]
+    events = [line for block in read_blocks(path) for _, line in block.events]
     assert [line.decode() for line in events] == lines[::5]
     read = rows(path)
     assert [line.decode().rstrip("\n") for _, _, line in read] == [line for line in lines if line.startswith("G1")]
     assert [words[0] for words, _, _ in read] == [number for number in range(120_000) if number % 5]
-    assert sum(block.commands for block in blocks(path)) == 120_000
+    assert sum(block.commands for block in read_blocks(path)) == 120_000
 
 
 def test_events_stand_between_their_rows(tmp_path: Path) -> None:
     path = tmp_path / "events.gcode"
     path.write_text(";TYPE:Skirt\nG1 X1\nM104 S1\n\n;nothing\nG1 X2\nG1 X3\nM105\n")
-    (block,) = blocks(path)
+    (block,) = read_blocks(path)
     assert block.events == [(0, b";TYPE:Skirt"), (1, b"M104 S1"), (3, b"M105")]
 
 
@@ -94,7 +100,7 @@ def test_what_no_printer_should_be_given_is_refused(text: bytes, code: str, tmp_
     path = tmp_path / "bad.gcode"
     path.write_bytes(text)
     with pytest.raises(SlicingError) as refused:
-        list(blocks(path))
+        read_blocks(path)
     assert refused.value.code == code
 
 

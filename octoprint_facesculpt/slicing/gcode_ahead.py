@@ -1,0 +1,92 @@
+"""G-code that is checked while the slicer still writes it, so that little is left to be read when it has ended.
+
+It stays a reading of the finished file: every byte that was read goes into a sum, and unless the file in the end has just
+that sum, as it has not when the slicer has gone back to write over its beginning, it counts for nothing and the file is read
+from the start.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import zlib
+from pathlib import Path
+
+from .beside import Beside
+from .engine import SlicingError
+from .gcode_blocks import blocks
+from .gcode_facts import Follower, GcodeFacts
+from .motion import Clock
+
+#: Seconds between two looks for the file, and at how far it is.
+_LOOK = 0.02
+
+
+class Ahead:
+    """Reads a file in a thread as it grows; ``written`` says that nothing will be added any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.written = threading.Event()
+        self._path = path
+        self._sum = self._size = 0
+        self._thread = Beside(self._read)
+
+    def __enter__(self) -> Ahead:
+        self._thread.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.__exit__()
+
+    def facts(self, size: int, checksum: int, old_head: int, head: bytes) -> GcodeFacts | None:
+        """What the finished G-code does, of which the first ``old_head`` bytes have been replaced by ``head``, both of them
+        comments alone; what the new one says of time and filament counts. ``size`` and ``checksum`` (CRC-32) are those of the
+        file as the slicer left it; None unless exactly that has been read."""
+        self.written.set()
+        try:
+            follower = self._thread.result()
+            if follower is None or (self._size, self._sum) != (size, checksum):
+                return None
+            for block in blocks(io.BytesIO(head)):
+                if block.commands:
+                    return None
+                # What the slicer has made up is outdone by what it says in the end.
+                follower.follow(block)
+            return follower.finish(size - old_head + len(head), len(head) - old_head)
+        except (SlicingError, OSError):
+            # Whether that is so, the finished file tells.
+            return None
+
+    def _read(self, stop: threading.Event) -> Follower | None:
+        follower = Follower(Clock())
+        while not self._path.exists():
+            if self.written.wait(_LOOK) or stop.is_set():
+                return None
+        with self._path.open("rb", buffering=0) as file:
+            for block in blocks(_Growing(self, file, stop)):
+                if stop.is_set():
+                    return None
+                follower.follow(block)
+        return follower
+
+
+class _Growing:
+    """A file whose end is only its end when it has been written."""
+
+    def __init__(self, ahead: Ahead, file: io.FileIO, stop: threading.Event) -> None:
+        self._ahead, self._file, self._stop = ahead, file, stop
+
+    def readinto(self, place: memoryview) -> int:
+        """Fill ``place`` as soon as there is enough; less of it, or nothing, only at the end."""
+        ahead, room = self._ahead, len(place)
+        while not ahead.written.is_set() and not self._stop.is_set():
+            if os.fstat(self._file.fileno()).st_size - ahead._size >= room:
+                break
+            ahead.written.wait(_LOOK)
+        filled = 0
+        while filled < room and (count := self._file.readinto(place[filled:])):
+            filled += count
+        ahead._sum = zlib.crc32(place[:filled], ahead._sum)
+        ahead._size += filled
+        return filled
