@@ -17,8 +17,9 @@ from .errors import FaceSculptError
 from .printing.queue import ACTIVE, QueueError
 from .reconstruction import MAX_PHOTOS
 from .recovery.errors import RecoveryError
-from .sculpture.settings import ORIENTATIONS, STYLES
+from .sculpture.settings import STYLES, orientations
 from .slicing.face import CARES
+from .slicing.presets import MASK
 from .store import Photo, QueueItem, Sculpture
 from .views import FILES, POSE, photo_json, sculpture_json
 
@@ -129,7 +130,8 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         chosen = [photo, *(other for other, _ in others)]
         if len({other.id for other in chosen}) < len(chosen):
             raise RequestError("bad_request", "Every photo can be used once.")
-        settings, slicing = self._settings_of(body, {}), self._slicing_of(body, {})
+        settings = self._settings_of(body, {})
+        slicing = self._slicing_of(body, {}, settings["style"])
         name = text(body, "name", photo.name.rsplit(".", 1)[0] or "Sculpture")
         further = [{"photo": other.id, "face": its_face} for other, its_face in others]
         sculpture = self.store.add_sculpture(photo, name, face, settings, slicing, further)
@@ -182,7 +184,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         if any(item.state == "queued" for item in sculpture.queued):
             raise QueueError("busy", "This sculpture waits in the queue.", "Take it out of the queue first.")
         settings = self._settings_of(body, sculpture.settings)
-        slicing = self._slicing_of(body, sculpture.slicing)
+        slicing = self._slicing_of(body, sculpture.slicing, settings["style"])
         target = slicing["target"]
         sized = target is not None and not target["fixed_height"]
         same = settings == sculpture.settings and not (sculpture.slicing.get("target") and target is None)
@@ -276,22 +278,29 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
 
     def _settings_of(self, body: dict, before: dict) -> dict:
         """The sculpture's settings in a request; what it does not name stays as it was ``before``."""
-        wanted = {**before, **part(body, "settings", {"height_mm", "style", "orientation"})}
+        given = part(body, "settings", {"height_mm", "style", "orientation"})
+        wanted = {**before, **given}
+        style = choice(wanted, "style", STYLES)
+        poses = orientations(style)
+        if wanted.get("orientation") not in poses and "orientation" not in given:
+            # Another style than before, which has no such pose.
+            wanted["orientation"] = poses[0]
         return {
             **before,
             "height_mm": number(wanted, "height_mm", self.default_height(), 20, 400),
-            "style": choice(wanted, "style", STYLES),
-            "orientation": choice(wanted, "orientation", ORIENTATIONS),
+            "style": style,
+            "orientation": choice(wanted, "orientation", poses),
         }
 
-    def _slicing_of(self, body: dict, before: dict) -> dict:
+    def _slicing_of(self, body: dict, before: dict, style: str) -> dict:
         """How a print is sliced: engine, profile, overrides, printer, target, and the care for the face."""
         known = {"engine", "profile", "overrides", "printer", "target", "face_care", "filament_left_g"}
         given = part(body, "slicing", known)
         cut = {key: value for key, value in {**before, **given}.items() if value is not None}
         engine = choice(cut, "engine", tuple(slicer["key"] for slicer in self.slicers()))
         shelf = self.shelves()[engine]
-        profile = choice({"profile": self.default_profile(), **cut}, "profile", tuple(shelf.names()))
+        default = MASK if style == "mask" else self.default_profile()
+        profile = choice({"profile": default, **cut}, "profile", tuple(shelf.names()))
         printers = ("", *(printer["key"] for printer in self.host.printers()))
         target = print_target(cut)
         if target is None and "target" not in given and not before and profile in shelf.presets:

@@ -264,15 +264,15 @@ def reconstruct_command(
 @click.option("--head", "head_file", type=_File, help="A head that 'reconstruct -o head.npz' wrote, instead of a photo.")
 @click.option("-o", "--output", type=_File, required=True, help="stl, 3mf, ply, obj, glb or gcode.")
 @click.option("--height-mm", type=float, default=None, help="From the bed to the crown; 160 unless a target decides.")
-@click.option("--style", default="bust", show_default=True, help="bust or head.")
+@click.option("--style", default="bust", show_default=True, help="bust, head or mask.")
 @click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
-@click.option("--profile", default="bust_016", show_default=True)
+@click.option("--profile", default=None, help="bust_016, or mask for a mask, unless told.")
 @click.option(
     "--orientation",
-    default="upright",
-    show_default=True,
-    help="upright, auto (prints best), leaning, lying, degrees by which the head is tilted back, or leaning:DEGREES.",
+    default=None,
+    help="upright (the default but for masks, which lie), auto (prints best), leaning, lying, degrees by which the head is "
+    "tilted back, or leaning:DEGREES.",
 )
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Also write all files and pictures here.")
@@ -286,8 +286,8 @@ def sculpt_command(
     style: str,
     faces: tuple[int, ...],
     engine: str,
-    profile: str,
-    orientation: str,
+    profile: str | None,
+    orientation: str | None,
     report_file: Path | None,
     folder: Path | None,
     **plan: Any,
@@ -301,18 +301,20 @@ def sculpt_command(
     from .sculpture.export import export_mesh, suffix_of
     from .sculpture.orientation import candidates, parse_orientation, posed
     from .sculpture.preview import save_view
+    from .sculpture.settings import orientations
     from .slicing.plan import plan_print
+    from .slicing.presets import usual
 
     if bool(photos) == (head_file is not None):
         raise SculptureError(
             "photo_or_head", "A sculpture is made from photos of one person, or from a head.", "Give either of them."
         )
     suffix_of(output, also=("gcode",))
-    pose = parse_orientation(orientation)
-    request, wishes, slicer_path = _print_of(engine, profile, fixed_height=height_mm is not None, **plan)
+    settings = SculptureSettings(height_mm=height_mm or 160.0, style=style)
+    pose = parse_orientation(orientation or orientations(style)[0], style)
+    request, wishes, slicer_path = _print_of(engine, profile or usual(style), fixed_height=height_mm is not None, **plan)
     if wishes.target is not None and output.suffix.lower() != ".gcode":
         raise UsageError("usage", "A target of time or filament needs a .gcode output.", "Use -o OUT.gcode.")
-    settings = SculptureSettings(height_mm=height_mm or 160.0, style=style)
     seconds: dict[str, float] = {}
     portrait = None
     if head_file is not None:

@@ -22,6 +22,7 @@ from .host import Host, analysis_of, pause_place
 from .jobs.layers import LayerPictures
 from .jobs.pipeline import OUTPUTS, Pipeline, Workshop
 from .printing.queue import INTERRUPTED, PrintQueue
+from .reconstruction import MAX_PHOTOS
 from .recovery.errors import RecoveryError
 from .slicing import ENGINES
 from .slicing.importing import LIMITS
@@ -209,7 +210,7 @@ class FaceSculptPlugin(
                 "ready": self.host.ready(),
                 "printing": self.host.printing(),
             },
-            "limits": {"photo_bytes": self.photo_bytes()},
+            "limits": {"photo_bytes": self.photo_bytes(), "photos": MAX_PHOTOS},
             "experience": {name: _experience(self.store.experience(name)) for name in ENGINES},
             "defaults": {"height_mm": self.default_height(), "profile": self.default_profile()},
             "jobs_wait_for_print": not self._settings.get_boolean(["jobs_while_printing"]),

@@ -47,6 +47,8 @@ POSES = (
     Pose("upright"), *(Pose(f"tilt_{tilt:02.0f}", tilt) for tilt in (5.0, 10.0, 15.0, 20.0)),
     Pose("leaning", lean_deg=LEANING), Pose("lying", lean_deg=None),
 )  # fmt: skip
+#: What is compared for a mask, which lies on its flat back.
+MASK_POSES = (Pose("upright"), Pose("lying", lean_deg=90.0))
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,17 @@ class Candidate:
         return {**whole, **{key: round(value, 2) for key, value in asdict(self.costs).items()}}
 
 
-def parse_orientation(text: str) -> Pose | None:
-    """A pose from ``upright``, ``leaning``, ``lying``, degrees of the head's tilt (``10``) or of the whole (``leaning:25``);
-    None for ``auto``. :class:`SculptureError` ``orientation_unknown``."""
+def poses_of(style: str) -> tuple[Pose, ...]:
+    """What is compared for a style."""
+    return MASK_POSES if style == "mask" else POSES
+
+
+def parse_orientation(text: str, style: str = "bust") -> Pose | None:
+    """A pose of a style from ``upright``, ``leaning``, ``lying``, degrees of the head's tilt (``10``) or of the whole
+    (``leaning:25``); None for ``auto``. :class:`SculptureError` ``orientation_unknown``."""
     if text == "auto":
         return None
-    if named := next((pose for pose in POSES if pose.key == text), None):
+    if named := next((pose for pose in poses_of(style) if pose.key == text), None):
         return named
     way, _, degrees = text.rpartition(":")
     try:
@@ -98,9 +105,11 @@ def posed(head: Head, settings: SculptureSettings, pose: Pose) -> SculptureSetti
 
 
 def candidates(
-    head: Head, settings: SculptureSettings, poses: tuple[Pose, ...] = POSES, progress: Progress = silent
+    head: Head, settings: SculptureSettings, poses: tuple[Pose, ...] | None = None, progress: Progress = silent
 ) -> list[Candidate]:
-    """Coarse sculptures of a head in several poses, best first; :class:`SculptureError` as :func:`.sculpt`."""
+    """Coarse sculptures of a head in several poses (all of its style's), best first; :class:`SculptureError` as
+    :func:`.sculpt`."""
+    poses = poses or poses_of(settings.style)
     head = _coarse(head)
     settings = replace(settings, max_triangles=min(settings.max_triangles, COMPARED_TRIANGLES))
     found = []

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from ..errors import FaceSculptError
 
-STYLES = ("bust", "head")
-#: Poses by name; what they are, :mod:`.orientation` knows.
+STYLES = ("bust", "head", "mask")
+#: Poses by name, the usual one first; what they are, :mod:`.orientation` knows.
 ORIENTATIONS = ("upright", "auto", "tilt_05", "tilt_10", "tilt_15", "tilt_20", "leaning", "lying")
+MASK_ORIENTATIONS = ("lying", "auto", "upright")
 MIN_HEIGHT, MAX_HEIGHT = 20.0, 400.0
 MAX_TILT, MAX_LEAN = 25.0, 100.0
 
@@ -25,11 +26,13 @@ class SculptureSettings:
     Attributes
     ----------
     height_mm : float
-        From the bed to the crown, 20..400.
+        From the bed to the crown, of a mask from its lower to its upper edge, 20..400.
     style : str
-        ``bust``: head, neck and chest on a round plinth. ``head``: cut at the neck, standing on it.
+        ``bust``: head, neck and chest on a round plinth. ``head``: cut at the neck, standing on it. ``mask``: the face as far
+        as the ears, its back flat.
     tilt_deg : float
-        How far the head leans back on its upright foot, 0..25: it lifts chin, nose and brows off their supports.
+        How far the head leans back on its upright foot, 0..25: it lifts chin, nose and brows off their supports. A mask has
+        no foot.
     lean_deg : float
         How far the finished sculpture is turned back on the bed, 0 (on its foot) to 100; lying on the back of its head it is
         turned by about 90. The height stays that of the upright sculpture.
@@ -58,6 +61,10 @@ class SculptureSettings:
             raise SculptureError(
                 "orientation_unknown", f"A tilt of {self.tilt_deg:g} degrees is not possible.", f"Choose 0 to {MAX_TILT:g}."
             )
+        if self.style == "mask" and self.tilt_deg:
+            raise SculptureError(
+                "orientation_unknown", "A mask has no foot to be tilted on.", f"Choose one of {', '.join(MASK_ORIENTATIONS)}."
+            )
         if not 0 <= self.lean_deg <= MAX_LEAN:
             raise SculptureError(
                 "orientation_unknown", f"Leaning by {self.lean_deg:g} degrees is not possible.", f"Choose 0 to {MAX_LEAN:g}."
@@ -68,3 +75,8 @@ class SculptureSettings:
                 f"A mesh of {self.max_triangles} triangles is not possible.",
                 "Choose between 2,000 and 1,000,000.",
             )
+
+
+def orientations(style: str) -> tuple[str, ...]:
+    """Names of the poses of a style, the usual one first."""
+    return MASK_ORIENTATIONS if style == "mask" else ORIENTATIONS

@@ -18,14 +18,17 @@ from .settings import MAX_LEAN, SculptureError, SculptureSettings
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
-#: MediaPipe's landmark of the chin.
-CHIN = 152
+#: MediaPipe's landmarks of the chin, and of both cheeks where the ears begin.
+CHIN, EARS = 152, (234, 454)
 #: Head frame (x to the subject's left, y up, z forward) to print frame (x alike, face towards -y, z up).
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 #: Where the bust ends below the eyes (at the lowest), and the head style's neck, in distances from eyes to chin.
 CHEST, THROAT = 1.55, 1.3
 #: Down to here, in the same measure, nothing of the head is cut.
 BELOW_CHIN = 1.2
+#: How far back a mask reaches, as a share of the way from the eyes' outer corners to the ears, and how far below the eyes, in
+#: distances from eyes to chin. Further back the neck would come out below the jaw.
+MASK_DEPTH, MASK_END = 0.6, 1.12
 #: More half depth in mm than any head has.
 FREE = 300.0
 #: Life-size outline of the bust from its lower end upwards: height above the end, half width, half depth, in mm. The
@@ -77,7 +80,10 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     if settings.tilt_deg:
         solid, landmarks = _leaning_back(solid, landmarks, reach, settings.tilt_deg)
     progress(0.3, "Cutting the bust")
-    shaped = _bust(solid, reach) if settings.style == "bust" else _head(solid, reach)
+    if settings.style == "mask":
+        shaped = _mask(solid, landmarks, reach)
+    else:
+        shaped = _bust(solid, reach) if settings.style == "bust" else _head(solid, reach)
     progress(0.6, "Scaling")
     shaped = _largest(shaped)
     low_x, low_y, low_z, high_x, high_y, high_z = shaped.bounding_box()
@@ -88,7 +94,9 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     shaped = thinned(shaped, settings.max_triangles)
     landmarks = (landmarks + to_bed) * scale
     if settings.lean_deg:
-        shaped, landmarks = _on_the_bed(shaped, landmarks, settings.lean_deg, settings.height_mm)
+        # A mask's back is flat as it is.
+        lost = 0.0 if settings.style == "mask" and settings.lean_deg == 90 else FLAT * settings.height_mm
+        shaped, landmarks = _on_the_bed(shaped, landmarks, settings.lean_deg, lost)
     vertices, triangles = mesh_of(shaped)
     vertices = apart(vertices, triangles)
     vertices[:, 2] -= vertices[:, 2].min()
@@ -208,12 +216,13 @@ def lying_angle(vertices: np.ndarray) -> float:
     return 90.0
 
 
-def _on_the_bed(solid: Manifold, landmarks: np.ndarray, lean_deg: float, height: float) -> tuple[Manifold, np.ndarray]:
-    """The sculpture turned back on the bed; what would touch it in a point only gets a small flat place to hold on."""
+def _on_the_bed(solid: Manifold, landmarks: np.ndarray, lean_deg: float, lost: float) -> tuple[Manifold, np.ndarray]:
+    """The sculpture turned back on the bed, ``lost`` mm below which are cut off: what would touch it in a point only gets a
+    small flat place to hold on."""
     solid = solid.rotate((-lean_deg, 0.0, 0.0))
     c, s = np.cos(np.radians(lean_deg)), np.sin(np.radians(lean_deg))
     landmarks = landmarks @ np.array([[1.0, 0.0, 0.0], [0.0, c, s], [0.0, -s, c]]).T
-    low = solid.bounding_box()[2] + FLAT * height
+    low = solid.bounding_box()[2] + lost
     solid = solid.trim_by_plane((0.0, 0.0, 1.0), low)
     low_x, low_y, low_z, high_x, high_y, _ = solid.bounding_box()
     to_bed = (-(low_x + high_x) / 2, -(low_y + high_y) / 2, -low_z)
@@ -263,6 +272,12 @@ def _lower_end(solid: Manifold, reach: float) -> float:
 def _head(solid: Manifold, reach: float) -> Manifold:
     """Head and neck, cut level below the throat, on a flat foot."""
     return solid.trim_by_plane((0.0, 0.0, 1.0), -THROAT * reach)
+
+
+def _mask(solid: Manifold, landmarks: np.ndarray, reach: float) -> Manifold:
+    """The face and what surrounds it: cut flat in front of the ears, and level below the chin."""
+    back = float(MASK_DEPTH * landmarks[list(EARS), 1].mean())
+    return solid.trim_by_plane((0.0, -1.0, 0.0), -back).trim_by_plane((0.0, 0.0, 1.0), -MASK_END * reach)
 
 
 def _section(solid: Manifold, height: float) -> tuple[tuple[float, float], float]:

@@ -284,7 +284,7 @@ def test_a_body_that_makes_no_sense_is_refused(server: OctoPrintServer, path: st
         '"settings": {"height_mm": 19}', '"settings": {"height_mm": 401}', '"settings": {"height_mm": "100"}',
         '"settings": {"height_mm": NaN}', '"settings": {"height_mm": Infinity}', '"settings": {"height_mm": true}',
         f'"settings": {{"height_mm": {10**400}}}',
-        '"settings": {"style": "mask"}', '"settings": {"style": 1}', '"settings": {"style": []}',
+        '"settings": {"style": "relief"}', '"settings": {"style": 1}', '"settings": {"style": []}',
         '"slicing": "fast"', '"slicing": {"engine": "cura"}', '"slicing": {"engine": ["prusaslicer"]}',
         '"slicing": {"profile": "../../etc/passwd"}', '"slicing": {"profile": {}}', '"slicing": {"speed": 9}',
         '"slicing": {"target": {"kind": "weeks", "value": 1}}', '"slicing": {"target": {"kind": "hours"}}',

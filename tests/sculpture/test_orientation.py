@@ -90,6 +90,12 @@ def test_poses_are_written_as_text(text: str, pose: Pose | None) -> None:
     assert parse_orientation(text) == pose
 
 
+def test_a_mask_lies_best(head) -> None:
+    ranked = candidates(head, SculptureSettings(height_mm=60, style="mask"))
+    assert [candidate.pose.key for candidate in ranked] == ["lying", "upright"]
+    assert ranked[0].settings == (0.0, 90.0) and parse_orientation("lying", "mask") == ranked[0].pose
+
+
 @pytest.mark.parametrize("text", ["", "sideways", "leaning:", "lying:3", "tilt_7", ":4:"])
 def test_other_texts_are_no_poses(text: str) -> None:
     with pytest.raises(SculptureError, match="orientation_unknown"):

@@ -10,9 +10,10 @@ import pytest
 import trimesh
 
 from octoprint_facesculpt.sculpture import SculptureError, SculptureSettings, save, sculpt
+from octoprint_facesculpt.sculpture.costs import measure
 from octoprint_facesculpt.sculpture.export import export_mesh
 from octoprint_facesculpt.sculpture.preview import clay
-from octoprint_facesculpt.sculpture.shaping import apart
+from octoprint_facesculpt.sculpture.shaping import Sculpture, apart, standing
 
 
 def test_bust_stands_upright_on_the_bed_at_its_height(bust) -> None:
@@ -50,6 +51,45 @@ def test_head_style_has_a_flat_foot(head) -> None:
     sculpture = sculpt(head, SculptureSettings(height_mm=60, style="head", max_triangles=30_000))
     assert sculpture.checks["base_area_mm2"] > 150
     assert sculpture.vertices[:, 2].max() == pytest.approx(60, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def mask(head) -> Sculpture:
+    """A mask of 60 mm, lying on its back."""
+    return sculpt(head, SculptureSettings(height_mm=60, style="mask", lean_deg=90, max_triangles=40_000))
+
+
+def test_a_mask_lies_flat_on_its_back_and_needs_no_supports(mask: Sculpture) -> None:
+    mesh = trimesh.Trimesh(mask.vertices, mask.triangles, process=False)
+    assert mask.checks["watertight"] and mask.checks["manifold"] and mesh.body_count == 1
+    width, height, depth = mesh.extents
+    assert height == pytest.approx(60, rel=0.005) and depth < width < height
+    # Its back is one plane, and all of it: nowhere is it wider than on the bed.
+    assert mask.checks["base_area_mm2"] > 0.6 * width * height
+    costs = measure(mask)
+    assert costs.overhang_mm2 < 0.01 * mesh.area and costs.tip_deg > 45
+    assert costs.gaze_deg == pytest.approx(0, abs=12)
+
+
+def test_a_mask_is_the_whole_face_without_the_ears(mask: Sculpture) -> None:
+    mesh = trimesh.Trimesh(mask.vertices, mask.triangles, process=False)
+    cheeks = [127, 356, 234, 454, 93, 323]
+    outer = {234, 454, 127, 356, 93, 323, 132, 361, 162, 389, 58, 288, 21, 251}
+    inner = [point for point in range(0, 468, 5) if point not in outer]
+    _, distance, _ = trimesh.proximity.closest_point(mesh, mask.landmarks[inner])
+    assert np.quantile(distance, 0.95) < 0.2
+    # The cheeks' hindmost points, where the ears begin, are behind the back.
+    assert (mask.landmarks[cheeks, 2] < 0).all()
+
+
+def test_a_mask_can_stand_but_not_be_tilted(head, mask: Sculpture) -> None:
+    upright = sculpt(head, SculptureSettings(height_mm=60, style="mask", max_triangles=40_000))
+    assert upright.vertices[:, 2].max() == pytest.approx(60, abs=0.01)
+    assert upright.checks["volume_mm3"] == pytest.approx(mask.checks["volume_mm3"], rel=0.005)
+    assert np.ptp(standing(mask)[:, 2]) == pytest.approx(60, rel=0.005)
+    with pytest.raises(SculptureError) as caught:
+        SculptureSettings(style="mask", tilt_deg=10)
+    assert caught.value.code == "orientation_unknown"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,11 @@ $(function () {
         self.style = ko.observable("bust");
         self.orientation = ko.observable("auto");
         self.form = self.plan.form("");
+        self.poses = ko.pureComputed(() => shared.texts.poseChoices(self.style()));
+        self.style.subscribe((style) => {
+            self.form.style(style);
+            if (!self.poses().some((pose) => pose.key === self.orientation())) self.orientation("auto");
+        });
         self.sending = ko.observable(false);
         self.error = ko.observable();
 
@@ -25,7 +30,7 @@ $(function () {
 
         // Further photos of the same person: a side view tells most about profile, jaw and ears.
         self.others = ko.observableArray([]);
-        self.mostOthers = 7; // the server takes eight photos
+        self.mostOthers = () => ((shared.status() || {}).limits || {}).photos - 1;
         self.furtherPhotos = ko.pureComputed(() =>
             self.photos.photos().filter((photo) => photo.usable() && photo !== self.photo())
         );
@@ -37,7 +42,7 @@ $(function () {
         self.nextFace = (photo) => {
             const face = self.faceOf(photo);
             const next = face === undefined ? 0 : face + 1;
-            if (face === undefined && self.others().length >= self.mostOthers) return;
+            if (face === undefined && !(self.others().length < self.mostOthers())) return;
             const rest = self.others().filter((one) => one.photo !== photo.id);
             self.others(next < photo.faces().length ? rest.concat({photo: photo.id, face: next}) : rest);
         };
@@ -87,7 +92,9 @@ $(function () {
 
         // The settings' height and profile, until the user chose others.
         self._useDefaults = () => {
-            if (shared.status() && self.plan.profiles().length && !self.visible()) self.form.load({}, {});
+            if (shared.status() && self.plan.profiles().length && !self.visible()) {
+                self.form.load({style: self.style()}, {});
+            }
         };
         shared.status.subscribe(self._useDefaults);
         self.plan.profiles.subscribe(self._useDefaults);

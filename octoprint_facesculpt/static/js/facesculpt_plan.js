@@ -5,6 +5,7 @@
 $(function () {
     const MIN_HEIGHT = 20;
     const MAX_HEIGHT = 400;
+    const MASK = "mask"; // the preset for masks, of all slicers
 
     function FacesculptPlanViewModel(parameters) {
         const self = this;
@@ -47,6 +48,7 @@ $(function () {
             const form = {prefix: prefix, plan: self, texts: texts};
             form.id = (name) => "facesculpt_" + prefix + name;
             form.engine = ko.observable();
+            form.style = ko.observable("bust");
             form.profileKey = ko.observable();
             form.printer = ko.observable("");
             form.height = ko.observable(160);
@@ -68,10 +70,12 @@ $(function () {
             form.byHeight = ko.pureComputed(() => form.goal() === "height");
             form.heightAsked = ko.pureComputed(() => form.byHeight() || form.keepHeight());
             form.heightHelp = ko.pureComputed(() =>
-                _.sprintf(gettext("From %(min)d to %(max)d mm, measured from the bed to the crown of the head."), {
-                    min: MIN_HEIGHT,
-                    max: self.maxHeight()
-                })
+                _.sprintf(
+                    form.style() === "mask"
+                        ? gettext("From %(min)d to %(max)d mm, measured from the chin to the upper edge.")
+                        : gettext("From %(min)d to %(max)d mm, measured from the bed to the crown of the head."),
+                    {min: MIN_HEIGHT, max: self.maxHeight()}
+                )
             );
             form.heightInvalid = ko.pureComputed(() => {
                 const height = Number(form.height());
@@ -98,13 +102,28 @@ $(function () {
                 form.keepHeight(false);
             });
 
+            // A mask is printed with walls and a brim of its own, and what comes after it as what came before.
+            form.style.subscribe((style) => {
+                if (form.loading) return;
+                const key = form.profileKey();
+                if (style === "mask" && key !== MASK) {
+                    form.before = key;
+                    form.profileKey(MASK);
+                } else if (style !== "mask" && key === MASK) {
+                    form.profileKey(form.before || usual(style));
+                }
+            });
+            const usual = (style) =>
+                style === "mask" ? MASK : ((shared.status() || {}).defaults || {}).profile || self.defaultProfile();
+
             /** Fills the fields with what was ordered, or with the usual. */
             form.load = (settings, slicing) => {
                 const defaults = (shared.status() || {}).defaults || {};
                 const target = slicing.target;
                 form.loading = true;
+                form.style(settings.style || "bust");
                 form.engine(slicing.engine || (self.engines()[0] || {}).key);
-                form.profileKey(slicing.profile || defaults.profile || self.defaultProfile());
+                form.profileKey(slicing.profile || usual(form.style()));
                 form.printer(slicing.printer || "");
                 form.height(settings.height_mm ? Math.round(settings.height_mm * 10) / 10 : defaults.height_mm || 160);
                 // What nobody has ordered yet follows its preset, if that is made for a time.
@@ -136,15 +155,30 @@ $(function () {
         //~~ The dialog that plans a finished sculpture anew
 
         self.again = self.form("again_");
+        self.orientation = ko.observable();
         self.sculpture = ko.observable();
         self.error = ko.observable();
         self.sending = ko.observable(false);
 
-        self.planAgain = (sculpture) => {
+        self.poses = ko.pureComputed(() => {
+            const choices = texts.poseChoices(self.again.style());
+            const others = ((self.sculpture() && self.sculpture().data().poses) || [])
+                .map((pose) => ({key: pose.pose, name: texts.pose(pose).name}))
+                .filter((pose) => !choices.some((choice) => choice.key === pose.key));
+            return choices.concat(others);
+        });
+
+        self.planAgain = (sculpture) => self._open(sculpture, (sculpture.data().settings || {}).orientation);
+
+        /** The dialog, with one of the poses that were compared. */
+        self.choosePose = (sculpture, pose) => self._open(sculpture, pose);
+
+        self._open = (sculpture, orientation) => {
             const data = sculpture.data();
             self.error(undefined);
             self.again.load(data.settings || {}, data.slicing || {});
             self.sculpture(sculpture);
+            self.orientation(orientation || "upright");
             $("#facesculpt_again").modal("show");
         };
 
@@ -152,7 +186,10 @@ $(function () {
             if (self.sending() || !self.again.valid()) return;
             self.sending(true);
             OctoPrint.plugins.facesculpt
-                .planAgain(self.sculpture().id, {settings: self.again.settings(), slicing: self.again.slicing()})
+                .planAgain(self.sculpture().id, {
+                    settings: _.extend({orientation: self.orientation()}, self.again.settings()),
+                    slicing: self.again.slicing()
+                })
                 .done((json) => {
                     self.sculpture().data(json);
                     $("#facesculpt_again").modal("hide");

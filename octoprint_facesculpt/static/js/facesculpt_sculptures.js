@@ -63,7 +63,7 @@ $(function () {
             );
             sculpture.description = ko.pureComputed(() => {
                 const settings = data().settings || {};
-                const style = settings.style === "head" ? gettext("Head") : gettext("Bust");
+                const style = texts.style(settings.style);
                 const others = (data().others || []).length;
                 const said = _.sprintf(gettext("%(style)s, %(height)s mm"), {
                     style: style,
@@ -109,6 +109,11 @@ $(function () {
                 (((data().estimates || {}).plan || {}).warnings || []).map(texts.warning)
             );
             sculpture.poses = ko.pureComputed(() => (data().poses || []).map(texts.pose));
+            // What was asked for, or what was found best.
+            sculpture.pose = ko.pureComputed(() => {
+                const asked = (data().settings || {}).orientation;
+                return asked === "auto" ? ((data().poses || [])[0] || {}).pose : asked;
+            });
             sculpture.layered = ko.pureComputed(() => !!files().index && !!files().gcode && !sculpture.inTheMaking());
             sculpture.mayPlan = ko.pureComputed(() => !sculpture.inTheMaking());
 

@@ -237,7 +237,7 @@ $(function () {
                 gettext("Bust, 26 h"),
                 gettext("Layers of 0.16 mm, and as large as can be printed in 26 hours.")
             ],
-            mask: [gettext("Mask"), gettext("For thin, hollow shapes: more walls and a wide brim.")]
+            mask: [gettext("Mask"), gettext("More walls, and a wide brim that holds it flat on the bed.")]
         };
 
         const engines = {prusaslicer: "PrusaSlicer", curaengine: "CuraEngine"};
@@ -418,10 +418,33 @@ $(function () {
             lying: gettext("On its back")
         };
 
+        const styles = {bust: gettext("Bust"), head: gettext("Head"), mask: gettext("Mask")};
+        self.style = (style) => styles[style] || styles.bust;
+
+        /** The poses that can be asked for, of a style. */
+        self.poseChoices = (style) => {
+            const best = {key: "auto", name: gettext("As it prints best")};
+            if (style === "mask") {
+                return [
+                    best,
+                    {key: "lying", name: gettext("Printed lying on its flat back")},
+                    {key: "upright", name: gettext("Printed standing on its chin")}
+                ];
+            }
+            return [
+                best,
+                {key: "upright", name: gettext("Upright, as on the photo")},
+                {key: "tilt_10", name: gettext("Upright, the head tilted back a little")},
+                {key: "leaning", name: gettext("Printed leaning back")},
+                {key: "lying", name: gettext("Printed lying on the back of the head")}
+            ];
+        };
+
         /** A pose that was compared: its name, its figures in a line, and its picture. */
         self.pose = (pose) => {
             const area = (value) => _.sprintf(gettext("%(area)s cm²"), {area: self.number(value / 100, 1)});
             return {
+                key: pose.pose,
                 url: pose.url,
                 name:
                     poseNames[pose.pose] ||
