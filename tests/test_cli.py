@@ -187,6 +187,14 @@ def test_sculpt_to_g_code_slices_too(head_file: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bust.gcode"]
 
 
+def test_a_mask_lies_on_its_back_and_is_printed_as_a_mask(head_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mask.gcode"
+    run = call("sculpt", "--head", head_file, "-o", out, "--style", "mask", "--height-mm", 30, "--json")
+    data = run.event("result")["data"]
+    assert data["sculpture"]["lean_deg"] == 90 and data["slicing"]["plan"]["profile"] == "mask"
+    assert data["slicing"]["height_mm"] < 15 and data["slicing"]["support_share"] < 0.02
+
+
 def test_sculpt_chooses_the_pose(head_file: Path, tmp_path: Path) -> None:
     """All poses are compared, and shown with their figures."""
     out, folder = tmp_path / "a.stl", tmp_path / "a"
@@ -296,6 +304,7 @@ REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "unknown network": (("reconstruct", "{photo}", "-o", "out.stl", "--network", "pifu"), 2, "network_unknown"),
     "head is text": (("sculpt", "--head", "{text}", "-o", "out.stl"), 2, "empty_head"),
     "unknown orientation": (("sculpt", "{photo}", "-o", "out.stl", "--orientation", "sideways"), 2, "orientation_unknown"),
+    "tilted mask": (("sculpt", "{photo}", "-o", "out.stl", "--style", "mask", "--orientation", "tilt_10"), 2, ""),
     "unknown style": (("sculpt", "--head", "{text}", "-o", "out.stl", "--style", "cubist"), 2, ""),
     "no such model": (("slice", "nothing.stl", "-o", "out.gcode"), 2, "model_invalid"),
     "model is text": (("slice", "{text}", "-o", "out.gcode"), 2, "model_invalid"),

@@ -6,7 +6,7 @@ Without arguments the portrait that scikit-image carries is used. The meshes are
 in turn, at different sizes. A run counts when the independent check has passed the file and the printer has printed it
 without a complaint, with the filament and to the height of the plan, and has ended cold. Each run's time on the printer,
 without heating and homing, stands beside our estimate of it and the slicer's own. What a report already holds is not done
-again. The sculpture room makes busts and heads; masks are cut here, from the heads it makes.
+again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from octoprint_facesculpt.reconstruction import reconstruct
 from octoprint_facesculpt.reconstruction.head import Head
 from octoprint_facesculpt.sculpture import SculptureSettings, sculpt
 from octoprint_facesculpt.sculpture.export import export_mesh
-from octoprint_facesculpt.sculpture.shaping import Sculpture, mesh_of, solid_of
+from octoprint_facesculpt.sculpture.orientation import parse_orientation, posed
+from octoprint_facesculpt.sculpture.settings import orientations
 from octoprint_facesculpt.slicing import ENGINES, SliceRequest, SlicingError, slice_model
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -40,8 +41,6 @@ MESHES = (
     ("bust", 80), ("bust", 100),
 )  # fmt: skip
 TRIANGLES = 40_000
-#: The mask's back lies this far behind the outer corners of the eyes, as a share of the distance from forehead to chin.
-BEHIND_EYES = 0.15
 
 
 @dataclass(frozen=True)
@@ -100,25 +99,13 @@ def meshes(sources: list[Path], count: int, folder: Path) -> Iterator[tuple[str,
     heads = [Head.load(path) if path.suffix == ".npz" else reconstruct(read_portrait(path, face=0)) for path in sources]
     for number, (kind, height) in enumerate(MESHES[:count]):
         source, head = sources[number % len(heads)], heads[number % len(heads)]
-        settings = SculptureSettings(height_mm=height, style="bust" if kind == "bust" else "head", max_triangles=TRIANGLES)
+        settings = SculptureSettings(height_mm=height, style=kind, max_triangles=TRIANGLES)
+        pose = parse_orientation(orientations(kind)[0], kind)
+        assert pose is not None
+        settings = posed(head, settings, pose)
         sculpture = sculpt(head, settings)
-        mesh = mask(sculpture) if kind == "mask" else (sculpture.vertices, sculpture.triangles)
         name = f"{kind} {height} mm, {source.stem if source.stem != 'head' else source.parent.name}"
-        yield name, export_mesh(*mesh, folder / f"{number}.stl")
-
-
-def mask(sculpture: Sculpture) -> tuple[np.ndarray, np.ndarray]:
-    """The face alone, lying on its flat back."""
-    landmarks = sculpture.landmarks
-    reach = np.linalg.norm(landmarks[10] - landmarks[152])
-    back = landmarks[[33, 263], 1].mean() + BEHIND_EYES * reach
-    solid = solid_of(sculpture.vertices, sculpture.triangles)
-    face = solid.trim_by_plane((0.0, -1.0, 0.0), -float(back))
-    face = face.trim_by_plane((0.0, 0.0, 1.0), float(landmarks[152, 2] - 0.1 * reach))
-    largest = max(face.decompose(), key=lambda piece: piece.volume())
-    vertices, triangles = mesh_of(largest.rotate((-90.0, 0.0, 0.0)))
-    vertices[:, 2] -= vertices[:, 2].min()
-    return vertices, triangles
+        yield name, export_mesh(sculpture.vertices, sculpture.triangles, folder / f"{number}.stl")
 
 
 def run(name: str, model: Path, engine: str, profile: str, folder: Path) -> Run:

@@ -305,6 +305,20 @@ def test_an_impossible_order_is_refused(server: OctoPrintServer, photo: dict[str
     assert refusal(answer) == (400, "bad_request")
 
 
+def test_a_mask_lies_and_has_its_own_profile_unless_told(server: OctoPrintServer, photo: dict[str, Any]) -> None:
+    def ordered(settings: dict[str, Any], slicing: dict[str, Any]) -> tuple[str, str]:
+        made = server.post(BASE + SCULPTURE, json={"photo": photo["id"], "settings": settings, "slicing": slicing})
+        order = made.json()["sculpture"]
+        server.post(f"{BASE}{SCULPTURE}/{order['id']}/cancel")
+        server.request("DELETE", f"{BASE}{SCULPTURE}/{order['id']}")
+        return order["settings"]["orientation"], order["slicing"]["profile"]
+
+    assert ordered({"style": "mask"}, {}) == ("lying", "mask")
+    assert ordered({"style": "mask", "orientation": "auto"}, {"profile": "bust_028"}) == ("auto", "bust_028")
+    tilted = {"photo": photo["id"], "settings": {"style": "mask", "orientation": "tilt_10"}}
+    assert refusal(server.post(BASE + SCULPTURE, json=tilted)) == (400, "bad_request")
+
+
 def test_further_photos_are_there_and_others_than_the_first(server: OctoPrintServer, photo: dict[str, Any]) -> None:
     twice = server.post(BASE + SCULPTURE, json={"photo": photo["id"], "others": [{"photo": photo["id"]}]})
     assert refusal(twice) == (400, "bad_request")
