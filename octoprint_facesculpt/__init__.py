@@ -24,9 +24,8 @@ def __plugin_load__():
         "octoprint.access.permissions": lambda *args, **kwargs: permissions(),
         "octoprint.cli.commands": octoprint_commands,
         "octoprint.plugin.backup.additional_excludes": backup_excludes,
-        # Before other plugins: what may not reach the printer must not be expanded or answered by them either.
-        "octoprint.comm.protocol.gcode.queuing": (__plugin_implementation__.on_gcode_queuing, 1),
-        "octoprint.comm.protocol.gcode.sending": __plugin_implementation__.on_gcode_sending,
+        # The only phase: each costs every line of a print. After other plugins, so that their lines are looked at, too.
+        "octoprint.comm.protocol.gcode.sending": (__plugin_implementation__.on_gcode_sending, 1_000_000),
         "octoprint.comm.protocol.gcode.received": __plugin_implementation__.on_gcode_received,
         "octoprint.comm.protocol.atcommand.queuing": __plugin_implementation__.on_at_command,
         "octoprint.comm.protocol.scripts": __plugin_implementation__.on_script,

@@ -73,9 +73,14 @@ class Host:
         """Write a line into the terminal."""
         self._printer.log_lines(text)
 
-    def hold(self) -> None:
-        """Send no more of the file; what is under way still goes out."""
-        self._printer.set_job_on_hold(True, blocking=False)
+    def hold(self) -> bool:
+        """Send no more of the file; what is under way still goes out. Whether it is held; never waits."""
+        return bool(self._printer.set_job_on_hold(True, blocking=False))
+
+    def release(self) -> None:
+        """Send the file on, after the lines that were sent meanwhile."""
+        if self._printer.is_operational():
+            self._printer.set_job_on_hold(False)
 
     def ask_position(self) -> None:
         """Ask the printer where it believes to be; the answer comes to the hook for received lines."""

@@ -106,13 +106,10 @@ class FaceSculptPlugin(
 
     # -- hooks of the printer's connection; they run on its threads and only remember
 
-    def on_gcode_queuing(self, _comm, _phase, cmd, _cmd_type, gcode, _subcode=None, tags=None, *_args, **_kwargs):
-        return self.recovery.on_queuing(cmd, gcode, tags)
+    def on_gcode_sending(self, _comm, _phase, cmd, _cmd_type, gcode, subcode=None, tags=None):
+        return self.recovery.on_sending(cmd, gcode, tags)
 
-    def on_gcode_sending(self, _comm, _phase, cmd, _cmd_type, gcode, _subcode=None, tags=None, *_args, **_kwargs):
-        self.recovery.on_sending(cmd, gcode, tags)
-
-    def on_gcode_received(self, _comm, line, *_args, **_kwargs):
+    def on_gcode_received(self, _comm, line):
         self.recovery.on_received(line)
         return line
 

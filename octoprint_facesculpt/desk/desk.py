@@ -25,6 +25,7 @@ from .answers import AnswerFile, Answers, Wanted, require_height
 from .guard import A_PRINT, HARMLESS, LineGuard
 from .heat import Heater, Heating
 from .helpers import CLOSE, LAYER, Helpers
+from .last_look import HEATING
 from .ports import Numbered, PrinterPort, Surroundings
 from .watch import BANNER, OWN_TAG, STEP_TAG, PrintWatch
 
@@ -322,30 +323,61 @@ class RecoveryDesk:
 
     # -- hooks
 
-    def on_queuing(self, cmd: str, gcode: str | None, tags: set[str] | None) -> str | list[str] | None:
-        """What to send instead of a line; None when it may go as it is."""
-        if tags and "source:file" in tags and (first := self.watch.before(cmd, gcode)):
-            return [*first, cmd]
-        if (not self.pending and not self.watch.interrupted) or (tags and OWN_TAG in tags):
-            return None
+    def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> str | None:
+        """A line leaves for the printer: what to send instead of it; None when it may go as it is.
+
+        Called for every line of a print, of which nearly all need the journal and nothing else."""
+        if (self._state != "idle" or self.watch.interrupted) and self._holds_back(cmd, tags):
+            return HARMLESS
+        if gcode in HEATING and tags and "source:file" in tags and (first := self._look_first(cmd, gcode, tags)):
+            return first
+        if self._state in ("preparing", "running"):
+            self._send_own(cmd, gcode, tags)
+        else:
+            self.watch.on_sending(cmd, gcode, tags)
+        return None
+
+    def _holds_back(self, cmd: str, tags: set[str] | None) -> bool:
+        """Whether a line must not reach a printer with an interrupted print on its bed."""
+        if tags and OWN_TAG in tags:
+            return False
         if tags and "source:file" in tags:
             # Another print must not begin over this one; it is cancelled as soon as its start is known.
-            return HARMLESS if self._state in WAITING else None
-        return HARMLESS if self.guard.hold(cmd) else None
+            return self._state in WAITING
+        return self.guard.hold(cmd)
 
-    def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
+    def _look_first(self, cmd: str, gcode: str, tags: set[str]) -> str | None:
+        """Send what must come before a line of the file: the first of it in its place, and the rest while the file is held."""
+        lines = self.watch.before(cmd, gcode)
+        if not lines or not self._host.hold():
+            return None
+        threading.Thread(target=self._send_held, args=(lines[1:], cmd, {*tags, OWN_TAG}), daemon=True).start()
+        return lines[0]
+
+    def _send_held(self, lines: tuple[str, ...], cmd: str, tags: set[str]) -> None:
+        try:
+            self._host.send(list(lines), {OWN_TAG})
+            self._host.send([cmd], tags)
+        finally:
+            self._host.release()
+
+    def _send_own(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
+        """A line of a resume, whose steps the dashboards are shown."""
         step = self.watch.step
         self.watch.on_sending(cmd, gcode, tags)
         if tags and READY_TAG in tags and self._state == "preparing":
             # It follows the last of the lines that prepare: they have been acknowledged.
             self.watch.prepared()
             self._state = "cleaning"
-        elif step == self.watch.step or self._state not in ("preparing", "running"):
+        elif step == self.watch.step:
             return
         threading.Thread(target=self.tell, daemon=True).start()
 
     def on_received(self, line: str) -> None:
         """A line from the printer."""
+        self.watch.on_received(line)
+        if line.startswith("ok") and not self._asked_position:
+            return
         if line.strip() == BANNER:
             # It has begun anew: whatever position it gives is not the nozzle's.
             self._booted, self._position = True, None
@@ -355,7 +387,6 @@ class RecoveryDesk:
             self._position = position_in(line)
             if self._position is not None:
                 threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
-        self.watch.on_received(line)
 
     def on_script(self, kind: str, name: str, place: tuple[float, float, float] | None = None) -> tuple[list[str], None] | None:
         """The plan goes in front of the script that OctoPrint sends before a print; ``place`` is where a pause has stopped."""

@@ -61,8 +61,12 @@ class DrillPrinter:
     def cancel(self) -> None:
         """Nothing else is ever printed here."""
 
-    def hold(self) -> None:
+    def hold(self) -> bool:
         """Nothing is ever on its way."""
+        return True
+
+    def release(self) -> None:
+        """Nothing was held."""
 
     def ask_position(self) -> None:
         """It has lost its power, and with it its position."""

@@ -13,6 +13,8 @@ import re
 PAUSE, LOOKS = 2, 6
 #: All moves made, then wait; M105 for boards that do not report by themselves.
 LINES = ("M400", *(("M105", f"G4 S{PAUSE}") * LOOKS), "M105")
+#: Commands of which one may switch the nozzle's heater off.
+HEATING = ("M104", "M109")
 _OFF = re.compile(r"M10[49]\s+(?:T0\s+)?S0*(?:\.0*)?\s*(?:T0\s*)?$", re.IGNORECASE)
 
 
@@ -20,16 +22,19 @@ class LastLook:
     """Follows a file's lines: only a nozzle that is off the print may wait."""
 
     def __init__(self) -> None:
-        self._off_the_print = self._done = False
+        #: Whether the nozzle has moved up or down since it last printed.
+        self.lifted = self._done = False
 
-    def before(self, cmd: str, gcode: str | None) -> tuple[str, ...]:
-        """Lines to send before a line of the file, once a print."""
-        if gcode in ("G0", "G1", "G2", "G3"):
-            if "E" in cmd and ("X" in cmd or "Y" in cmd):
-                self._off_the_print = False
-            elif "Z" in cmd:
-                self._off_the_print = True
-        elif gcode in ("M104", "M109") and not self._done and self._off_the_print and _OFF.match(cmd):
-            self._done = True
-            return LINES
-        return ()
+    def move(self, cmd: str) -> None:
+        """A move of the file; one that neither prints nor has a height may be left out."""
+        if "E" in cmd and ("X" in cmd or "Y" in cmd):
+            self.lifted = False
+        elif "Z" in cmd:
+            self.lifted = True
+
+    def before(self, cmd: str) -> tuple[str, ...]:
+        """Lines to send before one of :data:`HEATING` of the file, once a print."""
+        if self._done or not self.lifted or not _OFF.match(cmd):
+            return ()
+        self._done = True
+        return LINES

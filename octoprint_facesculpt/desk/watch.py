@@ -13,7 +13,7 @@ from ..recovery.journal import Journal
 from ..recovery.machine import Machine
 from ..recovery.resuming import recovering
 from ..recovery.supply import SupplyWatch
-from .last_look import LINES, LastLook
+from .last_look import HEATING, LastLook
 
 #: Marks the lines that this plugin sends.
 OWN_TAG = "plugin:facesculpt"
@@ -44,7 +44,9 @@ class PrintWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal, self._job, self._clock = journal, job, clock
-        self._active = self._reset = False
+        self._active = False
+        #: Whether the printer was reset during the last print, of which OctoPrint makes a cancelled one.
+        self.interrupted = False
         #: Whether the last print came to its end, or was cancelled by its user.
         self.finished = False
         self._supply, self._last_look = SupplyWatch(clock), LastLook()
@@ -70,14 +72,9 @@ class PrintWatch:
         """Whether a print is under way that the journal knows."""
         return self._active
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the printer was reset during the last print, of which OctoPrint makes a cancelled one."""
-        return self._reset
-
     def settled(self) -> None:
         """The interruption has been seen to."""
-        self._reset = False
+        self.interrupted = False
 
     def go_on(self, recovery: dict[str, Any], seconds: float = 0.0) -> None:
         """The job of an earlier session, which had been printing for so long, is being resumed by a plan
@@ -120,7 +117,7 @@ class PrintWatch:
 
     def _forget(self) -> None:
         self.finished = False
-        self._reset, self._target, self._top = False, 0.0, 0.0
+        self.interrupted, self._target, self._top = False, 0.0, 0.0
         self._supply.forget()
         self._away = self._moved = self._between = None
         self._until_settled, self._paused, self._recovery = 0, False, None
@@ -131,19 +128,19 @@ class PrintWatch:
 
     def before(self, cmd: str, gcode: str | None) -> tuple[str, ...]:
         """What must be sent before a line of the file."""
-        return self._last_look.before(cmd, gcode) if self._active else ()
+        return self._last_look.before(cmd) if self._active and gcode in HEATING else ()
 
     def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
         """A line leaves for the printer, which has acknowledged the one before."""
-        if not self._active or not tags or (cmd in LINES and OWN_TAG in tags and "source:file" in tags):
+        if not self._active or not tags:
             return
         if self._recovery is not None:
             self._note_step(self._recovery, tags)
         if "source:file" in tags:
-            for tag in tags:
-                if tag.startswith("filepos:"):
-                    self._journal.note(int(tag[8:]))
-            self._from_file(cmd, gcode)
+            self._journal.note(tags)
+            # Nothing else is to be done for nearly all of a print's lines.
+            if gcode != "G1" or "Z" in cmd or self._until_settled or self._paused or self._last_look.lifted:
+                self._from_file(cmd, gcode)
         elif gcode in ("M106", "M107"):
             self._journal.event(fan=_word(cmd, "S", 255.0) if gcode == "M106" else 0.0)
         elif gcode == "M220":
@@ -179,7 +176,8 @@ class PrintWatch:
             self._journal.flush(phase="printing", moving=lifted)
 
     def _from_file(self, cmd: str, gcode: str | None) -> None:
-        if gcode in ("G0", "G1"):
+        if gcode in ("G0", "G1", "G2", "G3"):
+            self._last_look.move(cmd)
             if "Z" in cmd and _word(cmd, "Z", 0.0) > self._top:
                 # A new height is a new layer, or its first hop: once a layer, this goes to disk at once, and again when the
                 # move has been made.
@@ -247,12 +245,12 @@ class PrintWatch:
         if line.startswith("ok"):
             self._journal.acknowledged()
         elif line.strip() == BANNER:
-            self._reset = True
+            self.interrupted = True
             self._interrupted("printer_reset")
 
     def on_temperatures(self, parsed: dict[str, Any]) -> None:
         """Temperatures as OctoPrint read them: ``{"T0": (actual, target), "B": ...}``."""
-        if not self._active or self._reset:
+        if not self._active or self.interrupted:
             return
         if self._recovery is not None:
             # Its targets are not the print's: what the journal knows of these stays true.
@@ -308,7 +306,7 @@ class PrintWatch:
                 self._interrupted("supply")
             else:
                 self._end("done")
-        elif event == "PrintCancelled" and not self._reset:
+        elif event == "PrintCancelled" and not self.interrupted:
             if self._recovery is not None:
                 # Stopped before it had gone on: nothing is given up.
                 self._interrupted("stopped")

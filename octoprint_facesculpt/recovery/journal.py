@@ -35,6 +35,8 @@ _MAGIC = b"FSJ1"
 _HEAD = struct.Struct("<4sBQH")
 _CRC = struct.Struct("<I")
 _JOB, _STATE = 1, 2
+#: OctoPrint's mark of a line that says at which byte of the file it ends.
+_PLACE = "filepos:"
 #: Acknowledged lines that a record names.
 TAIL = 40
 #: A second between syncs at least, unless something happened that must not be lost.
@@ -241,8 +243,9 @@ class Journal:
         self._wake = threading.Event()
         self._job: str | None = None
         self._fields: dict[str, Any] = {}
-        #: The last lines that were sent: byte behind it, moment, seconds until its ``ok`` (None: not yet).
-        self._tail: deque[tuple[int, float, float | None]] = deque(maxlen=TAIL)
+        #: The last lines that were sent: byte behind it or marks, moment, moment of its ``ok`` (None: not yet).
+        self._tail: deque[list[Any]] = deque(maxlen=TAIL)
+        #: Byte behind the last line before those.
         self._sent = 0
         self._urgent = self._closing = False
         self._thread: threading.Thread | None = None
@@ -284,22 +287,21 @@ class Journal:
             self._tail.clear()
             self._sent = sent
 
-    def note(self, offset: int) -> None:
-        """The line that ends at byte ``offset`` goes to the printer, which acknowledged the one before. Never waits."""
-        self._tail.append((offset, self._clock(), None))
-        self._sent = offset
+    def note(self, place: int | set[str]) -> None:
+        """A line goes to the printer, which acknowledged the one before: the byte it ends at, or the marks that OctoPrint gave
+        it, among them that byte. Marks are read when a record is made: few lines come into one. Never waits."""
+        self._tail.append([place, self._clock(), None])
 
     def acknowledged(self) -> None:
         """The printer has accepted the line that was noted last. Never waits."""
-        tail = self._tail
-        if tail and tail[-1][2] is None:
-            offset, at, _ = tail[-1]
-            tail[-1] = (offset, at, self._clock() - at)
+        if self._tail and self._tail[-1][2] is None:
+            self._tail[-1][2] = self._clock()
 
     def tail(self) -> list[list[Any]]:
         """The last lines as a record names them: offset, seconds since it was sent, seconds that its ``ok`` took."""
         now = self._clock()
-        return [[o, round(now - at, 3), None if w is None else round(w, 3)] for o, at, w in self._tail.copy()]
+        rows = [(offset, at, ok) for place, at, ok in self._tail.copy() if (offset := _offset(place)) is not None]
+        return [[offset, round(now - at, 3), None if ok is None else round(ok - at, 3)] for offset, at, ok in rows]
 
     def set(self, **fields: Any) -> None:
         """Remember what is not in the file (temperatures, tuning); goes to disk with the next record."""
@@ -351,13 +353,15 @@ class Journal:
 
     def due(self, urgent: bool) -> bool | None:
         """:meth:`Cadence.due` now."""
-        return self._cadence.due(self._clock(), (self._job, self._sent, len(self._tail)), urgent)
+        sent = self._tail[-1][1] if self._tail else None
+        return self._cadence.due(self._clock(), (self._job, self._sent, sent), urgent)
 
     def record(self) -> dict[str, Any]:
         """The state of things as it goes to disk."""
+        tail = self.tail()
         return {
-            **self._fields, "job": self._job, "sent": self._sent, "wall": round(time.time(), 3),
-            "mono": round(self._clock(), 3), "boot": self._boot, "session": self._session, "tail": self.tail(),
+            **self._fields, "job": self._job, "sent": tail[-1][0] if tail else self._sent, "wall": round(time.time(), 3),
+            "mono": round(self._clock(), 3), "boot": self._boot, "session": self._session, "tail": tail,
             "within": self._cadence.within, "slowest_sync": round(self._disk.slowest, 3),
         }  # fmt: skip
 
@@ -370,6 +374,12 @@ class Journal:
             if self.failure is None:
                 _logger.error("the journal cannot be written: %s", error)
             self.failure = str(error)
+
+
+def _offset(place: int | set[str]) -> int | None:
+    if isinstance(place, int):
+        return place
+    return next((int(mark[len(_PLACE) :]) for mark in place if mark.startswith(_PLACE)), None)
 
 
 #: Fields of a record that the journal makes itself.

@@ -27,6 +27,8 @@ class Recorder:
         self.is_ready, self.cancelled = True, 0
         self.started: str | None = None
         self.held = self.asked = False
+        #: Whether the file can be held.
+        self.holds = True
         #: Stop passing lines on after so many, as when the power goes.
         self.dies_after: int | None = None
         self.desk: RecoveryDesk
@@ -38,9 +40,8 @@ class Recorder:
         for line in lines:
             if self.dies_after is not None and len(self.sent) >= self.dies_after:
                 return
-            assert self.desk.on_queuing(line, line.split()[0], tags) is None
             self.sent.append(line)
-            self.desk.on_sending(line, line.split()[0], tags)
+            assert self.desk.on_sending(line, line.split()[0], tags) is None
 
     def resume(self, path: str, offset: int, user: str | None) -> None:
         self.resumed = (path, offset)
@@ -51,8 +52,12 @@ class Recorder:
     def cancel(self) -> None:
         self.cancelled += 1
 
-    def hold(self) -> None:
-        self.held = True
+    def hold(self) -> bool:
+        self.held = self.holds
+        return self.holds
+
+    def release(self) -> None:
+        self.held = False
 
     def ask_position(self) -> None:
         self.asked = True

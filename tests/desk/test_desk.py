@@ -8,6 +8,7 @@ import pytest
 
 from octoprint_facesculpt.desk.answers import Answers
 from octoprint_facesculpt.desk.guard import HARMLESS
+from octoprint_facesculpt.desk.last_look import LINES
 from octoprint_facesculpt.recovery.errors import RecoveryError
 from octoprint_facesculpt.recovery.journal import read
 
@@ -160,7 +161,7 @@ def test_print_that_is_stopped_during_the_resume_is_not_given_up(opened: Opened)
     status = opened.until("ready")
     assert status["plan"]["again"] == ["lift", "stopped"]
     # Nor does OctoPrint's own script let go of the motors.
-    assert opened.desk.on_queuing("M84", "M84", {"script:afterPrintCancelled"}) == HARMLESS
+    assert opened.desk.on_sending("M84", "M84", {"script:afterPrintCancelled"}) == HARMLESS
 
 
 def test_height_that_does_not_fit_stops_and_asks(opened: Opened):
@@ -243,9 +244,9 @@ def test_file_that_is_gone_or_changed_is_refused(folder: Path, gcode: Path, what
     one = Opened(folder, gcode)
     status = one.until("refused")
     assert status["error"]["code"] == f"file_{'missing' if what == 'gone' else 'changed'}"
-    assert one.desk.on_queuing("G28", "G28", {"source:api"}) == HARMLESS
+    assert one.desk.on_sending("G28", "G28", {"source:api"}) == HARMLESS
     one.desk.dismiss(confirmed=True)
-    assert one.desk.on_queuing("G28", "G28", {"source:api"}) is None
+    assert one.desk.on_sending("G28", "G28", {"source:api"}) is None
     one.desk.close()
 
 
@@ -255,3 +256,22 @@ def test_heaters_that_nobody_waits_for_go_off(opened: Opened, monkeypatch: pytes
     opened.desk.heat(confirmed=True)
     wait_for(lambda: opened.desk.state == "ready", "the end of patience")
     assert opened.port.sent[-2:] == ["M104 S0", "M140 S0"]
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_nothing_of_the_file_passes_the_last_look(tmp_path: Path, gcode: Path, holds: bool):
+    """Where the file cannot be held, its lines go as they are."""
+    one = Opened(tmp_path / "new", gcode)
+    one.port.holds = holds
+    one.desk.on_event("PrintStarted", {"origin": "local", "path": "vase.gcode"})
+    for number, line in enumerate(("G1 X5 Y5 E0.2", "G1 Z20 F600")):
+        assert one.desk.on_sending(line, "G1", {"source:file", f"filepos:{100 + number}"}) is None
+    sent = one.desk.on_sending("M104 S0", "M104", {"source:file", "filepos:102"})
+    if holds:
+        assert sent == LINES[0]
+        wait_for(lambda: one.port.sent == [*LINES[1:], "M104 S0"], "the look")
+        wait_for(lambda: not one.port.held, "the rest of the file")
+    else:
+        assert sent is None and not one.port.sent
+    assert one.desk._journal.record()["sent"] == 102
+    one.desk.close()

@@ -116,7 +116,7 @@ class Host(Bench):
             if code:
                 lines -= 1
                 for first in self.watch.before(code, code.split()[0]):
-                    self._exchange(first, {"source:file", f"filepos:{offset}", OWN_TAG})
+                    self._exchange(first, {OWN_TAG})
                 # The simulated firmware keeps the line with its moves; the comment tells which it was.
                 self._exchange(f"{code} ;@{offset - len(raw)}", {"source:file", f"filepos:{offset}"})
 
