@@ -11,8 +11,8 @@ import re
 
 #: Seconds between two looks, and how often: a nozzle loses the 3 degrees that count in less than half of it.
 PAUSE, LOOKS = 2, 6
-#: All moves made, then wait; M105 for boards that do not report by themselves.
-LINES = ("M400", *(("M105", f"G4 S{PAUSE}") * LOOKS), "M105")
+#: All moves made, then wait (in ms: Klipper knows no seconds); M105 for boards that do not report by themselves.
+LINES = ("M400", *(("M105", f"G4 P{1000 * PAUSE}") * LOOKS), "M105")
 #: Commands of which one may switch the nozzle's heater off.
 HEATING = ("M104", "M109")
 _OFF = re.compile(r"M10[49]\s+(?:T0\s+)?S0*(?:\.0*)?\s*(?:T0\s*)?$", re.IGNORECASE)
