@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 import time
 import zlib
@@ -20,14 +19,17 @@ from ..recovery.identity import identity_of
 from ..recovery.journal import Journal, Reading, read
 from ..recovery.printer import PrinterFacts
 from ..recovery.resuming import recovering
-from .alone import COUNTDOWN, obstacle
+from .alone import obstacle
 from .answers import AnswerFile, Answers, Wanted, require_height
 from .guard import A_PRINT, HARMLESS, LineGuard
 from .heat import Heater, Heating
-from .helpers import CLOSE, LAYER, Helpers
+from .helpers import Helpers
 from .last_look import HEATING
+from .patience import Patience
+from .pictures import Pictures
 from .ports import Numbered, PrinterPort, Surroundings
-from .watch import BANNER, OWN_TAG, STEP_TAG, PrintWatch
+from .sight import BANNER, FirstSight
+from .watch import OWN_TAG, STEP_TAG, PrintWatch
 
 _logger = logging.getLogger(__name__)
 #: Marks the line behind those that are sent before the print is started.
@@ -47,15 +49,6 @@ ENDINGS = ("PrintDone", "PrintCancelled", "PrintFailed", "Disconnected", "Error"
 NOT_TAKEN = ("point_unsafe", "choice_invalid", "height_invalid", "line_invalid")
 #: Marks of the firmwares in the answer to M115.
 FIRMWARES = (("klipper", "klipper"), ("marlin 1.", "marlin1"))
-_POSITION = re.compile(r"X:\s*(-?\d+(?:\.\d+)?) Y:\s*(-?\d+(?:\.\d+)?) Z:\s*(-?\d+(?:\.\d+)?) E:")
-
-
-def position_in(line: str) -> str | None:
-    """The position in an answer to M114 as ``X,Y,Z``; None where there is none, or where the board has only just woken up."""
-    match = _POSITION.search(line)
-    if match is None or not any(float(value) for value in match.groups()):
-        return None
-    return ",".join(match.groups())
 
 
 class RecoveryDesk:
@@ -70,6 +63,7 @@ class RecoveryDesk:
         self._journal = Journal(folder)
         self.watch = PrintWatch(self._journal, self._job)
         self.helpers = Helpers(folder)
+        self._pictures = Pictures(folder, self.helpers)
         self.guard = LineGuard(lambda line: host.send([line], {OWN_TAG}), host.log, self.tell)
         self._answers = AnswerFile(folder / "answers.json")
         self._firmware = "marlin2"
@@ -80,18 +74,11 @@ class RecoveryDesk:
         self.answers = self._load_answers()
         self._plan: dict[str, Any] | None = None
         self._error: dict[str, str] | None = None
-        self._cut: Path | None = None
         #: Where in the plan the script begins.
         self._begin = 0
-        self._nozzle: float | None = None
-        self._bed: float | None = None
-        #: Where the printer says to be, if it was not reset since it is connected.
-        self._position: str | None = None
-        self._asked_position = self._booted = False
+        self._sight = FirstSight()
         self._heating: Heating | None = None
-        self._timer: threading.Timer | None = None
-        self._auto_at: float | None = None
-        self._auto_stopped = False
+        self._patience = Patience(self._go_on_alone, self._leave_cold)
         #: Counts plans, so that one that was overtaken is not used; one is made at a time.
         self._generation, self._planning = 0, threading.Lock()
         self._printing = False
@@ -109,7 +96,7 @@ class RecoveryDesk:
 
     def close(self) -> None:
         self.helpers.stop.set()
-        self._set_timer(None)
+        self._patience.end()
         if self.watch.active:
             self._host.hold()
             time.sleep(LAST_LINES)
@@ -148,9 +135,10 @@ class RecoveryDesk:
             "held_back": list(self.guard.held), "path": self.job.get("path"), "name": self._name or self.job.get("name"),
             "answers": self.answers.to_json(), "stood": asdict(stood) if stood else None,
             "heating": self._heating.to_json() if self._heating else None,
-            "seen": {"nozzle": self._nozzle, "bed": self._bed},
-            "pictures": self._pictures(), "camera": self._host.camera() if reading else False,
-            "alone_in": max(self._auto_at - time.monotonic(), 0.0) if self._auto_at is not None else None,
+            "seen": {"nozzle": self._sight.nozzle, "bed": self._sight.bed},
+            "pictures": self._pictures.versions() if self._plan is not None else {},
+            "camera": self._host.camera() if reading else False,
+            "alone_in": self._patience.left,
             "journal_error": self._journal.failure, "recording": self.watch.active,
         }  # fmt: skip
 
@@ -170,22 +158,17 @@ class RecoveryDesk:
 
     def picture(self, name: str) -> Path | None:
         """A picture's file by its name in :meth:`status`."""
-        files = {"layer": self._folder / LAYER, "close": self._folder / CLOSE, "cut": self._cut}
-        return files.get(name) if self._plan is not None else None
+        return self._pictures.file(name) if self._plan is not None else None
 
     def export(self) -> Path:
         """The plan and the rest of the print as a file; :class:`RecoveryError` ``nothing_to_recover``."""
         if self._plan is None or self._reading is None or self._state == "running":
             raise RecoveryError("nothing_to_recover", "There is no plan to write down.", "Look at the recovery's state.")
-        return self.helpers.export(str(self.job.get("file", "")), self.answers.wanted, self._seen())
+        return self.helpers.export(str(self.job.get("file", "")), self.answers.wanted, self._sight.options())
 
     def _plan_json(self) -> dict[str, Any] | None:
         # The way around the place is in the pictures; here it would only make every message long.
         return {key: value for key, value in self._plan.items() if key != "path"} if self._plan is not None else None
-
-    def _seen(self) -> list[str]:
-        seen = {"--nozzle-is": self._nozzle, "--position": self._position}
-        return [word for name, value in seen.items() if value is not None for word in (name, str(value))]
 
     # -- what the user answers
 
@@ -194,7 +177,7 @@ class RecoveryDesk:
         with self._lock:
             if self._state not in ("ready", "planning") or self._plan is None:
                 raise RecoveryError("nothing_to_recover", "No recovery waits for an answer.", "Look at the recovery's state.")
-            self._stop_alone()
+            self._patience.stop_count_down()
             before, self.answers = self.answers, change(self.answers)
             self._save_answers()
             if before.wanted != self.answers.wanted:
@@ -224,7 +207,7 @@ class RecoveryDesk:
             self._set_state("heating")
             # Without those that wait: the user must be able to stop.
             self._host.send([line for line in steps if not line.startswith(("M109", "M190"))], {OWN_TAG})
-            self._set_timer(UNATTENDED)
+            self._patience.wait(UNATTENDED)
 
     def lift(self, confirmed: bool) -> None:
         """Lift the nozzle and home X and Y; :class:`RecoveryError` ``too_cold``, ``not_confirmed``."""
@@ -243,13 +226,13 @@ class RecoveryDesk:
         self.watch.go_on(self._plan, self._seconds())
         self._host.send([step["line"] for step in self._plan["plan"]["steps"][: self._begin]], {OWN_TAG, STEP_TAG})
         self._host.send([HARMLESS], {OWN_TAG, READY_TAG})
-        self._set_timer(UNATTENDED)
+        self._patience.wait(UNATTENDED)
 
     def stop(self) -> None:
         """Not now: heaters off, and back to the questions; or do not go on alone."""
         with self._lock:
-            if self._auto_at is not None:
-                self._stop_alone()
+            if self._patience.counts_down:
+                self._patience.stop_count_down()
                 return self.tell()
             if self._state not in ("heating", "cleaning"):
                 raise RecoveryError("nothing_to_recover", "There is nothing to stop now.", "Look at the recovery's state.")
@@ -307,7 +290,7 @@ class RecoveryDesk:
                 raise RecoveryError("nothing_to_recover", "No recovery is waiting.", "")
             if not confirmed:
                 raise RecoveryError("not_confirmed", "Nobody has confirmed to give the print up.", "Confirm it.")
-            self._stop_alone()
+            self._patience.stop_count_down()
             self._give_up()
         self._journal.flush()
         self.tell()
@@ -376,17 +359,14 @@ class RecoveryDesk:
     def on_received(self, line: str) -> None:
         """A line from the printer."""
         self.watch.on_received(line)
-        if line.startswith("ok") and not self._asked_position:
+        if line.startswith("ok") and not self._sight.asked:
             return
         if line.strip() == BANNER:
-            # It has begun anew: whatever position it gives is not the nozzle's.
-            self._booted, self._position = True, None
+            self._sight.began_anew()
             if self._state in WARM:
                 threading.Thread(target=self._lost, daemon=True).start()
-        elif self._asked_position and self._position is None and self._state in ("planning", "ready", "refused"):
-            self._position = position_in(line)
-            if self._position is not None:
-                threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
+        elif self._state in ("planning", "ready", "refused") and self._sight.take_position(line):
+            threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
 
     def on_script(self, kind: str, name: str, place: tuple[float, float, float] | None = None) -> tuple[list[str], None] | None:
         """The plan goes in front of the script that OctoPrint sends before a print; ``place`` is where a pause has stopped."""
@@ -401,13 +381,10 @@ class RecoveryDesk:
         return [*lines, *(step["line"] for step in steps)], None
 
     def on_temperatures(self, parsed: dict[str, Any]) -> None:
-        nozzle, bed = (parsed.get("T0") or parsed.get("T") or (None,))[0], (parsed.get("B") or (None,))[0]
-        if nozzle is not None and self._nozzle is None and self._state in ("ready", "refused"):
+        if self._state in ("ready", "refused") and self._sight.take_temperatures(parsed):
             # The first sight of the printer tells whether it had kept its power.
-            self._nozzle, self._bed = nozzle, bed
             threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
-            if not self._booted and not self._asked_position:
-                self._asked_position = True
+            if self._sight.ask():
                 threading.Thread(target=self._host.ask_position, daemon=True).start()
         if self._heating is not None and self._state == "heating":
             self._heating.see(parsed)
@@ -434,16 +411,15 @@ class RecoveryDesk:
         elif event in ("Disconnected", "Error") and self._state in WARM:
             self._lost()
         if event == "Disconnected":
-            self._nozzle = self._bed = self._position = None
-            self._asked_position = self._booted = False
-            self._stop_alone()
+            self._sight.forget()
+            self._patience.stop_count_down()
 
     # -- inside
 
     def _may_begin(self, confirmed: bool) -> dict[str, Any]:
         if self._state != "ready" or self._plan is None or self._reading is None:
             raise RecoveryError("nothing_to_recover", "There is no plan to carry out.", "Look at the recovery's state.")
-        self._stop_alone()
+        self._patience.stop_count_down()
         plan = self._require_printer(confirmed)
         require_height(self.answers, plan)
         return plan
@@ -477,7 +453,7 @@ class RecoveryDesk:
     def _cool_down(self, state: str) -> None:
         """Into a state in which nothing waits for heat any more."""
         self._heating = None
-        self._set_timer(None)
+        self._patience.end()
         self._set_state(state)
 
     def _lost(self) -> None:
@@ -486,7 +462,7 @@ class RecoveryDesk:
             if self._state not in WARM:
                 return
             moved = self._state != "heating"
-            self._nozzle = self._bed = None
+            self._sight.cold_again()
             self._cool_down("ready")
         if moved:
             self._again()
@@ -508,7 +484,7 @@ class RecoveryDesk:
             unfinished = reading is not None and reading.unfinished and not self.watch.finished
             self._reading = reading if unfinished else None
             self._state, self._plan, self._resumed = "planning" if self._reading else "idle", None, None
-            self._auto_stopped = False
+            self._patience.stopped = False
             self.answers = self._load_answers()
         if self._reading is None:
             self._answers.forget()
@@ -534,7 +510,7 @@ class RecoveryDesk:
                 return
             plan, error = None, None
             try:
-                plan = self.helpers.plan(str(reading.job.get("file", "")), wanted, self._seen())
+                plan = self.helpers.plan(str(reading.job.get("file", "")), wanted, self._sight.options())
             except FaceSculptError as refusal:
                 error = refusal
             with self._lock:
@@ -548,60 +524,34 @@ class RecoveryDesk:
                 self._error = {"code": error.code, "message": error.message, "hint": error.hint} if error else None
                 self._consider_going_on_alone()
             self.tell()
-            if plan is not None:
-                self._draw_cut(plan)
-
-    def _draw_cut(self, plan: dict[str, Any]) -> None:
-        model = self._around.model_of(str(self.job.get("path", "")))
-        if model is None:
-            return
-        try:
-            self._cut = self.helpers.cut(model, float(plan["plan"]["point"][2]))
-        except (FaceSculptError, OSError) as error:
-            _logger.info("the sculpture's cut could not be drawn: %s", error)
-        self.tell()
-
-    def _pictures(self) -> dict[str, str]:
-        files = {name: self.picture(name) for name in ("layer", "close", "cut")}
-        return {name: f"{file.stat().st_mtime_ns:x}" for name, file in files.items() if file is not None and file.is_file()}
+            model = self._around.model_of(str(self.job.get("path", ""))) if plan else None
+            if plan is not None and model is not None:
+                self._pictures.draw_cut(model, float(plan["plan"]["point"][2]))
+                self.tell()
 
     # -- going on alone
 
     def _consider_going_on_alone(self) -> None:
-        if self._auto_stopped or self._plan is None or self._reading is None or not self._host.ready():
+        if self._patience.stopped or self._plan is None or self._reading is None or not self._host.ready():
             return
         stood = standstill(self._reading.record, bool(self.job.get("clock_synchronised")), now())
-        why_not = obstacle(self._around.wish(), self._plan, self._reading.record, stood, self._nozzle, self._bed)
+        why_not = obstacle(self._around.wish(), self._plan, self._reading.record, stood, self._sight.nozzle, self._sight.bed)
         if why_not is None and self.answers.question == "intro":
-            self._auto_at = time.monotonic() + COUNTDOWN
-            self._set_timer(COUNTDOWN)
+            self._patience.count_down()
         elif why_not != "not_wanted":
             _logger.info("the print does not go on by itself: %s", why_not)
 
-    def _stop_alone(self) -> None:
-        if self._auto_at is not None:
-            self._auto_at, self._auto_stopped = None, True
-            self._set_timer(None)
-
-    def _set_timer(self, seconds: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(seconds, self._on_timer) if seconds is not None else None
-        if self._timer is not None:
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _on_timer(self) -> None:
+    def _go_on_alone(self) -> None:
+        _logger.warning("the print goes on by itself after a short stop of OctoPrint")
         try:
-            if self._auto_at is not None:
-                self._auto_at = None
-                _logger.warning("the print goes on by itself after a short stop of OctoPrint")
-                self.resume(confirmed=True, user=None)
-            elif self._state in ("heating", "cleaning"):
-                _logger.warning("nobody went on with the recovery; the heaters are switched off")
-                self.stop()
+            self.resume(confirmed=True, user=None)
         except RecoveryError as error:
             _logger.warning("%s", error)
+
+    def _leave_cold(self) -> None:
+        if self._state in ("heating", "cleaning"):
+            _logger.warning("nobody went on with the recovery; the heaters are switched off")
+            self.stop()
 
     # -- the rest
 

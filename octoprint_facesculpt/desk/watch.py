@@ -14,13 +14,12 @@ from ..recovery.machine import Machine
 from ..recovery.resuming import recovering
 from ..recovery.supply import SupplyWatch
 from .last_look import HEATING, LastLook
+from .sight import BANNER
 
 #: Marks the lines that this plugin sends.
 OWN_TAG = "plugin:facesculpt"
 #: Marks those of the plan's lines that are sent before the print is started; the others come with OctoPrint's script.
 STEP_TAG, SCRIPT_TAG = "facesculpt:step", "script:beforePrintStarted"
-#: The board's first words after a reset.
-BANNER = "start"
 #: Lines after which a layer's first one has left Marlin's planner: a record of that moment leaves no doubt about the layer.
 BEHIND = 17
 #: The file's own commands that replace what was tuned by hand.

@@ -45,6 +45,9 @@ LINES_WITHOUT_MOVES = 200
 PARK_RAISE = 30.0
 #: How far from the truth X and Y can be when they are measured at the endstops: drivers jump to their home step, mm.
 MEASURED_WITHIN = 0.6
+#: Seconds of moves that Klipper has queued at most when it acknowledges a line: twice buffer_time_high, which look-ahead waits
+#: for at a print's beginning. All it has queued is lost with the computer that it runs on.
+KLIPPER_AHEAD = 4.0
 #: Those after which the board made all the lines it was given.
 _FINISHED = ("host", "cable", "restart")
 
@@ -214,6 +217,11 @@ def _lines(record: dict[str, Any]) -> list[_Line]:
 def _at_record(window: Window, lines: list[_Line], fresh: bool) -> tuple[float, float]:
     """The least and the most that was made at the moment of the record; ``fresh`` just after a resume."""
     given = window.after_line(lines[-1].offset)
+    if window.by_time:
+        accepted = [line.offset for line in lines if line.answered is not None]
+        made = [window.after_line(offset) for offset in accepted if offset in window.waits]
+        least = window.cruised(window.after_line(accepted[-1]), -KLIPPER_AHEAD) if accepted else 0.0
+        return max([least, *made]), given
     low, high = 0.0, given
     delay = RESUMED if fresh else FIRST
     answered = [line for line in lines if line.answered is not None]
@@ -253,7 +261,7 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
     low, high = _at_record(window, lines, fresh)
     late = max(LATE, 2 * float(record.get("slowest_sync") or 0.0))
     since = max(float(record.get("within") or 0.0), interval) + late
-    if outage.kind == "printer":
+    if outage.kind == "printer" and not window.by_time:
         low, high = _of_silent_printer(window, lines, given, fresh)
         if record.get("reason") != "printer_reset":
             # It did not tell that it began anew: perhaps the connection was lost first, and it made what it had.
@@ -262,6 +270,8 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
         return away
     if state.get("phase") == "paused" or state.get("pause_position"):
         return _Bounds(given if state.get("pause_position") else low, given, given)
+    if window.by_time:
+        return _of_klipper(window, lines, low, outage, record.get("boot") == seen.boot, since)
     if outage.kind == "restart":
         return _Bounds(given, given, given)
     if outage.kind == "printer":
@@ -291,8 +301,9 @@ def _without_supply(window: Window, record: dict[str, Any], state: dict[str, Any
     report = float(record.get("cold_report") or 5.0)
     # What was made for certain when the motors may have stopped: by the lines that had been sent by then.
     early = [_earlier(line, cold) for line in lines if line.sent >= cold]
-    earliest = max(low - cold, _at_record(window, early, fresh)[0] if early else 0.0)
-    latest = high + report
+    sooner = window.cruised(low, -cold) if window.by_time else low - cold
+    earliest = max(sooner, _at_record(window, early, fresh)[0] if early else 0.0)
+    latest = window.cruised(high, report + KLIPPER_AHEAD) if window.by_time else high + report
     if state.get("phase") == "paused" or state.get("pause_position"):
         latest = max(min(given + report, window.after_line(int(record["sent"]))), given)
     # Moved away when it was last hot, or when it died a little before; or in a pause between that report and the next.
@@ -306,6 +317,20 @@ def _without_supply(window: Window, record: dict[str, Any], state: dict[str, Any
             path = [window.point_at(moment)[2] for moment in (earliest, left, latest)] if earliest < latest else []
             return _Bounds(earliest, latest, None, (min(*away.parked, *path), max(*away.parked, *path)), left)
     return _Bounds(earliest, latest)
+
+
+def _of_klipper(window: Window, lines: list[_Line], low: float, outage: Outage, same_boot: bool, since: float) -> _Bounds:
+    """Klipper runs beside OctoPrint, and makes what it was given while their computer runs and its board answers."""
+    given = window.after_line(lines[-1].offset)
+    if outage.kind in ("printer", "cable"):
+        return _Bounds(low, given)
+    if outage.kind == "restart":
+        return _Bounds(given if same_boot else low, given, given)
+    full = any(line.answered is not None and line.sent - line.answered > WAITED for line in lines)
+    most = window.cruised(given, (UNSYNCED if same_boot else since) + (0.0 if full else KLIPPER_AHEAD))
+    if outage.kind == "host" and same_boot:
+        return _Bounds(window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0, most, given)
+    return _Bounds(low, most)
 
 
 def _earlier(line: _Line, seconds: float) -> _Line:

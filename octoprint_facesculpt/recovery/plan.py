@@ -296,5 +296,8 @@ def _risks(stop: Estimate, after: MachineState, facts: PrinterFacts) -> list[dic
         found.append({"code": "z_uncertain", "message": text})
     if after.leveling and facts.probe:
         found.append({"code": "levelling", "message": "Bed levelling is switched on again: watch the first lines."})
+    if facts.firmware == "klipper":
+        text = "Klipper must allow SET_KINEMATIC_POSITION: [force_move] with enable_force_move in its configuration."
+        found.append({"code": "force_move", "message": text})
     found.append({"code": "adhesion", "message": "A bed that has cooled may have let go of the print: look, and touch."})
     return found

@@ -22,6 +22,8 @@ from .timing import PRINTING, TRAVEL, Motion, durations
 BEFORE, AFTER = 12_000, 24_000
 #: Lines that are acknowledged only when all moves before them are made (Marlin's ``planner.synchronize``).
 WAITING = re.compile(rb"\s*(?:G0*(?:4|28|29|30)|M0*(?:0|1|18|25|84|109|190|226|400|600|125|701|702))(?!\d)", re.IGNORECASE)
+#: The same of Klipper, which puts a pause into its queue, too, and heats while it moves.
+WAITING_KLIPPER = re.compile(rb"\s*(?:G0*28|M0*400)(?!\d)", re.IGNORECASE)
 #: Those during which the firmware itself lifts the nozzle off the print and parks it.
 PARKING = re.compile(rb"\s*M0*(?:600|125|701|702)(?!\d)", re.IGNORECASE)
 #: Marlin's MIN_STEPS_PER_SEGMENT: a shorter move joins the next. Steps per mm of the Ender 3.
@@ -49,6 +51,8 @@ class Piece:
     blocks: int
     is_block: bool
     printed: float
+    #: Seconds that it takes at its full feed, which no machine can do in less.
+    quickest: float
 
     @property
     def length(self) -> float:
@@ -71,6 +75,8 @@ class Window:
     parks: set[int] = field(default_factory=set)
     colds: list[int] = field(default_factory=list)
     start: MachineState = field(default_factory=MachineState)
+    #: Klipper: its queue is measured in seconds, not in blocks, and its accelerations are not known.
+    by_time: bool = False
 
     @property
     def seconds(self) -> float:
@@ -94,6 +100,20 @@ class Window:
     def printed_at(self, at: float) -> float:
         piece = self.piece_at(at)
         return piece.printed + (piece.length * share_of(piece, at) if piece.prints else 0.0)
+
+    def cruised(self, at: float, seconds: float) -> float:
+        """Where a machine that makes every move at its full feed comes to in so many seconds from ``at``, or, below 0, where it
+        came from: no machine does more."""
+        left, back = abs(seconds), seconds < 0
+        number = max(bisect_right(self.pieces, at, key=lambda piece: piece.at) - 1, 0)
+        for piece in reversed(self.pieces[: number + 1]) if back else self.pieces[number:]:
+            share = share_of(piece, at)
+            ahead = piece.quickest * (share if back else 1.0 - share)
+            if ahead > left:
+                part = left / piece.quickest * piece.seconds
+                return max(at, piece.at) + part if not back else min(at, piece.until) - part
+            left -= ahead
+        return 0.0 if back else self.seconds
 
     def after_line(self, offset: int) -> float:
         """When all moves of the lines up to byte ``offset`` are made."""
@@ -145,7 +165,8 @@ def read_window(
 ) -> Window:
     """The window around byte ``offset``, from ``before`` bytes before it on."""
     state = state_at(gcode, max(offset - before, 0), index, firmware)
-    window = Window(start=state.copy())
+    waiting = WAITING_KLIPPER if firmware == "klipper" else WAITING
+    window = Window(start=state.copy(), by_time=firmware == "klipper")
     machine = Machine(firmware, state)
     drafts: list[tuple[Move, int, Point, Point, float, int, bool]] = []
     motions: list[Motion] = []
@@ -165,9 +186,9 @@ def read_window(
                 elif line.startswith((b"M104", b"M109")):
                     if state.nozzle.get(str(state.tool), 0.0) < OFF:
                         window.colds.append(state.offset)
-                    if line.startswith(b"M109"):
+                    if line.startswith(b"M109") and waiting.match(line):
                         window.waits.add(state.offset)
-                elif WAITING.match(line):
+                elif waiting.match(line):
                     window.waits.add(state.offset)
                     if PARKING.match(line):
                         window.parks.add(state.offset)
@@ -187,8 +208,10 @@ def read_window(
                     carried = [0.0, 0.0, 0.0, 0.0]
                 blocks, here = blocks + is_block, point
     at = printed = 0.0
-    for (move, number, start, end, filament, blocks, is_block), seconds in zip(drafts, durations(motions), strict=True):
-        piece = Piece(move, number, start, end, filament, move.prints, seconds, at, blocks, is_block, printed)
+    rows = zip(drafts, motions, durations(motions), strict=True)
+    for (move, number, start, end, filament, blocks, is_block), motion, seconds in rows:
+        quickest = min(seconds, motion.length / motion.feed if motion.feed > 0 else seconds)
+        piece = Piece(move, number, start, end, filament, move.prints, seconds, at, blocks, is_block, printed, quickest)
         window.pieces.append(piece)
         at += seconds
         printed += piece.length if piece.prints else 0.0

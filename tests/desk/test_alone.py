@@ -67,7 +67,7 @@ def short_stop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_counts_down_and_can_be_stopped(
     folder: Path, gcode: Path, short_stop: None, stopped: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("octoprint_facesculpt.desk.desk.COUNTDOWN", 30.0 if stopped else 0.5)
+    monkeypatch.setattr("octoprint_facesculpt.desk.patience.COUNTDOWN", 30.0 if stopped else 0.5)
     one = Opened(folder, gcode, wish=lambda: WANTED)
     one.until("ready")
     one.warm(nozzle=204.0, bed=60.0)

@@ -6,7 +6,9 @@ Each outage is judged by the simulated hardware, as in :mod:`tests.recovery.outa
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -126,6 +128,8 @@ class Story:
         return outcome
 
     def _strike(self, kind: str) -> None:
+        # Neither may go on while the other is being ended.
+        os.kill(self.server.pid, signal.SIGSTOP)
         if kind == "both":
             self._order(do="power", on=False)
         self.server.kill()

@@ -15,7 +15,8 @@ import tty
 from pathlib import Path
 from typing import Any
 
-from .firmware import VERSIONS, Firmware, parse
+from .firmware import parse
+from .firmwares import VERSIONS, make_firmware
 from .machine import Machine
 from .planner import Block
 from .plastic import Plastic
@@ -92,7 +93,7 @@ class Simulator:
         self._plug()
 
     def _boot(self) -> None:
-        self.firmware = Firmware(self.machine, self._say, self._executed, self.raise_mm, self.version)
+        self.firmware = make_firmware(self.machine, self._say, self._executed, self.raise_mm, self.version)
         self._reader = LineReader()
         self._waiting = self._reason = None
         self._pending = b""
@@ -336,7 +337,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="executed moves, a JSON object a line")
     parser.add_argument("--control", type=Path, help="path of the control socket")
     parser.add_argument("--homing-raise", type=float, default=5.0, help="lift before homing, mm (0 as on Marlin 1.1)")
-    parser.add_argument("--firmware", choices=VERSIONS, default="2.1", help="version of Marlin")
+    parser.add_argument("--firmware", choices=VERSIONS, default="2.1", help="version of Marlin, or Klipper")
     parser.add_argument("--plastic", action="store_true", help="remember what is printed, and tell when the nozzle touches it")
     parser.add_argument("--seed", type=int, help="motors jump when they wake up, by chance from this seed")
     arguments = parser.parse_args()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .firmware import Firmware, parse
+from .firmware import parse
+from .firmwares import make_firmware
 from .machine import Machine
 from .planner import Block
 
@@ -51,7 +52,7 @@ class Bench:
 
     def __init__(self, raise_mm: float = 5.0, version: str = "2.1", machine: Machine | None = None) -> None:
         self.machine, self.said, self.done = machine or Machine(), [], []
-        self.firmware = Firmware(self.machine, self.said.append, self._executed, raise_mm, version)
+        self.firmware = make_firmware(self.machine, self.said.append, self._executed, raise_mm, version)
         self.seconds = 0.0
         self.reasons: list[object] = []
 

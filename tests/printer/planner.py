@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import sqrt
 
 #: BLOCK_BUFFER_SIZE of Creality's configurations; one place stays free, so 15 blocks can wait or run.
 BUFFER = 16
+#: Seconds between looks at a buffer that is measured in time.
+LOOK = 0.1
 JERK = (10.0, 10.0, 0.3, 5.0)
 
 
@@ -47,18 +51,19 @@ class Block:
     peak: float = 0.0
     exit: float = 0.0
 
-    def settle(self, exit_speed: float) -> None:
-        """Fix the trapezoid when the block begins to run."""
+    def settle(self, exit_speed: float) -> float:
+        """Fix the trapezoid when the block begins to run; the seconds it takes."""
         self.exit = min(exit_speed, sqrt(self.entry**2 + 2 * self.acceleration * self.length)) if self.length else 0.0
         if not self.length:
             self.duration = 0.0
-            return
+            return 0.0
         top = sqrt((2 * self.acceleration * self.length + self.entry**2 + self.exit**2) / 2)
         self.peak = min(self.nominal, max(top, self.entry, self.exit))
         up = (self.peak**2 - self.entry**2) / (2 * self.acceleration)
         down = (self.peak**2 - self.exit**2) / (2 * self.acceleration)
         cruise = max(0.0, self.length - up - down)
         self.duration = (2 * self.peak - self.entry - self.exit) / self.acceleration + cruise / self.peak
+        return self.duration
 
     def travelled(self, seconds: float) -> float:
         """Distance along the block ``seconds`` after its start."""
@@ -88,13 +93,23 @@ class Planner:
     ) -> None:
         self.limits = limits
         self.blocks: deque[Block] = deque()
+        #: Seconds of moves that make it full, where that is not counted in blocks.
+        self.ahead: float | None = None
         #: Seconds of the current :meth:`advance` that have been used so far.
         self.spent = 0.0
         self._moved, self._finished = moved, finished
 
     @property
     def full(self) -> bool:
-        return len(self.blocks) >= BUFFER - 1
+        if self.ahead is None:
+            return len(self.blocks) >= BUFFER - 1
+        return self._seconds() > self.ahead
+
+    def _seconds(self) -> float:
+        """Seconds of what waits or runs."""
+        ends = [block.entry for block in self.blocks][1:]
+        rows = zip_longest(self.blocks, ends, fillvalue=0.0)
+        return sum((block.duration or copy(block).settle(end)) - block.elapsed for block, end in rows)
 
     def add(self, delta: tuple[float, float, float, float], feed: float, source: str, number: int, start) -> None:
         """Append a move at ``feed`` mm/s; the caller has made sure that there is a place."""
@@ -137,12 +152,13 @@ class Planner:
         return seconds
 
     def until_free(self) -> float:
-        """Seconds until the running block ends."""
+        """Seconds until the running block ends, or to the next look at a buffer that is measured in time."""
         block = self.blocks[0]
         if block.duration is None:
             block.settle(self.blocks[1].entry if len(self.blocks) > 1 else 0.0)
         assert block.duration is not None
-        return block.duration - block.elapsed
+        left = block.duration - block.elapsed
+        return left if self.ahead is None else min(left, LOOK)
 
     def _run(self, block: Block, seconds: float) -> None:
         assert block.duration is not None

@@ -80,7 +80,7 @@ class Host(Bench):
         self, machine: Machine, chance: random.Random, raise_mm: float = 5.0, version: str = "2.1", seconds: float = 0.0
     ) -> None:
         super().__init__(raise_mm, version, machine)
-        self.seconds = seconds
+        self.seconds, self.version = seconds, version
         self.journal = VirtualJournal(lambda: self.seconds, chance)
         self.watch = PrintWatch(self.journal, lambda _origin, path: {"path": path}, lambda: self.seconds)
         self.cuts: list[float] = []

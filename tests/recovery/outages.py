@@ -28,6 +28,8 @@ from octoprint_facesculpt.recovery.recover import NOTHING, Chosen, Recovery, rec
 from octoprint_facesculpt.recovery.replay import GcodeIndex, build_index, state_at
 from octoprint_facesculpt.recovery.resuming import recovering
 
+from ..printer.firmwares import KLIPPER
+from ..printer.klipper import AHEAD
 from ..printer.machine import Machine
 from ..printer.plastic import Plastic
 from .host import Host, PowerCut
@@ -41,8 +43,10 @@ PHASES = (
     "heat_up", "first_layer", "travel", "retracted", "layer_change", "arc", "printing", "pause", "filament_change", "end",
 )  # fmt: skip
 RESUME_PHASES = ("heat", "lift", "home", "prime", "modes", "approach", "go", "resumed")
+#: The same on Klipper, which is a program on the host's computer and makes nothing more when that or its board's cable fails.
+KLIPPER_FINISHED = ("server", "restart")
 #: Firmware, how it is set up, and by which name the plugin knows it.
-FIRMWARES = {"2.1": (5.0, "marlin2"), "2.0": (10.0, "marlin2"), "1.1": (5.0, "marlin1")}
+FIRMWARES = {"2.1": (5.0, "marlin2"), "2.0": (10.0, "marlin2"), "1.1": (5.0, "marlin1"), KLIPPER: (0.0, "klipper")}
 #: Lines of the file that are printed after a resume; what somebody who measures the nozzle's height is wrong by, mm.
 LINES_AFTER, MEASURED = 160, 0.03
 #: Heights nearer than this look the same to somebody who looks, mm.
@@ -166,6 +170,7 @@ class Campaign:
         except BaseException:
             if mine is None:
                 raise
+            self._write(mine, {"traceback": traceback.format_exc()})
         if mine is not None:
             self._child(host, mine)
         while running:
@@ -178,6 +183,9 @@ class Campaign:
             data = asdict(live_through(self, host, case))
         except BaseException:
             data = {"traceback": traceback.format_exc()}
+        self._write(case, data)
+
+    def _write(self, case: Case, data: dict[str, Any]) -> None:
         (self.folder / f"{case.number}.json").write_text(json.dumps(data))
         os._exit(0)
 
@@ -203,7 +211,8 @@ def strike(host: Host, kind: str, chance: random.Random) -> None:
     if kind == "cancelled":
         host.watch.on_event("PrintCancelled", {"user": "owner"})
     elif kind == "cable":
-        host.watch.on_event("Disconnected", {})
+        # Klipper answers on, but with an error.
+        host.watch.on_event(*(("Error", {"reason": "firmware"}) if host.version == KLIPPER else ("Disconnected", {})))
     elif kind == "restart":
         host.watch.shutdown()
     host.dead = True
@@ -212,16 +221,24 @@ def strike(host: Host, kind: str, chance: random.Random) -> None:
 def aftermath(host: Host, kind: str, chance: random.Random) -> tuple[dict[str, Any], Seen]:
     """Let the board finish what it can, time pass, and everything come back; the journal's record and what is then seen."""
     machine, journal = host.machine, host.journal
-    hot = kind in FINISHED
+    klipper = host.version == KLIPPER
+    hot = kind in (KLIPPER_FINISHED if klipper else FINISHED)
     record = journal.after(kind)
     if kind == "printer":
         for _ in range(chance.randrange(1, 60)):
             host.seconds += 1.0
             journal.look()
-        host.watch.on_received("start")
+        if klipper:
+            host.watch.on_event("Error", {"reason": "firmware"})
+        else:
+            host.watch.on_received("start")
     if hot:
         host.dead = True
         host.send("M400")
+    elif klipper and kind in ("host", "cable"):
+        # What its board has been sent is still made.
+        host.dead = True
+        host._pass(chance.uniform(0.0, AHEAD))
     if kind in ("printer", "cable", "restart", "supply", "cancelled"):
         record = journal.synced[-1][1]
     machine.supply = True
@@ -515,7 +532,7 @@ def _phase_of_move(line: bytes, move: Any, pulled: float) -> str:
 def make_cases(spans: dict[str, list[tuple[float, float]]], count: int, seed: int) -> list[Case]:
     """Moments at random within every phase, for every class in turn; every fourth with another outage during its resume."""
     chance = random.Random(seed)
-    combinations = [(kind, phase) for phase in PHASES for kind in KINDS]
+    combinations = [(kind, phase) for phase in PHASES for kind in KINDS if spans[phase]]
     seconds = _endless(RESUME_PHASES)
     cases = []
     for number in range(count):

@@ -33,6 +33,7 @@ $(function () {
         };
         const risks = {
             adhesion: gettext("A bed that has cooled may have let go of the print: look, and touch."),
+            force_move: gettext("Klipper must allow SET_KINEMATIC_POSITION: [force_move] with enable_force_move in its configuration."),
             levelling: gettext("Bed levelling is switched on again: watch the first lines."),
             filament_change: gettext("The nozzle had been moved away for a pause or a change of filament: look which filament is in."),
             bed_clear: gettext("The print begins anew: the bed must be clear.")
