@@ -1,26 +1,15 @@
-"""The commands: for people as ``octoprint plugins facesculpt:...``, and what every child process of the plugin runs.
-
-Exit code 0 on success, 2 for bad input (one line ``code: message`` on stderr), 1 for anything else. With ``--json``
-progress, result and errors are JSON lines on stdout.
-"""
+"""The commands: for people as ``octoprint plugins facesculpt:...``, and what every child process of the plugin runs."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from .errors import Cancelled, FaceSculptError
-from .progress import Progress
+from .command import OneLine, Reporter, UsageError, command, write_json
 from .recovery.command import recover_options, run_recover
 from .slicing.command import (
     layers_options,
@@ -33,142 +22,6 @@ from .slicing.command import (
 )
 
 _File = click.Path(path_type=Path, dir_okay=False)
-#: Arguments that name files to be written.
-OUTPUTS = ("output", "report_file", "preview", "index", "contact")
-
-
-class Reporter:
-    """Tells people or programs what happens; a :class:`octoprint_facesculpt.progress.Progress` itself."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._json = as_json
-        self._last = -1.0
-        self._seconds: dict[str, float] = {}
-
-    def __call__(self, fraction: float, message: str = "") -> None:
-        if self._json and (fraction - self._last >= 0.01 or fraction >= 1):
-            self._last = fraction
-            self._line(event="progress", fraction=round(fraction, 4), message=message)
-
-    def part(self, start: float, end: float) -> Progress:
-        """Progress of a part that stands for ``start``..``end`` of the whole."""
-
-        def part(fraction: float, message: str = "") -> None:
-            self(start + (end - start) * fraction, message)
-
-        return part
-
-    def result(self, data: dict[str, Any], text: str) -> None:
-        if self._json:
-            self._line(event="result", data=data)
-        else:
-            click.echo(text)
-
-    def error(self, error: FaceSculptError) -> None:
-        if self._json:
-            extra = {"faces": [vars(face) for face in error.faces]} if hasattr(error, "faces") else {}
-            self._line(event="error", code=error.code, message=error.message, hint=error.hint, **extra)
-        hint = f" {error.hint}" if error.hint else ""
-        click.echo(f"{error.code}: {error.message}{hint}".replace("\n", " "), err=True)
-
-    @staticmethod
-    def _line(**fields: Any) -> None:
-        sys.stdout.write(json.dumps(fields) + "\n")
-        sys.stdout.flush()
-
-
-class UsageError(FaceSculptError):
-    """Code ``usage``: the command line itself is wrong."""
-
-
-class OutputError(FaceSculptError):
-    """Codes: ``output_unwritable``, ``disk_full``."""
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(code, message, hint)
-        self.bad_input = code == "output_unwritable"
-
-
-class _OneLine(click.Command):
-    """A command whose wrong use is answered like any other bad input, not with click's page of usage."""
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        as_json = "--json" in args
-        try:
-            return super().parse_args(context, args)
-        except click.UsageError as error:
-            Reporter(as_json).error(UsageError("usage", error.format_message(), f"See '{context.command_path} --help'."))
-            context.exit(2)
-
-
-def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """Options that all commands share, and the way errors become exit codes."""
-
-    @click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON lines on stdout.")
-    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-    @click.option("--assets", "assets_folder", type=click.Path(path_type=Path), help="Folder of the model files.")
-    @click.option("--threads", type=click.IntRange(1, 64), default=None, help="Processor threads to use.")
-    def run(as_json: bool, debug: bool, assets_folder: Path | None, threads: int | None, **arguments: Any) -> None:
-        reporter = Reporter(as_json)
-        if assets_folder is not None:
-            os.environ["FACESCULPT_ASSETS"] = str(assets_folder)
-        # A parent that ends this process lets it tidy up: half-made files, and the slicer it started.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        _limit_threads(threads or min(os.cpu_count() or 1, 2))
-        try:
-            for name in OUTPUTS:
-                if arguments.get(name) is not None:
-                    _check_writable(arguments[name])
-            function(reporter, **arguments)
-        except FaceSculptError as error:
-            _end(reporter, error, debug)
-        except KeyboardInterrupt:
-            _end(reporter, Cancelled(), debug=False)
-        except BrokenPipeError:
-            # Nobody listens any more; nor may the interpreter's own last flush fail.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
-        except Exception as error:
-            _end(reporter, _unexpected(error), debug)
-
-    run.__name__ = function.__name__
-    run.__doc__ = function.__doc__
-    run.__click_params__ = [*getattr(function, "__click_params__", []), *run.__click_params__]  # type: ignore[attr-defined]
-    return run
-
-
-def _end(reporter: Reporter, error: FaceSculptError, debug: bool) -> NoReturn:
-    """Report an error and exit with its code; with ``debug``, show where it came from."""
-    if debug:
-        raise error
-    reporter.error(error)
-    sys.exit(2 if error.bad_input else 1)
-
-
-def _unexpected(error: Exception) -> FaceSculptError:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        answer: FaceSculptError = OutputError("disk_full", "There is no room left on the disk.", "Delete some files.")
-    else:
-        answer = FaceSculptError("internal_error", f"{type(error).__name__}: {error}", "Run with --debug.")
-        answer.bad_input = False
-    answer.__cause__ = error
-    return answer
-
-
-def _check_writable(path: Path) -> None:
-    """Refuse an output that could not be written before minutes are spent on it."""
-    folder = path if path.is_dir() else path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError("output_unwritable", f"Nothing can be written in the folder '{folder}'.", "Choose another one.")
-
-
-def _limit_threads(count: int) -> None:
-    """Cap the processors of this process and of the slicer it may start, and the thread pools of everything numeric; must
-    come before numpy and torch are imported."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-count:]))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(count)
 
 
 @click.group()
@@ -176,8 +29,8 @@ def commands() -> None:
     """OctoPrint-FaceSculpt: a photo of a face becomes a printed bust."""
 
 
-@commands.command("portrait", cls=_OneLine)
-@_command
+@commands.command("portrait", cls=OneLine)
+@command
 @click.argument("photo", type=_File)
 @click.option("-o", "--output", type=_File, required=True, help="JPEG copy, upright and without metadata.")
 @click.option("--face", type=int, default=None)
@@ -212,8 +65,8 @@ def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | 
     reporter.result(data, f"{len(faces)} face(s); preview in {output}")
 
 
-@commands.command("reconstruct", cls=_OneLine)
-@_command
+@commands.command("reconstruct", cls=OneLine)
+@command
 @click.argument("photos", type=_File, nargs=-1, required=True)
 @click.option("-o", "--output", type=_File, required=True, help="Mesh: stl, ply, obj, glb, 3mf; npz for 'sculpt --head'.")
 @click.option("--raw", is_flag=True, help="The head as reconstructed, life size in mm, instead of upright on the bed.")
@@ -253,13 +106,13 @@ def reconstruct_command(
         save_view(standing, head.triangles, preview)
     data = report(portrait, head, seconds)
     if report_file is not None:
-        _write_json(report_file, data)
+        write_json(report_file, data)
     reporter(1.0, "Done")
     reporter.result(data, f"{output}: {len(head.triangles)} triangles in {sum(data['seconds'].values()):.1f} s")
 
 
-@commands.command("sculpt", cls=_OneLine)
-@_command
+@commands.command("sculpt", cls=OneLine)
+@command
 @click.argument("photos", type=_File, nargs=-1)
 @click.option("--head", "head_file", type=_File, help="A head that 'reconstruct -o head.npz' wrote, instead of a photo.")
 @click.option("-o", "--output", type=_File, required=True, help="stl, 3mf, ply, obj, glb or gcode.")
@@ -338,7 +191,7 @@ def sculpt_command(
             view = (candidate.sculpture.vertices, candidate.sculpture.triangles)
             save_view(*view, folder / f"pose_{candidate.pose.key}.png", -90, 320)
         if poses:
-            _write_json(folder / "orientations.json", {"orientations": data["orientations"]})
+            write_json(folder / "orientations.json", {"orientations": data["orientations"]})
     if output.suffix.lower() == ".gcode":
         picture = folder / "contact.png" if folder is not None else None
         sculpture, data["slicing"] = plan_print(
@@ -350,7 +203,7 @@ def sculpt_command(
     if folder is not None:
         save(sculpture, folder, reporter.part(0.92, 1.0))
     if report_file is not None:
-        _write_json(report_file, data)
+        write_json(report_file, data)
     reporter(1.0, "Done")
     about = f"{sculpture.settings.height_mm:g} mm, {sculpture.checks['triangles']} triangles"
     if "slicing" in data:
@@ -358,8 +211,8 @@ def sculpt_command(
     reporter.result(data, f"{output} ({about})")
 
 
-@commands.command("slice", cls=_OneLine)
-@_command
+@commands.command("slice", cls=OneLine)
+@command
 @click.argument("model", type=_File)
 @click.option("-o", "--output", type=_File, required=True, help="G-code file.")
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
@@ -398,7 +251,7 @@ def slice_command(
     result = slice_model(model, output, request, reporter.part(0.0, 0.97), slicer_path)
     data = plan_model(output, model, request, result, wishes, contact) if face or contact else result.to_json()
     if report_file is not None:
-        _write_json(report_file, data)
+        write_json(report_file, data)
     reporter(1.0, "Done")
     reporter.result(data, f"{output}: {_in_short(data)}")
 
@@ -422,24 +275,24 @@ def _in_short(sliced: dict[str, Any]) -> str:
     return "; ".join([text, *(warning["message"] for warning in plan.get("warnings", ()))])
 
 
-@commands.command("profile", cls=_OneLine)
-@_command
+@commands.command("profile", cls=OneLine)
+@command
 @profile_options
 def profile_command(reporter: Reporter, **arguments: Any) -> None:
     """Read a slicing profile from elsewhere (.ini, .curaprofile, G-code, 3MF) and say what it changes."""
     run_profile(reporter, **arguments)
 
 
-@commands.command("layers", cls=_OneLine)
-@_command
+@commands.command("layers", cls=OneLine)
+@command
 @layers_options
 def layers_command(reporter: Reporter, **arguments: Any) -> None:
     """Draw layers of sliced G-code as pictures."""
     run_layers(reporter, **arguments)
 
 
-@commands.command("assets", cls=_OneLine)
-@_command
+@commands.command("assets", cls=OneLine)
+@command
 @click.argument("action", type=click.Choice(["status", "fetch"]))
 @click.option("--source", default="auto", help="auto, publisher, package, or a path.")
 def assets_command(reporter: Reporter, action: str, source: str) -> None:
@@ -453,16 +306,16 @@ def assets_command(reporter: Reporter, action: str, source: str) -> None:
     reporter.result({"assets": rows, "folder": str(assets.default_folder())}, "\n".join(lines))
 
 
-@commands.command("recover", cls=_OneLine)
-@_command
+@commands.command("recover", cls=OneLine)
+@command
 @recover_options
 def recover_command(reporter: Reporter, **arguments: Any) -> None:
     """Say what happened to an interrupted print and how to go on with it; moves nothing."""
     run_recover(reporter, **arguments)
 
 
-@commands.command("rehearse", cls=_OneLine)
-@_command
+@commands.command("rehearse", cls=OneLine)
+@command
 @click.argument("gcode", type=_File)
 @click.option("--journal", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the rehearsal's journal.")
 @click.option("--begin", is_flag=True, help="Leave a journal as an outage at a random moment would.")
@@ -478,8 +331,8 @@ def rehearse_command(
     run_rehearse(reporter, gcode, folder, begin, seed, plan_file, bed)
 
 
-@commands.command("cut", cls=_OneLine)
-@_command
+@commands.command("cut", cls=OneLine)
+@command
 @click.argument("model", type=_File)
 @click.option("-o", "--output", type=_File, required=True, help="PNG.")
 @click.option("--height-mm", type=float, required=True, help="Height above the bed.")
@@ -527,12 +380,6 @@ def _reconstruct(
     else:
         head = reconstruct(portraits[0], weights=weights, network=network, progress=progress)
     return portraits[0], head, seconds
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    from .sculpture.export import write
-
-    write(path, json.dumps(data, indent=1).encode())
 
 
 def octoprint_commands(_group: Any, _pass_context: Any, *_args: Any, **_kwargs: Any) -> list[click.Command]:

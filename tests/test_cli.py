@@ -362,7 +362,7 @@ def test_a_reader_that_goes_away_is_no_fault(cube: Path, tmp_path: Path) -> None
 
 def test_threads_limit_the_processors_of_all_that_is_started(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from octoprint_facesculpt import cli; cli._limit_threads(1); import subprocess;"
+        "import os, sys; from octoprint_facesculpt import command; command._limit_threads(1); import subprocess;"
         "print(len(os.sched_getaffinity(0)), subprocess.run(['nproc'], capture_output=True, text=True).stdout.strip(),"
         "os.environ['OMP_NUM_THREADS'])"
     )

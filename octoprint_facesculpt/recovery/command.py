@@ -14,7 +14,7 @@ from . import FIRMWARES
 from .errors import RecoveryError
 
 if TYPE_CHECKING:
-    from ..cli import Reporter
+    from ..command import Reporter
 
 _File = click.Path(path_type=Path, dir_okay=False)
 #: Corners of a bed given as left, front, right, back.
@@ -103,9 +103,9 @@ def run_recover(
         picture = view_layer(file, seen_from.index, recovery.layer, seen_from.window, bounds, taken.stop.at, taken.window)
         save_layer(picture, layer_picture, layer_picture.with_suffix(".close.svg"))
     if report_file is not None:
-        from ..cli import _write_json
+        from ..command import write_json
 
-        _write_json(report_file, data)
+        write_json(report_file, data)
     reporter(1.0, "Done")
     reporter.result(data, describe(data))
 

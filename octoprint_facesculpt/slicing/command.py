@@ -11,7 +11,7 @@ from .engine import Bed, SliceRequest, SlicingError
 from .face import CARES
 
 if TYPE_CHECKING:
-    from ..cli import Reporter
+    from ..command import Reporter
     from .plan import Wishes
 
 _File = click.Path(path_type=Path, dir_okay=False)
@@ -153,9 +153,9 @@ def run_profile(
         write_profile(ProfileFile(title, imported.base, imported.config, notes), output)
     data = {**imported.to_json(), "title": title, "differences": changed}
     if report_file is not None:
-        from ..cli import _write_json
+        from ..command import write_json
 
-        _write_json(report_file, data)
+        write_json(report_file, data)
     lines = [f"{title} ({engine.title}), compared with {imported.base}:"]
     lines += [f"  {row['key']}: {row['base']} -> {row['own']}" for row in changed]
     reporter.result(data, "\n".join([*lines, *(f"note: {note.message}" for note in imported.notes)]))
