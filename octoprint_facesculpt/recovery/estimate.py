@@ -48,6 +48,8 @@ MEASURED_WITHIN = 0.6
 #: Seconds of moves that Klipper has queued at most when it acknowledges a line: twice buffer_time_high, which look-ahead waits
 #: for at a print's beginning. All it has queued is lost with the computer that it runs on.
 KLIPPER_AHEAD = 4.0
+#: Of so many last lines one must have waited for its ``ok`` if Klipper's queue is full.
+KLIPPER_FULL = 8
 #: Those after which the board made all the lines it was given.
 _FINISHED = ("host", "cable", "restart")
 
@@ -326,11 +328,14 @@ def _of_klipper(window: Window, lines: list[_Line], low: float, outage: Outage, 
         return _Bounds(low, given)
     if outage.kind == "restart":
         return _Bounds(given if same_boot else low, given, given)
-    full = any(line.answered is not None and line.sent - line.answered > WAITED for line in lines)
-    most = window.cruised(given, (UNSYNCED if same_boot else since) + (0.0 if full else KLIPPER_AHEAD))
     if outage.kind == "host" and same_boot:
+        full = any(line.answered is not None and line.sent - line.answered > WAITED for line in lines[-KLIPPER_FULL:])
+        most = window.cruised(given, UNSYNCED + (0.0 if full else KLIPPER_AHEAD))
+        for _ in range(2):
+            # A line is taken whole when there is room for its beginning, and another is under way.
+            most = window.after_line(window.piece_at(most + 1e-9).move.end_offset)
         return _Bounds(window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0, most, given)
-    return _Bounds(low, most)
+    return _Bounds(low, window.cruised(given, since))
 
 
 def _earlier(line: _Line, seconds: float) -> _Line:

@@ -15,6 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from octoprint_facesculpt.recovery.replay import build_index, state_at
 from tests.printer.fixture import SimulatedPrinter
 from tests.recovery.outages import LOOKS_SAME, Case, Outcome, doubled, layer_of, same_layer
@@ -30,6 +32,8 @@ LAYERS = 40
 NAME = "busy.gcode"
 #: Virtual seconds a real second: while the print goes on, while it heats, and while an outage is awaited.
 PRINTING, HEATING, REAL = 25.0, 150.0, 1.0
+#: The same while a server starts: a nozzle must not go cold because other work delays it.
+STARTING = 0.02
 
 
 class Ledger:
@@ -67,6 +71,8 @@ class Story:
         self.server.start()
         self.ledger = Ledger(printer.log)
         self.touched = 0
+        #: Of the last outage.
+        self.outcome: Outcome
 
     def _recovery(self) -> dict[str, Any]:
         return self.server.get("/plugin/facesculpt/recovery").json()["recovery"]
@@ -76,6 +82,15 @@ class Story:
 
     def _ready(self) -> None:
         wait_for(lambda: self.server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 120, "the printer", pause=0.1)
+
+    def state(self) -> str:
+        """What the recovery and the printer say, for somebody who wonders."""
+        try:
+            found = self._recovery()
+            plan = found["plan"] or {}
+            return json.dumps({"state": found["state"], "error": found["error"], "outage": plan.get("outage")})
+        except requests.RequestException as error:
+            return str(error)
 
     def begin(self) -> None:
         """A new print on a clear bed."""
@@ -113,7 +128,7 @@ class Story:
         # At the speed of a real printer from here on, which waits for nobody: the journal keeps real time.
         self._order(do="speed", factor=REAL, hold=False)
         time.sleep(self.chance.uniform(2.5, 4.5))
-        outcome = Outcome(Case(number, kind, "printing", virtual, 0))
+        self.outcome = outcome = Outcome(Case(number, kind, "printing", virtual, 0))
         self._strike(kind)
         found = self._come_back(kind, outcome)
         if found["plan"]["kind"] == "resume" and number % SECOND == SECOND - 1:
@@ -150,7 +165,7 @@ class Story:
         truth = self.ledger.printed
         z = state["position"][2] - state["jumped"]
         outcome.truth = {"printed": round(truth, 3), "z": round(z, 3), "layer": layer_of(self.index, truth)}
-        self._order(do="speed", factor=REAL)
+        self._order(do="speed", factor=STARTING)
         self.server.start()
         wanted = "both" if kind == "both" else "host"
 
@@ -162,7 +177,7 @@ class Story:
             return found if seen and (kind != "kept" or found["plan"]["stop"]["exact"] or time.monotonic() > patience) else None
 
         patience = time.monotonic() + 60
-        found = wait_for(planned, 180, "a plan", pause=0.1)
+        found = wait_for(planned, 300, "a plan", pause=0.1)
         if found["plan"]["asks"]:
             outcome.asked = True
             # By now a board that kept its power may have ended a change of filament, and brought the nozzle back.
@@ -264,27 +279,40 @@ def _resumed_at(gcode: Path, index: Any, plan: dict[str, Any]) -> float:
 
 
 def live(seed: int, count: int, minutes: float) -> list[Outcome]:
-    """So many outages on a server and a printer, unless the time runs out before."""
+    """So many outages on a server and a printer, unless the time runs out before. A print that does not go on is lost; the next
+    is begun on another server and printer."""
     deadline = time.monotonic() + 60 * minutes
     lived: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        options = ("--plastic", "--seed", str(seed))
-        with SimulatedPrinter(folder / "ender3", speed=HEATING, options=options) as printer:
-            story = Story(folder, printer, seed)
-            try:
-                printing = False
-                while len(lived) < count and time.monotonic() < deadline:
-                    if not printing or story.finished() or len(lived) % OF_A_PRINT == 0:
-                        story.give_up()
-                        story.begin()
-                        printing = True
-                    lived.append(story.outage(len(lived)))
-                    print(json.dumps({"seed": seed, **vars(lived[-1]), "case": vars(lived[-1].case)}), flush=True)
-                    printing = lived[-1].action != "finish"
-            finally:
-                story.server.stop()
+    while len(lived) < count and time.monotonic() < deadline:
+        with tempfile.TemporaryDirectory() as name:
+            folder, its_seed = Path(name), seed + 1000 * len(lived)
+            options = ("--plastic", "--seed", str(its_seed))
+            with SimulatedPrinter(folder / "ender3", speed=HEATING, options=options) as printer:
+                story = Story(folder, printer, its_seed)
+                try:
+                    _live(story, lived, seed, count, deadline)
+                except (TimeoutError, RuntimeError, requests.RequestException) as error:
+                    story.outcome.lost = f"{type(error).__name__}: {error}; {story.state()}"
+                    _note(lived, story.outcome, seed)
+                finally:
+                    story.server.stop()
     return lived
+
+
+def _live(story: Story, lived: list[Outcome], seed: int, count: int, deadline: float) -> None:
+    printing = False
+    while len(lived) < count and time.monotonic() < deadline:
+        if not printing or story.finished() or len(lived) % OF_A_PRINT == 0:
+            story.give_up()
+            story.begin()
+            printing = True
+        _note(lived, story.outage(len(lived)), seed)
+        printing = lived[-1].action != "finish"
+
+
+def _note(lived: list[Outcome], outcome: Outcome, seed: int) -> None:
+    lived.append(outcome)
+    print(json.dumps({"seed": seed, **vars(outcome), "case": vars(outcome.case)}), flush=True)
 
 
 def live_on_server(count: int, seed: int, jobs: int, minutes: float = 1e6) -> list[Outcome]:
