@@ -7,12 +7,13 @@ written of the G-code by then is told, and a process or file that is left behind
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from slicing_job import arguments, parser
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -28,11 +29,7 @@ LATER = 0.1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--profile", default="bust_016")
-    parser.add_argument("--repeats", type=int, default=1)
-    options = parser.parse_args()
+    options = parser(__doc__, repeats=1).parse_args()
     worst: dict[str, float] = {}
     for name in ENGINES:
         for instant in INSTANTS:
@@ -62,8 +59,7 @@ def cancel(name: str, model: Path, profile: str, instant: float) -> tuple[float,
                 said[0] = f"{fraction:.0%}, {message}"
                 later.start()
 
-        command = [sys.executable, "-m", "octoprint_facesculpt", "slice", str(model), "-o", str(folder / "bust.gcode")]
-        command += ["--engine", name, "--profile", profile, "--index", str(folder / "index.json"), "--json"]
+        command = [sys.executable, "-m", "octoprint_facesculpt", *arguments(name, model, profile, folder), "--json"]
         try:
             runner.run(command, log=log, on_progress=heard, cancelled=cancelled, time_limit_seconds=3600)
         except Cancelled:

@@ -1,15 +1,15 @@
-"""What our wrapper costs beside the engine it runs: processor time, time by the clock, and memory.
+"""What our wrapper costs beside the engine it runs: time that somebody waits, processor time, and memory.
 
     python extras/benchmark/slicing_overhead.py MODEL.stl [--profile bust_016] [--repeats 3]
 
 For each engine the same model is sliced in turn by the engine alone, with the settings that the wrapper resolved, and through
 the whole command ``slice``, which also finds the engine, examines the model, puts head and picture into the G-code, and
-checks, times and indexes it. Own time is that of the wrapper's process from its start to its end, without the engine's.
+checks, times and indexes it. Waited is the time by the clock from the start of the command to its end during which the engine
+does not run; own processor time is that of the command's process, without the engine's.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -20,55 +20,64 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from slicing_job import arguments, parser
+
 from octoprint_facesculpt.slicing import ENGINES, SliceRequest, engine
 from octoprint_facesculpt.slicing.curaengine import write_definition
 from octoprint_facesculpt.slicing.vendor_bundle import format_config
 
-#: Runs the command and tells what it and its children have used.
+#: Runs the command; tells what it has used, and how long it was running the engine.
 _WRAPPER = """
-import json, resource, sys
+import json, resource, sys, time
 from octoprint_facesculpt.cli import commands
+from octoprint_facesculpt.slicing.program import CommandLineEngine
+run, running = CommandLineEngine.run, []
+def timed(*arguments):
+    start = time.perf_counter()
+    try:
+        return run(*arguments)
+    finally:
+        running.append(time.perf_counter() - start)
+CommandLineEngine.run = timed
 try:
     commands(sys.argv[1:], standalone_mode=False)
 finally:
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps([own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime, own.ru_maxrss / 1024]))
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps([own.ru_utime + own.ru_stime, sum(running), own.ru_maxrss / 1024]))
 """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--profile", default="bust_016")
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    options = parser(__doc__, repeats=3).parse_args()
     for name in ENGINES:
         rows = [measure(name, options.model.absolute(), options.profile) for _ in range(options.repeats)]
-        alone, clock_alone, own, through, clock, memory, size = (median(column) for column in zip(*rows, strict=True))
+        alone, clock_alone, own, through, clock, running, memory, size = (median(one) for one in zip(*rows, strict=True))
+        waited = median(row[4] - row[5] for row in rows)
         print(
-            f"{name}: engine alone {alone:.1f} s of processor ({clock_alone:.1f} s by the clock), own {own:.2f} s: "
-            f"{own / alone:.1%}; whole {through:.1f} s: {through / alone - 1:+.1%} processor, "
-            f"{clock / clock_alone - 1:+.1%} clock; {memory:.0f} MB beside it; {size:.0f} MB of G-code"
+            f"{name}: engine alone {alone:.1f} s of processor, {clock_alone:.1f} s by the clock; waited {waited:.2f} s beside "
+            f"its {running:.1f} s: {waited / running:.1%}; own {own:.2f} s of processor: {own / alone:.1%}; whole "
+            f"{clock:.1f} s: {clock / clock_alone - 1:+.1%} by the clock, {through / alone - 1:+.1%} processor; {memory:.0f} MB beside it; "
+            f"{size:.0f} MB of G-code"
         )
 
 
 def measure(name: str, model: Path, profile: str) -> tuple[float, ...]:
-    """Engine alone and the wrapper, one after the other: seconds of processor and clock, own seconds, MB, MB of G-code."""
+    """Engine alone and the wrapper, one after the other: seconds of processor and clock alone, own seconds of processor; of the
+    whole: seconds of processor, of the clock, and of it while the engine runs; MB, and MB of G-code."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         command = alone(name, model, profile, folder)
         used, clock_alone = spent(lambda: subprocess.run(command, check=True, capture_output=True, cwd=folder))
-        arguments = ["slice", str(model), "-o", str(folder / "checked.gcode"), "--engine", name, "--profile", profile]
-        arguments += ["--index", str(folder / "index.json"), "--threads", str(os.cpu_count())]
+        slicing = [*arguments(name, model, profile, folder), "--threads", str(os.cpu_count())]
         said: list[str] = []
 
         def wrapped() -> None:
-            run = subprocess.run([sys.executable, "-c", _WRAPPER, *arguments], check=True, capture_output=True, text=True)
+            run = subprocess.run([sys.executable, "-c", _WRAPPER, *slicing], check=True, capture_output=True, text=True)
             said.extend(run.stdout.splitlines())
 
         through, clock = spent(wrapped)
-        own, _children, memory = json.loads(said[-1])
-        return used, clock_alone, own, through, clock, memory, (folder / "checked.gcode").stat().st_size / 1e6
+        own, running, memory = json.loads(said[-1])
+        return used, clock_alone, own, through, clock, running, memory, (folder / "bust.gcode").stat().st_size / 1e6
 
 
 def alone(name: str, model: Path, profile: str, folder: Path) -> list[str]:

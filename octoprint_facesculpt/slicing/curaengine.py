@@ -102,9 +102,10 @@ class _Log:
             self.volume_mm3 = float(match[1])
 
     def _warn(self, warning: str) -> None:
-        # All settings are logged as warnings; and above a model whose height is no multiple of its layers, nothing is missing.
+        # All settings are logged as warnings; and at the top of a model whose height is no multiple of its layers, nothing is
+        # missing.
         layer = re.match(r"Layer (\d+) is empty", warning)
-        if not warning.startswith("-s ") and not (layer and int(layer[1]) >= self._layers) and warning not in self.warnings:
+        if not warning.startswith("-s ") and not (layer and int(layer[1]) >= self._layers - 1) and warning not in self.warnings:
             self.warnings += (warning,)
 
     def _step(self, stage: str, fraction: float) -> None:

@@ -17,8 +17,8 @@ MARGIN = 0.5
 TRAVEL_MARGIN = 10.0
 #: The most a bed is heated to, degrees Celsius.
 BED_MAX = 130.0
-#: Share by which the filament of the moves may differ from the slicer's own sum.
-FILAMENT_TOLERANCE = 0.02
+#: Share by which the filament of the moves may differ from the slicer's own sum, and that of all moves from one of all.
+FILAMENT_TOLERANCE, WITH_CODES_TOLERANCE = 0.02, 0.002
 
 
 def check(path: Path, bed: Bed, *, model_height: float | None = None, facts: GcodeFacts | None = None) -> GcodeFacts:
@@ -46,7 +46,9 @@ def check(path: Path, bed: Bed, *, model_height: float | None = None, facts: Gco
     if model_height is not None and facts.high[2] < model_height - 1.0:
         raise refusal("incomplete", f"It ends at {facts.high[2]:.1f} mm, but the model is {model_height:.1f} mm high")
     stated, found = facts.stated_filament_mm, facts.model_filament_mm
-    if abs(found - stated) > FILAMENT_TOLERANCE * stated + 1:
+    # PrusaSlicer 2.9 counts what start and end code extrude, too, and exactly; older versions and CuraEngine do not.
+    with_codes = abs(facts.filament_mm - stated) <= WITH_CODES_TOLERANCE * stated + 1
+    if abs(found - stated) > FILAMENT_TOLERANCE * stated + 1 and not with_codes:
         raise refusal("incomplete", f"Its moves use {found:.0f} mm of filament, its summary says {stated:.0f} mm")
     return facts
 

@@ -96,6 +96,21 @@ def test_a_sliced_file_passes_with_its_facts(sliced: Sliced) -> None:
     assert 0.1 < facts.support_share < 0.9
 
 
+def test_a_sum_that_counts_the_start_code_passes_as_well(sliced: Sliced, damaged: Callable[[str], Path]) -> None:
+    """PrusaSlicer 2.9 writes so: the start code of the Ender 3 primes with 20 mm."""
+    facts = read(sliced.result.gcode)
+    assert facts.stated_filament_mm is not None and facts.filament_mm - facts.model_filament_mm == pytest.approx(20)
+    stated = f"filament used [mm] = {facts.stated_filament_mm:.2f}"
+    assert stated in sliced.text
+    for more, passes in ((20, True), (25, False), (-20, False)):
+        text = sliced.text.replace(stated, f"filament used [mm] = {facts.stated_filament_mm + more:.2f}")
+        if passes:
+            check(damaged(text), Bed(), model_height=15)
+        else:
+            with pytest.raises(SlicingError, match="gcode_incomplete"):
+                check(damaged(text), Bed(), model_height=15)
+
+
 def test_a_print_that_ends_below_its_model_was_cut_off(sliced: Sliced) -> None:
     with pytest.raises(SlicingError, match=r"gcode_incomplete.*40\.0 mm high"):
         check(sliced.result.gcode, Bed(), model_height=40)
