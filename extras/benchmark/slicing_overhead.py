@@ -54,10 +54,10 @@ def main() -> None:
         alone, clock_alone, own, through, clock, running, memory, size = (median(one) for one in zip(*rows, strict=True))
         waited = median(row[4] - row[5] for row in rows)
         print(
-            f"{name}: engine alone {alone:.1f} s of processor, {clock_alone:.1f} s by the clock; waited {waited:.2f} s beside "
-            f"its {running:.1f} s: {waited / running:.1%}; own {own:.2f} s of processor: {own / alone:.1%}; whole "
-            f"{clock:.1f} s: {clock / clock_alone - 1:+.1%} by the clock, {through / alone - 1:+.1%} processor; {memory:.0f} MB beside it; "
-            f"{size:.0f} MB of G-code"
+            f"{name}: engine alone {alone:.1f} s of processor, {clock_alone:.1f} s by the clock; "
+            f"waited {waited:.2f} s beside its {running:.1f} s: {waited / running:.1%}; "
+            f"own {own:.2f} s of processor: {own / alone:.1%}; whole {clock:.1f} s: {clock / clock_alone - 1:+.1%} by the "
+            f"clock, {through / alone - 1:+.1%} processor; {memory:.0f} MB beside it; {size:.0f} MB of G-code"
         )
 
 

@@ -5,7 +5,6 @@ The slicer's intentions do not matter here: where a line of support ends just be
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +21,6 @@ ACROSS, BELOW = 0.4, 0.65
 STEP = 0.5
 #: Points that are kept at most; a bust of a day has some 300,000.
 MAX_POINTS = 4_000_000
-LINE_LIMIT = 100_000
-_WORD = re.compile(rb"([XYZE])([-+]?(?:\d+\.?\d*|\.\d+))")
 
 
 @dataclass(frozen=True)
@@ -76,36 +73,13 @@ def mark_contact(gcode: Path, model: Path, request: SliceRequest, picture: Path 
 
 
 def support_points(gcode: Path) -> np.ndarray:
-    """(N, 3) points mm, :data:`STEP` apart, on all lines of support in a G-code file (absolute moves, as both engines
-    write them)."""
+    """(N, 3) points mm, :data:`STEP` apart, on all lines of support in a G-code file; :class:`SlicingError` as
+    :func:`.gcode_facts.read`."""
     import numpy as np
 
-    starts: list[tuple[float, float, float]] = []
-    ends: list[tuple[float, float, float]] = []
-    x = y = z = e = 0.0
-    support = relative = False
-    with gcode.open("rb") as file:
-        for line in iter(lambda: file.readline(LINE_LIMIT), b""):
-            if line.startswith(b";TYPE:"):
-                support = line[6:].strip().lower().startswith(b"support")
-            elif line.startswith((b"G1 ", b"G0 ")):
-                words = dict(_WORD.findall(line.partition(b";")[0]))
-                before = (x, y, z)
-                x, y, z = float(words.get(b"X", x)), float(words.get(b"Y", y)), float(words.get(b"Z", z))
-                if b"E" not in words:
-                    continue
-                pushed = float(words[b"E"]) - (0.0 if relative else e)
-                e = 0.0 if relative else float(words[b"E"])
-                if support and pushed > 0 and (x, y) != before[:2] and len(starts) < MAX_POINTS:
-                    starts.append(before)
-                    ends.append((x, y, z))
-            elif line.startswith(b"G92") and b"E" in line:
-                e = float(dict(_WORD.findall(line)).get(b"E", 0))
-            elif line.startswith((b"M82", b"M83")):
-                relative = line.startswith(b"M83")
-    if not starts:
-        return np.zeros((0, 3))
-    a, b = np.asarray(starts), np.asarray(ends)
+    from .gcode_facts import read_supports
+
+    a, b = np.hsplit(read_supports(gcode).astype(np.float64), 2)
     count = np.maximum(np.ceil(np.linalg.norm(b - a, axis=1) / STEP).astype(np.int64), 1) + 1
     count = np.where(count.cumsum() <= MAX_POINTS, count, 0)
     owner = np.repeat(np.arange(len(a)), count)

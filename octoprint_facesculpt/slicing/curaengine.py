@@ -22,7 +22,7 @@ from .cura_stack import Choice, Resolved, resolve
 from .engine import Accepted, Bed, Profile, SliceRequest, SlicingError
 from .face import to_spare
 from .presets import presets
-from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
+from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, as_stl, plain
 
 if TYPE_CHECKING:
     from .gcode_facts import GcodeFacts
@@ -255,21 +255,9 @@ def _placement(bed: Bed, centre: tuple[float, float] | None) -> dict[str, str]:
     }
 
 
-def _as_stl(model: Path, folder: Path) -> Path:
-    """The model under a name that the engine, which goes by the ending, reads as STL."""
-    path = folder / "model.stl"
-    if model.suffix.lower() == ".stl":
-        path.symlink_to(model)
-    else:
-        import trimesh
-
-        trimesh.load(model, force="mesh").export(path)
-    return path
-
-
 def _models(model: Path, folder: Path, settings: Resolved, request: SliceRequest) -> list[str]:
     """The engine's arguments for the model, and for a second one within which the face's overhangs do not count."""
-    stl = _as_stl(model, folder)
+    stl = as_stl(model, folder)
     layer, line = float(settings.machine["layer_height"]), float(settings.extruder["wall_line_width_0"])
     spared = to_spare(model, request, layer, line) if settings.machine.get("support_enable") == "True" else None
     if spared is None:

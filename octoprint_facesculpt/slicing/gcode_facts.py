@@ -86,12 +86,23 @@ def read(path: Path, limits: Limits | None = None) -> GcodeFacts:
     return follower.finish(path.stat().st_size)
 
 
+def read_supports(path: Path) -> np.ndarray:
+    """All lines (N, 6) float32 of supports: where each begins and where it ends, mm; :class:`SlicingError` as :func:`read`."""
+    lines: list[np.ndarray] = []
+    follower = Follower(Clock(), lines)
+    with path.open("rb") as file:
+        for block in blocks(file):
+            follower.follow(block)
+    return np.concatenate(lines) if lines else np.zeros((0, 6), np.float32)
+
+
 class Follower:
     """The printer's state, carried from block to block. Between two commands that change how words are meant, all moves are
-    followed at once."""
+    followed at once. Into ``supports``, if given, go the lines (N, 6) of supports: where each begins and where it ends, mm."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, supports: list[np.ndarray] | None = None) -> None:
         self.facts = GcodeFacts()
+        self._supports = supports
         self._clock, self._layers = clock, Layers(clock)
         self._nozzle = self._bed = 0.0
         self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
@@ -225,11 +236,21 @@ class Follower:
             if self._nozzle < NOZZLE_RANGE[0]:
                 raise refusal("cold", "It extrudes with a cold nozzle")
             self._layers.add(moves, extruding, told, list(self._features))
+            if self._supports is not None:
+                self._keep_supports(moves, extruding)
         if len(told):
             stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
             limits = [(int(np.searchsorted(told, moves.first_of(row))), limits) for row, limits in self._limit_rows]
             self._clock.add(delta, moves.feed[told] * self._hurry, stops[stops < len(told)], limits)
         self._limit_rows = [(end, self._limit_rows[-1][1])]
+
+    def _keep_supports(self, moves: Moves, extruding: np.ndarray) -> None:
+        """Keep the lines of supports among some moves."""
+        of_supports = np.array([is_support(name) for name in self._features]).take(moves.feature.take(extruding))
+        lines = extruding[of_supports]
+        if len(lines):
+            ends = np.concatenate([moves.before.take(lines, axis=1), moves.after.take(lines, axis=1)])
+            self._supports.append(ends.T.astype(np.float32))  # type: ignore[union-attr]
 
     def _arcs(self, block: Block, begin: int, end: int) -> dict[int, tuple[int, dict[bytes, float]]]:
         """The arcs among rows ``begin``..``end``: their kinds, and their words in mm."""

@@ -291,6 +291,21 @@ def _pieces(line: bytes) -> Iterator[str]:
         yield line[begin : begin + LINE_LIMIT].decode("utf-8", errors="replace").strip()
 
 
+def as_stl(model: Path, folder: Path) -> Path:
+    """The model as an STL file in ``folder``: triangles and nothing else.
+
+    A 3MF file may bring settings along, which slicers take over, down to programs that they run on what they have sliced.
+    """
+    path = folder / "model.stl"
+    if model.suffix.lower() == ".stl":
+        path.symlink_to(model)
+    else:
+        import trimesh
+
+        trimesh.load(model, force="mesh").export(path)
+    return path
+
+
 def plain(value: str) -> str:
     """A setting's value in one spelling, for comparison: its first number without unit and trailing zeros."""
     first = value.split(",")[0].strip().strip('"')

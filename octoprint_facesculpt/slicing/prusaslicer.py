@@ -19,7 +19,7 @@ from .blocking import write_painted
 from .engine import Accepted, Profile, SliceRequest, SlicingError
 from .face import LINE_WIDTH, to_spare
 from .profiles import DEFAULT, PROFILES, resolve
-from .program import DETECT_SECONDS, LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, plain
+from .program import DETECT_SECONDS, LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, as_stl, plain
 from .vendor_bundle import format_config, read_config
 
 if TYPE_CHECKING:
@@ -129,12 +129,15 @@ class PrusaSlicer(CommandLineEngine):
 
 
 def _as_asked(model: Path, folder: Path, settings: dict[str, str], request: SliceRequest) -> Path:
-    """The model itself, or a copy with its face painted so that supports keep off it."""
-    if settings.get("support_material") != "1":
-        return model
-    line = _number(settings, "external_perimeter_extrusion_width") or LINE_WIDTH
-    spared = to_spare(model, request, _number(settings, "layer_height") or 0.2, line)
-    return write_painted(*spared, folder / "model.3mf") if spared is not None else model
+    """The model, or a copy with its face painted so that supports keep off it."""
+    spared = None
+    if settings.get("support_material") == "1":
+        line = _number(settings, "external_perimeter_extrusion_width") or LINE_WIDTH
+        spared = to_spare(model, request, _number(settings, "layer_height") or 0.2, line)
+    if spared is not None:
+        return write_painted(*spared, folder / "model.3mf")
+    # Under its own name, by which the G-code calls it.
+    return model if model.suffix.lower() == ".stl" else as_stl(model, folder)
 
 
 def _number(settings: dict[str, str], key: str) -> float:

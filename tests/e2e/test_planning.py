@@ -129,11 +129,30 @@ def test_the_dashboard_shows_layers_and_plans_anew(browser: Browser, server: Oct
         expect(again.locator("[data-test-id=facesculpt-again-send]")).to_be_disabled()
         again.locator("#facesculpt_again_goal_height").check()
         again.locator("#facesculpt_again_height").fill("22")
+        again.locator("#facesculpt_again_pose").select_option("tilt_10")
         again.locator("[data-test-id=facesculpt-again-send]").click()
         expect(card).not_to_have_attribute("data-state", "ready", timeout=SOON)
         expect(card).to_have_attribute("data-state", "ready", timeout=LATER)
     now = look(server, planned)
     assert now["estimates"]["height_mm"] == pytest.approx(22, abs=0.3) and now["estimates"]["plan"]["target"] is None
+    assert now["settings"]["orientation"] == "tilt_10"
+
+
+def test_the_dashboard_offers_a_mask_with_its_own_poses_and_profile(
+    browser: Browser, server: OctoPrintServer, photo: dict[str, Any]
+) -> None:
+    with dashboard(browser, server.url) as tab:
+        tab.page.locator("#facesculpt_photos li button").first.click()
+        pose, profile = tab.page.locator("#facesculpt_pose"), tab.page.locator("#facesculpt_profile")
+        before = profile.input_value(timeout=LATER)
+        pose.select_option("tilt_10")
+        tab.page.locator("input[name=facesculpt_style][value=mask]").check()
+        expect(profile).to_have_value("mask")
+        expect(pose).to_have_value("auto")
+        assert pose.locator("option").evaluate_all("all => all.map(one => one.value)") == ["auto", "lying", "upright"]
+        tab.page.locator("input[name=facesculpt_style][value=bust]").check()
+        expect(profile).to_have_value(before)
+        expect(pose.locator("option")).to_have_count(5)
 
 
 def test_the_dashboard_copies_a_profile_and_changes_it(

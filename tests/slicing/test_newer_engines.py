@@ -1,7 +1,8 @@
 """Other versions of the engines than the installed ones, where somebody has them.
 
 ``FACESCULPT_TEST_PRUSASLICER`` and ``FACESCULPT_TEST_CURAENGINE`` name their programs; CuraEngine's own definitions lie below
-``FACESCULPT_TEST_CURA`` (as ``cura/usr/share/cura/resources``). Each of them has to do what the installed one does.
+``FACESCULPT_TEST_CURA`` (as ``cura/usr/share/cura/resources``). ``extras/newer_engines.sh`` fetches Debian's. Each of them has
+to do what the installed one does.
 """
 
 from __future__ import annotations

@@ -118,6 +118,19 @@ def test_other_mesh_files_are_examined_like_stl(kind: str, mushroom: Path, tmp_p
     np.testing.assert_allclose(model_size(path), (24, 8, 15), atol=1e-3)
 
 
+def test_settings_in_a_model_file_are_left_out(mushroom: Path, tmp_path: Path) -> None:
+    """A project of PrusaSlicer's may name programs, which it would run on what it has sliced."""
+    import zipfile
+
+    model, run = tmp_path / "model.3mf", tmp_path / "run"
+    trimesh.load(mushroom).export(model)
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("Metadata/Slic3r_PE.config", f"; post_process = /usr/bin/touch {run}\n; raft_layers = 5\n")
+    read_ = read(slice_model(model, tmp_path / "out.gcode", COARSE).gcode)
+    assert not run.exists() and not read_.config.get("post_process") and read_.config["raft_layers"] == "0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.3mf", "out.gcode"]
+
+
 # -- profiles
 
 
