@@ -60,11 +60,14 @@ def measure_contact(
 
 def mark_contact(gcode: Path, model: Path, request: SliceRequest, picture: Path | None = None) -> dict[str, float]:
     """The areas, mm^2, that the supports of a sliced model touch: ``area_mm2`` in all, ``face_mm2`` on the face, where the
-    request says where that is; ``picture`` (PNG) shows them. :class:`SlicingError` ``face_invalid``."""
+    request says where that is; ``picture`` (PNG) shows them, if there are any. :class:`SlicingError` ``face_invalid``."""
     face = read_face(request.face) if request.face is not None else None
     vertices, triangles = read_mesh(model)
     contact = measure_contact(gcode, vertices, triangles, request.centre or request.bed.centre, face)
-    if picture is not None:
+    if picture is not None and not contact.touched.any():
+        # Of an earlier slice.
+        picture.unlink(missing_ok=True)
+    elif picture is not None:
         from ..sculpture.preview import save_marked
 
         save_marked(vertices, triangles, contact.touched, picture)

@@ -63,7 +63,8 @@ def plan_print(
     picture: Path | None = None,
 ) -> tuple[Sculpture, dict[str, Any]]:
     """Slice a sculpture so that it meets the wishes: the sculpture as large as it became, and the result of the last slice
-    with its ``plan``. ``picture`` (PNG) shows what supports touch. :class:`SlicingError`, also ``target_impossible``."""
+    with its ``plan``. ``picture`` (PNG) shows what supports touch, if they touch anything. :class:`SlicingError`, also
+    ``target_impossible``."""
     from ..sculpture.export import export_mesh, write_face
     from ..sculpture.preview import save_view
     from ..sculpture.shaping import scaled
@@ -102,7 +103,9 @@ def plan_print(
         sized, asked = made["sculpture"], made["request"]
         plan = describe(result, sized.vertices, sized.triangles, asked, wishes, contact)
         if picture is not None:
-            shutil.move(folder / "contact.png", picture)
+            picture.unlink(missing_ok=True)
+            if (folder / "contact.png").is_file():
+                shutil.move(folder / "contact.png", picture)
         if request.index is not None:
             shutil.move(folder / "index.json", request.index)
         os.replace(folder / "bust.gcode", gcode)

@@ -90,12 +90,20 @@ def test_the_picture_shows_what_is_touched(wedge: Path, face_file: Path, tmp_pat
 def test_supports_are_read_with_their_state(tmp_path: Path) -> None:
     gcode = tmp_path / "x.gcode"
     gcode.write_text(
-        "G1 X0 Y0 Z0.2\n;TYPE:Perimeter\nG1 X10 E1\n;TYPE:Support material\nG1 X10 Y0 E0.9 ; retracted\n"
+        "M104 S200\nG1 X0 Y0 Z0.2\n;TYPE:Perimeter\nG1 X10 E1\n;TYPE:Support material\nG1 X10 Y0 E0.9 ; retracted\n"
         "G1 X10 Y2 E1.4\nM83\nG1 X10 Y4 E0.3\nG1 X0 Y4\nG92 E0\n;TYPE:Perimeter\nG1 X5 E1\n"
     )
     points = support_points(gcode)
     np.testing.assert_allclose(points.min(0), (10, 0, 0.2)), np.testing.assert_allclose(points.max(0), (10, 4, 0.2))
     assert len(np.unique(points, axis=0)) == 9
+
+
+def test_there_is_no_picture_where_nothing_is_touched(wedge: Path, face_file: Path, tmp_path: Path) -> None:
+    gcode, picture = tmp_path / "x.gcode", tmp_path / "x.png"
+    gcode.write_text("M104 S200\n;TYPE:Perimeter\nG1 X0 Y0 Z0.2\nG1 X10 E1\n")
+    picture.write_text("of an earlier slice")
+    assert mark_contact(gcode, wedge, SliceRequest(face=face_file), picture) == {"area_mm2": 0.0, "face_mm2": 0.0}
+    assert not picture.exists()
 
 
 def test_thinner_layers_hold_steeper_overhangs() -> None:

@@ -506,7 +506,7 @@ $(function () {
                               weight: self.number(plan.support_g)
                           })
                         : gettext("none"),
-                    plan.face_contact_mm2 !== null && plan.face_contact_mm2 !== undefined
+                    plan.support_share > 0.0005 && _.isNumber(plan.face_contact_mm2)
                         ? _.sprintf(gettext("touch %(area)s cm² of the face"), {
                               area: self.number(plan.face_contact_mm2 / 100, 1)
                           })
@@ -514,7 +514,7 @@ $(function () {
                 );
             if (estimates.height_mm)
                 add(
-                    gettext("Height"),
+                    gettext("Height of the print"),
                     _.sprintf(gettext("%(height)s mm"), {height: self.number(Math.round(estimates.height_mm))})
                 );
             return rows;
