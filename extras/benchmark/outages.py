@@ -25,7 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.e2e.outages import live_on_server
-from tests.recovery.outages import FIRMWARES, KINDS, PHASES, Campaign, Case, Outcome, make_cases
+from tests.recovery.cases import KINDS, PHASES, Case, make_cases
+from tests.recovery.outages import FIRMWARES, Campaign, Outcome
 from tests.recovery.programs import busy_file
 
 #: Outages in a batch.

@@ -19,7 +19,8 @@ import requests
 
 from octoprint_facesculpt.recovery.replay import build_index, state_at
 from tests.printer.fixture import SimulatedPrinter
-from tests.recovery.outages import LOOKS_SAME, Case, Outcome, doubled, layer_of, same_layer
+from tests.recovery.cases import Case
+from tests.recovery.outages import LOOKS_SAME, Outcome, doubled, layer_of, same_layer
 from tests.recovery.programs import busy_file
 
 from .server import OctoPrintServer, wait_for

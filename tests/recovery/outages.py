@@ -12,7 +12,6 @@ import os
 import random
 import traceback
 from bisect import bisect_left
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import Any
 from octoprint_facesculpt.recovery.errors import RecoveryError
 from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Reading
-from octoprint_facesculpt.recovery.machine import Machine as Model
 from octoprint_facesculpt.recovery.outage import Seen
 from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import NOTHING, Chosen, Recovery, recover
@@ -32,17 +30,11 @@ from ..printer.firmwares import KLIPPER
 from ..printer.klipper import AHEAD
 from ..printer.machine import Machine
 from ..printer.plastic import Plastic
+from .cases import Case, phases_of
 from .host import Host, PowerCut
 
-#: Classes: who loses power or is ended. ``server`` is killed, ``restart`` ends in good order.
-KINDS = ("both", "host", "server", "restart", "printer", "cable", "supply", "cancelled")
 #: Those after which the board makes what it was given.
 FINISHED = ("host", "server", "restart", "cable")
-#: Phases of a print, and of a resume in which a second outage comes.
-PHASES = (
-    "heat_up", "first_layer", "travel", "retracted", "layer_change", "arc", "printing", "pause", "filament_change", "end",
-)  # fmt: skip
-RESUME_PHASES = ("heat", "lift", "home", "prime", "modes", "approach", "go", "resumed")
 #: The same on Klipper, which is a program on the host's computer and makes nothing more when that or its board's cable fails.
 KLIPPER_FINISHED = ("server", "restart")
 #: Firmware, how it is set up, and by which name the plugin knows it.
@@ -51,18 +43,6 @@ FIRMWARES = {"2.1": (5.0, "marlin2"), "2.0": (10.0, "marlin2"), "1.1": (5.0, "ma
 LINES_AFTER, MEASURED = 160, 0.03
 #: Heights nearer than this look the same to somebody who looks, mm.
 LOOKS_SAME = 0.03
-
-
-@dataclass(frozen=True)
-class Case:
-    """One outage: ``second`` names the phase of the resume in which another one follows."""
-
-    number: int
-    kind: str
-    phase: str
-    at: float
-    seed: int
-    second: str | None = None
 
 
 @dataclass
@@ -462,88 +442,3 @@ def _line_under_way(host: Host) -> str:
 def _offset_under_way(host: Host) -> int:
     block = next((block for block in host.firmware.planner.blocks if block.length), None)
     return int(block.source.rpartition("@")[2]) if block and "@" in block.source else -1
-
-
-# -- which cases there are
-
-
-def phases_of(campaign: Campaign) -> dict[str, list[tuple[float, float]]]:
-    """Print the file once without outages, and note when each phase takes place."""
-    model = Model(campaign.facts.firmware)
-    marks: dict[int, str] = {}
-    for line in campaign.text.splitlines(keepends=True):
-        start, pulled = model.state.offset, model.state.retracted
-        move = model.execute(line)
-        if move is not None:
-            marks[start] = _phase_of_move(line, move, pulled)
-    host = campaign.host(0)
-    spans: dict[str, list[tuple[float, float]]] = {phase: [] for phase in PHASES}
-    executed = host.firmware.planner._finished
-    last_plastic = first_plastic = 0.0
-
-    def finished(block: Any) -> None:
-        nonlocal last_plastic, first_plastic
-        executed(block)
-        end = host.seconds + host.firmware.planner.spent
-        start = end - (block.duration or 0.0)
-        offset = int(block.source.rpartition("@")[2]) if "@" in block.source else -1
-        if "M600" in block.source:
-            first = spans["filament_change"][0][0] if spans["filament_change"] else start
-            spans["filament_change"] = [(first, end)]
-        elif offset in marks:
-            phase = marks[offset]
-            if phase == "layer_change":
-                spans[phase].append((start - 1.0, end + 1.0))
-            else:
-                spans[phase].append((start, end))
-            if block.delta[3] > 0 and block.delta[0]:
-                last_plastic = end
-                first_plastic = first_plastic or (start if phase == "first_layer" else 0.0)
-
-    host.firmware.planner._finished = finished
-    pause = host.pause
-
-    def paused() -> None:
-        start = host.seconds
-        pause()
-        spans["pause"].append((start, host.seconds))
-
-    host.pause = paused  # type: ignore[method-assign]
-    host.begin("vase.gcode")
-    host.send_file(campaign.text)
-    host.send("M400")
-    spans["heat_up"] = [(1.0, first_plastic)]
-    spans["end"] = [(last_plastic - 1.0, host.seconds)]
-    return spans
-
-
-def _phase_of_move(line: bytes, move: Any, pulled: float) -> str:
-    if line.startswith((b"G2 ", b"G3 ")):
-        return "arc"
-    if move.layer == 1:
-        return "first_layer"
-    if move.end[2] - move.start[2] > 0.1 and move.end[:2] == move.start[:2] and move.end[2] - move.start[2] < 0.3:
-        return "layer_change"
-    if move.prints:
-        return "printing"
-    return "retracted" if pulled > 0 or move.filament else "travel"
-
-
-def make_cases(spans: dict[str, list[tuple[float, float]]], count: int, seed: int) -> list[Case]:
-    """Moments at random within every phase, for every class in turn; every fourth with another outage during its resume."""
-    chance = random.Random(seed)
-    combinations = [(kind, phase) for phase in PHASES for kind in KINDS if spans[phase]]
-    seconds = _endless(RESUME_PHASES)
-    cases = []
-    for number in range(count):
-        kind, phase = combinations[number % len(combinations)]
-        found = spans[phase]
-        start, end = chance.choices(found, weights=[max(b - a, 1e-3) for a, b in found])[0]
-        second = next(seconds) if (number + number // len(KINDS)) % 4 == 1 else None
-        cases.append(Case(number, kind, phase, chance.uniform(start, end), chance.randrange(1 << 30), second))
-    return cases
-
-
-def _endless(values: tuple[str, ...]) -> Iterator[str]:
-    while True:
-        yield from values

@@ -16,7 +16,8 @@ from octoprint_facesculpt.recovery.outage import Seen, classify
 from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import recover, resume_gcode
 
-from .outages import FIRMWARES, KINDS, PHASES, Campaign, Case, Outcome, make_cases
+from .cases import KINDS, PHASES, Case, make_cases
+from .outages import FIRMWARES, Campaign, Outcome
 from .programs import busy_file, print_file
 
 #: Cases that are lived through with the newest firmware, and with each of the older ones.
