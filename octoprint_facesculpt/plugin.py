@@ -162,6 +162,7 @@ class FaceSculptPlugin(
         return {
             "js": [
                 "js/facesculpt_texts.js",
+                "js/facesculpt_errors.js",
                 "js/facesculpt.js",
                 "js/facesculpt_photos.js",
                 "js/facesculpt_queue.js",

@@ -76,7 +76,8 @@ def calls(pattern: str) -> Iterator[str]:
 
 def texts(ending: str) -> set[str]:
     """Keys of the dashboard's tables of texts whose values begin so."""
-    source = (PACKAGE / "static" / "js" / "facesculpt_texts.js").read_text(encoding="utf-8")
+    folder = PACKAGE / "static" / "js"
+    source = "".join((folder / f"facesculpt_{name}.js").read_text(encoding="utf-8") for name in ("texts", "errors"))
     return set(re.findall(rf"^\s+(\w+): {ending}", source, re.MULTILINE))
 
 

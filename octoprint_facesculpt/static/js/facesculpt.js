@@ -9,6 +9,7 @@ $(function () {
         self.access = parameters[1];
         self.printerState = parameters[2];
         self.texts = parameters[3];
+        self.errors = parameters[4];
 
         self.status = ko.observable();
         self.unreachable = ko.observable(false);
@@ -64,14 +65,14 @@ $(function () {
             self.fetchError(undefined);
             OctoPrint.plugins.facesculpt.fetchAssets().fail((request) => {
                 self.fetching(false);
-                self.fetchError(self.texts.ofRequest(request));
+                self.fetchError(self.errors.ofRequest(request));
             });
         };
 
         self._followAssets = (data) => {
             if (data.error) {
                 self.fetching(false);
-                self.fetchError(self.texts.ofError(data.error));
+                self.fetchError(self.errors.ofError(data.error));
             } else if (data.done || data.state === "done") {
                 self.fetching(false);
                 self.announce(gettext("The model files are ready."));
@@ -90,7 +91,7 @@ $(function () {
 
         /** Shows a failed request as a notice of OctoPrint's kind. */
         self.complain = (title) => (request) => {
-            const error = self.texts.ofRequest(request);
+            const error = self.errors.ofRequest(request);
             new PNotify({
                 title: title,
                 text: _.escape([error.message, error.hint].filter(Boolean).join(" ")),
@@ -151,7 +152,13 @@ $(function () {
 
     OCTOPRINT_VIEWMODELS.push({
         construct: FacesculptViewModel,
-        dependencies: ["loginStateViewModel", "accessViewModel", "printerStateViewModel", "facesculptTextsViewModel"],
+        dependencies: [
+            "loginStateViewModel",
+            "accessViewModel",
+            "printerStateViewModel",
+            "facesculptTextsViewModel",
+            "facesculptErrorsViewModel"
+        ],
         elements: ["#facesculpt_overview", "#wizard_plugin_facesculpt"]
     });
 });

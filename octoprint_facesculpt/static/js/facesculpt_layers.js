@@ -66,7 +66,7 @@ $(function () {
                     self.number(Math.floor(layers.z.length / 2));
                     load();
                 })
-                .fail((request) => self.error(texts.ofRequest(request)));
+                .fail((request) => self.error(shared.errors.ofRequest(request)));
         };
 
         self.step = (by) => self.number(Math.min(self.last(), Math.max(0, Number(self.number()) + by)));

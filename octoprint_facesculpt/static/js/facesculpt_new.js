@@ -82,7 +82,7 @@ $(function () {
                     shared.announce(_.sprintf(gettext("“%(name)s” is in the making."), {name: sculpture.name}));
                     self.sculptures.focus(sculpture.id);
                 })
-                .fail((request) => self.error(shared.texts.ofRequest(request)))
+                .fail((request) => self.error(shared.errors.ofRequest(request)))
                 .always(() => self.sending(false));
         };
 

@@ -23,7 +23,7 @@ $(function () {
             photo.stateText = ko.pureComputed(() => texts.photoState(data().state));
             photo.image = ko.pureComputed(() => (data().url || {}).image);
             photo.usable = ko.pureComputed(() => data().state === "ready" && (data().faces || []).length > 0);
-            photo.error = ko.pureComputed(() => data().error && texts.ofError(data().error));
+            photo.error = ko.pureComputed(() => data().error && shared.errors.ofError(data().error));
             photo.notes = ko.pureComputed(() =>
                 (data().notes || [])
                     .filter((note) => note.code !== "several_faces")
@@ -111,7 +111,7 @@ $(function () {
                     if (selects) self.select(list.find(photo.id));
                     shared.announce(_.sprintf(gettext("%(name)s was uploaded."), {name: file.name}));
                 })
-                .fail((request) => upload.error(texts.ofRequest(request)))
+                .fail((request) => upload.error(shared.errors.ofRequest(request)))
                 .always(finished.resolve);
             return finished.promise();
         };
@@ -193,7 +193,7 @@ $(function () {
             if (photo.state !== "failed") return;
             if (self.selected() && self.selected().id === photo.id) self.selected(undefined);
             if (wasChecking && photo.error)
-                shared.announce(photo.name + ": " + texts.ofError(photo.error).message);
+                shared.announce(photo.name + ": " + shared.errors.ofError(photo.error).message);
         };
 
         self.refresh = () => {

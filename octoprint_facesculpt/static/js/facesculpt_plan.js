@@ -195,7 +195,7 @@ $(function () {
                     $("#facesculpt_again").modal("hide");
                     shared.announce(_.sprintf(gettext("“%(name)s” is in the making."), {name: json.name}));
                 })
-                .fail((request) => self.error(texts.ofRequest(request)))
+                .fail((request) => self.error(shared.errors.ofRequest(request)))
                 .always(() => self.sending(false));
         };
 

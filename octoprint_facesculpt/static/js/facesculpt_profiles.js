@@ -50,7 +50,7 @@ $(function () {
         });
 
         const row = () => self.rows().find((candidate) => candidate.id === self.chosen());
-        const failed = (request) => self.error(texts.ofRequest(request));
+        const failed = (request) => self.error(shared.errors.ofRequest(request));
         const work = (promise) => {
             self.busy(true);
             self.error(undefined);

@@ -32,7 +32,7 @@ $(function () {
         self.plan = ko.pureComputed(() => status().plan);
         self.answers = ko.pureComputed(() => status().answers || {question: "intro", wanted: {layers: 0, moves: 0}});
         self.question = ko.pureComputed(() => self.answers().question);
-        self.error = ko.pureComputed(() => texts.ofError(status().error || {}));
+        self.error = ko.pureComputed(() => shared.errors.ofError(status().error || {}));
 
         self.title = ko.pureComputed(() =>
             _.sprintf(

@@ -54,7 +54,7 @@ $(function () {
             sculpture.inTheMaking = ko.pureComputed(() => ["waiting", "working"].includes(data().state));
             sculpture.mayRetry = ko.pureComputed(() => ["failed", "cancelled"].includes(data().state));
             sculpture.printable = ko.pureComputed(() => data().state === "ready" && !!files().gcode);
-            sculpture.error = ko.pureComputed(() => data().error && texts.ofError(data().error));
+            sculpture.error = ko.pureComputed(() => data().error && shared.errors.ofError(data().error));
             sculpture.viewer = ko.pureComputed(() => files().viewer);
             sculpture.notes = ko.pureComputed(() =>
                 (data().notes || [])
@@ -99,7 +99,7 @@ $(function () {
                         stage.state === "done" && stage.seconds
                             ? texts.duration(stage.seconds)
                             : stage.state === "waiting"
-                              ? texts.message(stage.message || "")
+                              ? shared.errors.message(stage.message || "")
                               : ""
                 }))
             );
