@@ -8,7 +8,6 @@ $(function () {
         const shared = (self.shared = parameters[0]);
         const told = parameters[1];
         const temperature = parameters[2];
-        const texts = shared.texts;
         const api = () => OctoPrint.plugins.facesculpt;
         const idle = {state: "idle", held_back: []};
 
