@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 
 _COMMAND = re.compile(r"\s*(?:N\d+\s*)?G\s*0*(\d+)(?:\.\d+)?(?!\d)(.*)", re.IGNORECASE | re.DOTALL)
-_RELEASE = re.compile(r"\s*(?:N\d+\s*)?M\s*0*(?:18|84)(?!\d)(?![^*]*S)", re.IGNORECASE)
+_RELEASE = re.compile(r"\s*(?:N\d+\s*)?M\s*0*(?:18|84)(?!\d)", re.IGNORECASE)
+#: The same of Klipper (``G-Codes.md``): probing, levelling by probe or by hand, and moves without knowing where.
+_KLIPPER = re.compile(
+    r"\s*(?:BED_MESH_CALIBRATE|BED_TILT_CALIBRATE|BED_SCREWS_ADJUST|SCREWS_TILT_CALCULATE|Z_TILT_ADJUST|QUAD_GANTRY_LEVEL"
+    r"|DELTA_CALIBRATE|AXIS_TWIST_COMPENSATION_CALIBRATE|Z_ENDSTOP_CALIBRATE|MANUAL_PROBE|PROBE(?:_ACCURACY|_CALIBRATE)?"
+    r"|FORCE_MOVE|SET_STEPPER_ENABLE)(?![A-Z_])",
+    re.IGNORECASE,
+)
 #: Bed probing, single probe, delta calibration, gantry alignment: each drives Z into whatever is there.
 PROBING = frozenset({29, 30, 33, 34})
 
 
 def endangers(line: str) -> bool:
     """Whether a line would move Z down without knowing where it is: G28 unless it names X or Y only, G29, G30, G33, G34;
-    or would let go of the motors, after which Z may sink: M18, M84 without a time."""
-    if _RELEASE.match(line.partition(";")[0]):
+    or would let go of the motors, after which Z may sink: M18, M84, also with a time, which Klipper does not know. What
+    macros of a printer's own configuration do cannot be known."""
+    code = line.partition(";")[0]
+    if _RELEASE.match(code) or _KLIPPER.match(code):
         return True
-    match = _COMMAND.match(line.partition(";")[0])
+    match = _COMMAND.match(code)
     if match is None:
         return False
     number, words = int(match[1]), match[2].upper()

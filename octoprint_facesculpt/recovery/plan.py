@@ -294,7 +294,7 @@ def _risks(stop: Estimate, after: MachineState, facts: PrinterFacts) -> list[dic
     if stop.z_spread > 0.001:
         text = f"The nozzle may be up to {stop.z_spread:.2f} mm higher than assumed: measure its height."
         found.append({"code": "z_uncertain", "message": text})
-    if after.leveling and facts.probe:
+    if after.leveling:
         found.append({"code": "levelling", "message": "Bed levelling is switched on again: watch the first lines."})
     if facts.firmware == "klipper":
         text = "Klipper must allow SET_KINEMATIC_POSITION: [force_move] with enable_force_move in its configuration."

@@ -18,8 +18,6 @@ class PrinterFacts:
     bed: tuple[float, float, float, float] = (0.0, 0.0, 235.0, 235.0)
     height: float = 250.0
     z_homes_down: bool = True
-    #: Whether mesh levelling exists (BLTouch and its kin).
-    probe: bool = False
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PrinterFacts:
