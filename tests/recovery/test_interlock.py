@@ -10,7 +10,8 @@ from octoprint_facesculpt.recovery.interlock import endangers
 @pytest.mark.parametrize(
     "line",
     [
-        "G28", "g28", "G28 Z", "G28 X Y Z", "G28 R0", "N5 G28*44", "G28 ; home X", "G29", "G29.1", "G30 X5", "G33", "G34", "G28Z",
+        "G28", "g28", "G28 Z", "G28 X Y Z", "G28Z", "G28 R0", "N5 G28*44", "G28 ; home X",
+        "G29", "G29.1", "G30 X5", "G33", "G34",
         "M84", "M84 S0", "M18 X",
         "BED_MESH_CALIBRATE", "probe_calibrate", "PROBE", "Z_TILT_ADJUST", "FORCE_MOVE STEPPER=stepper_z",
     ],
