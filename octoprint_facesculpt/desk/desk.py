@@ -235,8 +235,8 @@ class RecoveryDesk(PlanDesk):
         return [*lines, *(step["line"] for step in steps)], None
 
     def on_temperatures(self, parsed: dict[str, Any]) -> None:
-        if self._state in ("ready", "refused") and self._sight.take_temperatures(parsed):
-            # The first sight of the printer tells whether it had kept its power.
+        if self._state in ("planning", "ready", "refused") and self._sight.take_temperatures(parsed):
+            # The first sight of the printer tells whether it had kept its power: at once, a board that was reset cools.
             threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
             if self._sight.ask():
                 threading.Thread(target=self._host.ask_position, daemon=True).start()

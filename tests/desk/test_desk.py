@@ -275,3 +275,14 @@ def test_nothing_of_the_file_passes_the_last_look(tmp_path: Path, gcode: Path, h
         assert sent is None and not one.port.sent
     assert one.desk._journal.record()["sent"] == 102
     one.desk.close()
+
+
+def test_printer_is_seen_while_the_plan_is_being_made(folder: Path, gcode: Path):
+    """A board that was reset cools while children read whole files: later it would look as if it had lost its power."""
+    one = Opened(folder, gcode)
+    assert one.desk.state == "planning"
+    one.warm(nozzle=204.0)
+    one.warm(nozzle=150.0)
+    assert one.until("ready")["seen"]["nozzle"] == 204.0
+    assert one.desk.status()["plan"]["outage"]["kind"] == "host"
+    one.desk.close()

@@ -168,6 +168,7 @@ class Story:
         outcome.truth = {"printed": round(truth, 3), "z": round(z, 3), "layer": layer_of(self.index, truth)}
         self._order(do="speed", factor=STARTING)
         self.server.start()
+        self._order(do="speed", factor=REAL)
         wanted = "both" if kind == "both" else "host"
 
         def planned() -> dict[str, Any] | None:
