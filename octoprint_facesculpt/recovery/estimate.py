@@ -37,6 +37,8 @@ RESUMED = 0.4
 TIMING = 0.03
 #: Heights nearer than this are the same, mm; half of the thinnest layer.
 SAME_HEIGHT = 0.05
+#: Further from a height than this, mm, a nozzle is at none.
+BETWEEN = 1.0
 #: Degrees below its target from which on a nozzle may have been without power for a moment.
 DOUBT = 5.0
 #: Bytes of lines that make no move and are accepted at once, after the last move that was given.
@@ -165,12 +167,15 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
         if not lowest - 1.0 <= height <= highest + 1.0:
             text = f"The nozzle cannot be at {height:g} mm: it was between {lowest:g} and {highest:g} mm."
             raise RecoveryError("height_invalid", text, "Measure again.")
-        if stop.left is not None and height > max(c.z for c in stop.choices) + 1.0:
+        if stop.left is not None and height > max(c.z for c in stop.choices) + BETWEEN:
             stop, choice = replace(stop, choices=(stop.left,)), 0
         elif choice is None and stop.choices:
             # The nearest; one that stands above all of them was moved away after the last.
             nearest = min(range(len(stop.choices)), key=lambda n: abs(stop.choices[n].z - height))
-            away = height > stop.choices[-1].z + 1.0
+            away = height > stop.choices[-1].z + BETWEEN
+            if not away and abs(stop.choices[nearest].z - height) > BETWEEN:
+                # On its way up or down, to the next height above or from there.
+                nearest = next(n for n, c in enumerate(stop.choices) if c.z > height)
             choice = max(range(len(stop.choices)), key=lambda n: stop.choices[n].latest) if away else nearest
             if away:
                 end = stop.choices[choice]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from octoprint_facesculpt.recovery.errors import RecoveryError
+from octoprint_facesculpt.recovery.estimate import BETWEEN
 from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Reading
 from octoprint_facesculpt.recovery.outage import Seen
@@ -324,7 +325,8 @@ def _answer(found: Recovery, z: float, chance: random.Random) -> Chosen:
     if best[0] <= LOOKS_SAME and not found.stop.parked:
         return Chosen(choice=best[1])
     measured = round(z + chance.uniform(-MEASURED, MEASURED), 2)
-    return Chosen(choice=best[1] if len(offs) > 1 else None, height=measured)
+    # Where the nozzle is at none of the heights, nobody can name one.
+    return Chosen(choice=best[1] if len(offs) > 1 and best[0] < BETWEEN else None, height=measured)
 
 
 def _with_safe_answer(campaign: Campaign, host: Host, found: Recovery, record: dict[str, Any]) -> list[str]:

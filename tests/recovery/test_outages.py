@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from octoprint_facesculpt.recovery.errors import RecoveryError
+from octoprint_facesculpt.recovery.estimate import Choice, Estimate, choose
 from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Reading
 from octoprint_facesculpt.recovery.outage import Seen, classify
@@ -333,3 +334,16 @@ def test_exported_file_holds_the_plan_and_the_rest(vase: Campaign, record: dict[
     assert text.endswith(vase.text[found.plan.offset :])
     lines = [line.partition(b";")[0].strip().decode() for line in text.splitlines()]
     assert lines[1 : 1 + len(found.plan.lines)] == found.plan.lines
+
+
+@pytest.mark.parametrize(
+    ("height", "at"),
+    [(0.2, 1.0), (0.6, 1.0), (2.1, 2.0), (5.0, 3.0), (9.7, 3.0), (11.0, 3.0)],
+    ids=["on the path", "nearly", "hop", "on its way up", "nearly up", "above all"],
+)
+def test_measured_height_tells_the_place(height: float, at: float):
+    point = (0.0, 0.0, 0.0)
+    choices = tuple(Choice(1, z, at, at, at, 0.0, 0.0, point) for z, at in ((0.2, 1.0), (2.0, 2.0), (10.0, 3.0)))
+    stop = Estimate(1.0, 1.0, 1.0, 0.0, 0.0, 0.2, 9.8, exact=False, choices=choices)
+    taken = choose(stop, None, height)
+    assert (taken.at, taken.z) == (at, height)
