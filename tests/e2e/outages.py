@@ -33,7 +33,7 @@ LAYERS = 40
 NAME = "busy.gcode"
 #: Virtual seconds a real second: while the print goes on, while it heats, and while an outage is awaited.
 PRINTING, HEATING, REAL = 25.0, 150.0, 1.0
-#: The same while a server starts: a nozzle must not go cold because other work delays it.
+#: The same until a server is connected, which resets the board only then: a nozzle must not go cold meanwhile.
 STARTING = 0.02
 
 
@@ -82,7 +82,7 @@ class Story:
         return self.printer.order(**order)
 
     def _ready(self) -> None:
-        wait_for(lambda: self.server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 120, "the printer", pause=0.1)
+        wait_for(lambda: self.server.get("/plugin/facesculpt/status").json()["printer"]["ready"], 240, "the printer", pause=0.1)
 
     def state(self) -> str:
         """What the recovery and the printer say, for somebody who wonders."""
@@ -168,6 +168,7 @@ class Story:
         outcome.truth = {"printed": round(truth, 3), "z": round(z, 3), "layer": layer_of(self.index, truth)}
         self._order(do="speed", factor=STARTING)
         self.server.start()
+        self._ready()
         self._order(do="speed", factor=REAL)
         wanted = "both" if kind == "both" else "host"
 
