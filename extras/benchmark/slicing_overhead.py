@@ -1,11 +1,12 @@
 """What our wrapper costs beside the engine it runs: time that somebody waits, processor time, and memory.
 
-    python extras/benchmark/slicing_overhead.py MODEL.stl [--profile bust_016] [--repeats 3]
+    python extras/benchmark/slicing_overhead.py MODEL.stl [--profile bust_016] [--repeats 3] [--face FACE.json]
 
 For each engine the same model is sliced in turn by the engine alone, with the settings that the wrapper resolved, and through
 the whole command ``slice``, which also finds the engine, examines the model, puts head and picture into the G-code, and
 checks, times and indexes it. Waited is the time by the clock from the start of the command to its end during which the engine
-does not run; own processor time is that of the command's process, without the engine's.
+does not run; own processor time is that of the command's process, without the engine's. With ``--face`` it is all that a job of
+the plugin does: the face is painted so that supports keep off it, and a picture shows what they touch.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ finally:
 
 
 def main() -> None:
-    options = parser(__doc__, repeats=3).parse_args()
+    wanted = parser(__doc__, repeats=3)
+    wanted.add_argument("--face", type=Path, help="The model's face.json: spare the face, and mark what supports touch.")
+    options = wanted.parse_args()
     for name in ENGINES:
-        rows = [measure(name, options.model.absolute(), options.profile) for _ in range(options.repeats)]
+        rows = [measure(name, options.model.absolute(), options.profile, options.face) for _ in range(options.repeats)]
         alone, clock_alone, own, through, clock, running, memory, size = (median(one) for one in zip(*rows, strict=True))
         waited = median(row[4] - row[5] for row in rows)
         print(
@@ -61,7 +64,7 @@ def main() -> None:
         )
 
 
-def measure(name: str, model: Path, profile: str) -> tuple[float, ...]:
+def measure(name: str, model: Path, profile: str, face: Path | None = None) -> tuple[float, ...]:
     """Engine alone and the wrapper, one after the other: seconds of processor and clock alone, own seconds of processor; of the
     whole: seconds of processor, of the clock, and of it while the engine runs; MB, and MB of G-code."""
     with tempfile.TemporaryDirectory() as text:
@@ -69,6 +72,8 @@ def measure(name: str, model: Path, profile: str) -> tuple[float, ...]:
         command = alone(name, model, profile, folder)
         used, clock_alone = spent(lambda: subprocess.run(command, check=True, capture_output=True, cwd=folder))
         slicing = [*arguments(name, model, profile, folder), "--threads", str(os.cpu_count())]
+        if face is not None:
+            slicing += ["--face", str(face.absolute()), "--contact", str(folder / "contact.png")]
         said: list[str] = []
 
         def wrapped() -> None:

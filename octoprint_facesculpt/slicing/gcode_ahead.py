@@ -12,15 +12,17 @@ import os
 import threading
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .beside import Beside
 from .engine import SlicingError
-from .gcode_blocks import blocks
-from .gcode_facts import Follower, GcodeFacts
-from .motion import Clock
 
-#: Seconds between two looks for the file, and at how far it is.
-_LOOK = 0.02
+if TYPE_CHECKING:
+    from .gcode_facts import Follower, GcodeFacts
+
+#: Seconds between two looks: for a file of which nothing is to be seen, for one that is about to come (what it is made from is
+#: there), and at how far it has grown.
+_LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.02, 0.1
 
 
 class Ahead:
@@ -37,12 +39,16 @@ class Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # It may be waiting for more.
+        self.written.set()
         self._thread.__exit__()
 
     def facts(self, size: int, checksum: int, old_head: int, head: bytes) -> GcodeFacts | None:
         """What the finished G-code does, of which the first ``old_head`` bytes have been replaced by ``head``, both of them
         comments alone; what the new one says of time and filament counts. ``size`` and ``checksum`` (CRC-32) are those of the
         file as the slicer left it; None unless exactly that has been read."""
+        from .gcode_blocks import blocks
+
         self.written.set()
         try:
             follower = self._thread.result()
@@ -51,7 +57,7 @@ class Ahead:
             for block in blocks(io.BytesIO(head)):
                 if block.commands:
                     return None
-                # What the slicer has made up is outdone by what it says in the end.
+                # What the slicer had made up is outdone by what it says in the end.
                 follower.follow(block)
             return follower.finish(size - old_head + len(head), len(head) - old_head)
         except (SlicingError, OSError):
@@ -59,9 +65,17 @@ class Ahead:
             return None
 
     def _read(self, stop: threading.Event) -> Follower | None:
+        # Here, as it takes longer to load numpy than to start a slicer.
+        from .gcode_blocks import blocks
+        from .gcode_facts import Follower
+        from .motion import Clock
+
         follower = Follower(Clock())
+        begun = self._path.name.partition(".")[0] + ".*"
+        near = False
         while not self._path.exists():
-            if self.written.wait(_LOOK) or stop.is_set():
+            near = near or any(self._path.parent.glob(begun))
+            if self.written.wait(_LOOK_NEAR if near else _LOOK_FAR) or stop.is_set():
                 return None
         with self._path.open("rb", buffering=0) as file:
             for block in blocks(_Growing(self, file, stop)):
@@ -83,7 +97,7 @@ class _Growing:
         while not ahead.written.is_set() and not self._stop.is_set():
             if os.fstat(self._file.fileno()).st_size - ahead._size >= room:
                 break
-            ahead.written.wait(_LOOK)
+            ahead.written.wait(_LOOK_GROWING)
         filled = 0
         while filled < room and (count := self._file.readinto(place[filled:])):
             filled += count

@@ -29,12 +29,12 @@ from ..children import Guard, with_parent
 from ..progress import Progress
 from .beside import Beside
 from .engine import Accepted, EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
+from .gcode_ahead import Ahead
 from .gcode_index import write_index
 from .model_file import stl_triangles
 from .presets import offered
 
 if TYPE_CHECKING:
-    from .gcode_ahead import Ahead
     from .gcode_facts import GcodeFacts
 
 DETECT_SECONDS, HELP_LIMIT = 60, 4096
@@ -124,8 +124,6 @@ class CommandLineEngine(ABC):
                 if not plain_stl or request.face is not None:
                     # What is read by more than the slicer is examined first.
                     suitable.result()
-                from .gcode_ahead import Ahead
-
                 ahead = stack.enter_context(Ahead(folder / self.writes))
                 try:
                     made = self.make(found, model, folder, settings, request, progress, suitable.failed)
