@@ -236,8 +236,9 @@ def _approach(
         writer.settle("approach", height)
         writer.add("approach", f"M420 S1{fade}", "Bed levelling as it was.")
         writer.add("approach", f"G92 Z{height:.3f}", "Levelling changed what the height is called.")
-    if facts.firmware != "klipper" and z < height - LIFT - 1e-6:
-        writer.add("approach", "M211 S0", "The firmware believes that its zero is where it woke up, above the layer.")
+    if facts.firmware != "klipper":
+        # Not only for this way down: a nozzle that stopped in a hop wakes up above what is still to be printed.
+        writer.add("approach", "M211 S0", "The firmware believes that its zero is where it woke up, perhaps above the layer.")
     writer.add("approach", f"G1 Z{z:.3f} F{Z_FEED:g}", "Down to the layer.", z)
     writer.settle("approach", z)
 
