@@ -160,6 +160,7 @@ class Story:
             wait_for(lambda: not self._order(do="status")["blocks"], 120, "the board's last moves", pause=0.05)
             if kind == "server":
                 # Opening the port resets the board, as it does on an Ender 3.
+                self._order(do="speed", factor=STARTING)
                 self._order(do="reset")
         state = self._order(do="status")
         self.ledger.look()
