@@ -175,7 +175,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @route("/sculptures/<identifier>/plan", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
     def api_plan_again(self, identifier: str):
-        """Other wishes for a sculpture: it is sliced anew, and made anew where its size or style changes."""
+        """Other wishes for a sculpture: it is sliced anew, and made anew as far back as they reach."""
         body = json_body({"settings", "slicing"})
         sculpture = _find(Sculpture, identifier)
         if sculpture.state not in ("ready", "failed", "cancelled"):
@@ -185,10 +185,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             raise QueueError("busy", "This sculpture waits in the queue.", "Take it out of the queue first.")
         settings = self._settings_of(body, sculpture.settings)
         slicing = self._slicing_of(body, sculpture.slicing, settings["style"])
-        target = slicing["target"]
-        sized = target is not None and not target["fixed_height"]
-        same = settings == sculpture.settings and not (sculpture.slicing.get("target") and target is None)
-        self.store.plan_again(sculpture, settings, slicing, "slice" if same or sized else "sculpt")
+        self.store.plan_again(sculpture, settings, slicing)
         self.pipeline.retry(sculpture)
         body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))
         return flask.make_response(flask.jsonify(sculpture=body), 202)
@@ -278,7 +275,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
 
     def _settings_of(self, body: dict, before: dict) -> dict:
         """The sculpture's settings in a request; what it does not name stays as it was ``before``."""
-        given = part(body, "settings", {"height_mm", "style", "orientation"})
+        given = part(body, "settings", {"height_mm", "style", "orientation", "expression"})
         wanted = {**before, **given}
         style = choice(wanted, "style", STYLES)
         poses = orientations(style)
@@ -290,6 +287,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             "height_mm": number(wanted, "height_mm", self.default_height(), 20, 400),
             "style": style,
             "orientation": choice(wanted, "orientation", poses),
+            "expression": number(wanted, "expression", 1.0, 0, 1),
         }
 
     def _slicing_of(self, body: dict, before: dict, style: str) -> dict:

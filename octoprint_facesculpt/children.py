@@ -8,7 +8,9 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 #: Seconds a child has to end itself before it is killed.
 PATIENCE = 2.0
@@ -22,6 +24,13 @@ _LOOK, _LOOK_SELDOM = 0.1, 0.5
 def with_parent() -> tuple[str, ...]:
     """What runs in front of a child's program so that the kernel kills it when the thread that started it is gone."""
     return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+
+
+def step_back(process: subprocess.Popen, by: int) -> None:
+    """Let a child that leads its own session be ``by`` nicer than this process, also where the kernel shares the processor out
+    by session: in such an autogroup (sched(7)) a process is only nice to those of its own session."""
+    with suppress(OSError):  # a kernel without them, or the child is gone
+        Path(f"/proc/{process.pid}/autogroup").write_text(str(min(19, os.nice(0) + by)))
 
 
 def stop(process: subprocess.Popen, patience: float = PATIENCE) -> None:

@@ -65,12 +65,18 @@ def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | 
     reporter.result(data, f"{len(faces)} face(s); preview in {output}")
 
 
+_expression = click.option(
+    "--expression", type=float, help="How much of the photo's expression is kept: 1 (the default) all of it, 0 none."
+)
+
+
 @commands.command("reconstruct", cls=OneLine)
 @command
 @click.argument("photos", type=_File, nargs=-1, required=True)
 @click.option("-o", "--output", type=_File, required=True, help="Mesh: stl, ply, obj, glb, 3mf; npz for 'sculpt --head'.")
 @click.option("--raw", is_flag=True, help="The head as reconstructed, life size in mm, instead of upright on the bed.")
 @click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
+@_expression
 @click.option("--report", "report_file", type=_File, help="Write the report as JSON.")
 @click.option("--preview", type=_File, help="Write a clay picture of the head.")
 @click.option("--weights", type=_File, help="Other weights than the packaged ones.")
@@ -82,6 +88,7 @@ def reconstruct_command(
     output: Path,
     raw: bool,
     faces: tuple[int, ...],
+    expression: float | None,
     report_file: Path | None,
     preview: Path | None,
     weights: Path | None,
@@ -95,7 +102,7 @@ def reconstruct_command(
     from .sculpture.shaping import UPRIGHT
 
     suffix_of(output, also=("npz",))
-    portrait, head, seconds = _reconstruct(reporter, photos, faces, network_weights or weights, 0.8, network)
+    portrait, head, seconds = _reconstruct(reporter, photos, faces, expression, network_weights or weights, 0.8, network)
     standing = head.vertices @ UPRIGHT.T
     standing[:, 2] -= standing[:, 2].min()
     if output.suffix.lower() == ".npz":
@@ -119,6 +126,7 @@ def reconstruct_command(
 @click.option("--height-mm", type=float, default=None, help="From the bed to the crown; 160 unless a target decides.")
 @click.option("--style", default="bust", show_default=True, help="bust, head or mask.")
 @click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
+@_expression
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
 @click.option("--profile", default=None, help="bust_016, or mask for a mask, unless told.")
 @click.option(
@@ -138,6 +146,7 @@ def sculpt_command(
     height_mm: float | None,
     style: str,
     faces: tuple[int, ...],
+    expression: float | None,
     engine: str,
     profile: str | None,
     orientation: str | None,
@@ -168,6 +177,8 @@ def sculpt_command(
     request, wishes, slicer_path = _print_of(engine, profile or usual(style), fixed_height=height_mm is not None, **plan)
     if wishes.target is not None and output.suffix.lower() != ".gcode":
         raise UsageError("usage", "A target of time or filament needs a .gcode output.", "Use -o OUT.gcode.")
+    if head_file is not None and expression is not None:
+        raise UsageError("usage", "The expression of a finished head stays.", "Give --expression to reconstruct instead.")
     seconds: dict[str, float] = {}
     portrait = None
     if head_file is not None:
@@ -176,7 +187,7 @@ def sculpt_command(
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise SculptureError("empty_head", f"{head_file.name} is not a head.", "Reconstruct it again.") from error
     else:
-        portrait, head, seconds = _reconstruct(reporter, photos, faces, None, 0.3)
+        portrait, head, seconds = _reconstruct(reporter, photos, faces, expression, None, 0.3)
     start = time.perf_counter()
     poses = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if pose is None else []
     settings = posed(head, settings, pose or poses[0].pose)
@@ -349,6 +360,7 @@ def _reconstruct(
     reporter: Reporter,
     photos: tuple[Path, ...],
     faces: tuple[int, ...],
+    expression: float | None,
     weights: Path | None,
     share: float,
     network: str = "facesculpt",
@@ -375,10 +387,11 @@ def _reconstruct(
     ]
     seconds = {"portrait": time.perf_counter() - start}
     progress = reporter.part(0.2 * share, share)
+    kept = 1.0 if expression is None else expression
     if len(photos) > 1:
-        head = reconstruct_together(portraits, weights=weights, progress=progress)
+        head = reconstruct_together(portraits, weights=weights, expression=kept, progress=progress)
     else:
-        head = reconstruct(portraits[0], weights=weights, network=network, progress=progress)
+        head = reconstruct(portraits[0], weights=weights, network=network, expression=kept, progress=progress)
     return portraits[0], head, seconds
 
 

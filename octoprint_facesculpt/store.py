@@ -223,10 +223,10 @@ class Store:
                 told.append((float(plan["estimated_seconds"]), float(item.seconds or 0)))
         return told
 
-    def plan_again(self, sculpture: Sculpture, settings: dict, slicing: dict, first: str) -> None:
-        """Let a finished sculpture be made anew from the stage ``first`` on, with other wishes."""
+    def plan_again(self, sculpture: Sculpture, settings: dict, slicing: dict) -> None:
+        """Let a finished sculpture be made anew with other wishes, from the first stage on to which they matter."""
         with self._writing():
-            again = STAGES[STAGES.index(first) :]
+            again = STAGES[STAGES.index(first_stage(sculpture, settings, slicing)) :]
             Stage.update(state="waiting", progress=0.0, message="", seconds=None).where(
                 Stage.sculpture == sculpture, Stage.stage.in_(again)
             ).execute()
@@ -238,6 +238,19 @@ class Store:
     def _number(items: list[QueueItem]) -> None:
         for position, item in enumerate(items):
             QueueItem.update(position=position).where(QueueItem.id == item.id).execute()
+
+
+def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
+    """The first of :data:`STAGES` that comes out otherwise when a sculpture gets these ``settings`` and ``slicing``."""
+    # Older sculptures know nothing of expressions: they have the photo's.
+    before = {"expression": 1.0, **sculpture.settings}
+    if settings.get("expression", 1.0) != before["expression"]:
+        return "reconstruct"
+    target = slicing.get("target")
+    if target is not None and not target["fixed_height"]:
+        return "slice"  # which finds the size
+    same = {"expression": 1.0, **settings} == before and not (sculpture.slicing.get("target") and target is None)
+    return "slice" if same else "sculpt"
 
 
 def _damaged(path: Path) -> bool:

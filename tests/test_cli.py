@@ -294,6 +294,10 @@ REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "unknown format": (("reconstruct", "{photo}", "-o", "out.doc"), 2, "format_unknown"),
     "no face of that number": (("reconstruct", "{photo}", "-o", "out.stl", "--face", "7"), 2, ""),
     "more faces than photos": (("reconstruct", "{photo}", "-o", "out.stl", "--face", "0", "--face", "1"), 2, "usage"),
+    "more than the photo's expression": (
+        ("reconstruct", "{photo}", "-o", "out.stl", "--expression", "1.5"), 2, "expression_impossible",
+    ),
+    "a finished head's expression": (("sculpt", "--head", "{text}", "-o", "out.stl", "--expression", "0"), 2, "usage"),
     "photo and head": (("sculpt", "{photo}", "--head", "{text}", "-o", "out.stl"), 2, "photo_or_head"),
     "no photo": (("sculpt", "-o", "out.stl"), 2, "photo_or_head"),
     "nine photos": (("reconstruct", *["{photo}"] * 9, "-o", "out.stl"), 2, "fusion_impossible"),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -262,16 +263,31 @@ def test_prints_in_one_go_are_experience(store: Store) -> None:
     assert store.experience("curaengine") == [(100.0, 130.0)]
 
 
-def test_a_plan_is_made_again_from_the_stage_that_changes(store: Store) -> None:
+HOURS = {"kind": "hours", "value": 20, "fixed_height": False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "slicing", "waiting"),
+    [
+        ({"height_mm": 100, "expression": 1.0}, {"profile": "bust_020"}, ["slice"]),
+        ({"height_mm": 120}, {"profile": "bust_016"}, ["sculpt", "slice"]),
+        ({"height_mm": 120}, {"profile": "bust_016", "target": HOURS}, ["slice"]),
+        ({"height_mm": 100, "expression": 0.5}, {"profile": "bust_016"}, ["reconstruct", "sculpt", "slice"]),
+        ({"height_mm": 100, "expression": 0.5}, {"profile": "bust_016", "target": HOURS}, ["reconstruct", "sculpt", "slice"]),
+    ],
+)
+def test_a_plan_is_made_again_from_the_stage_that_changes(
+    store: Store, settings: dict[str, Any], slicing: dict[str, Any], waiting: list[str]
+) -> None:
     made = store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {"height_mm": 100}, {"profile": "bust_016"})
     Stage.update(state="done", seconds=3).where(Stage.sculpture == made).execute()
     made.state, made.estimates = "ready", {"seconds": 5}
     made.save()
-    store.plan_again(made, {"height_mm": 120}, {"profile": "bust_020"}, "slice")
+    store.plan_again(made, settings, slicing)
     fresh = Sculpture.get_by_id(made.id)
-    states = [stage.state for stage in Stage.select().where(Stage.sculpture == made).order_by(Stage.id)]
-    assert states == ["done", "done", "waiting"] and fresh.state == "waiting" and fresh.estimates is None
-    assert (fresh.settings, fresh.slicing) == ({"height_mm": 120}, {"profile": "bust_020"})
+    assert [stage.stage for stage in made.stages.where(Stage.state == "waiting").order_by(Stage.id)] == waiting
+    assert fresh.state == "waiting" and fresh.estimates is None
+    assert (fresh.settings, fresh.slicing) == (settings, slicing)
 
 
 def test_a_database_of_the_first_version_learns_to_keep_real_times(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
+from octoprint_facesculpt.reconstruction.recognition import Recogniser, RecognitionNet
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -34,3 +35,11 @@ def correspondence(path: Path) -> tuple[CorrespondenceNet, np.ndarray, dict[str,
     net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
     net.load_state_dict(state["net"])
     return net, state["points"].numpy(), state
+
+
+def recogniser(path: Path) -> tuple[Recogniser, dict[str, Any]]:
+    """What :mod:`train_recognition` learned, and the state it is in."""
+    state = torch.load(path, map_location="cpu")
+    net = RecognitionNet().eval()
+    net.load_state_dict(state["net"])
+    return Recogniser(net, *(state[name].numpy() for name in ("mean", "shape", "precision"))), state

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.correspondence import REGION
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
-from octoprint_facesculpt.reconstruction.look import resample
+from octoprint_facesculpt.reconstruction.look import picture_of
 
 #: How far MediaPipe's region of the face is from the one around the true landmarks: shift (of its side), log size, roll.
 JITTER = np.array([0.03, 0.03, 0.05, 0.05])
@@ -83,7 +83,7 @@ class Crops(IterableDataset):
         for n, (row, head) in enumerate(zip(rows, heads, strict=True)):
             camera = shard.true_camera(row)
             region = jittered(Roi.from_landmarks(camera.project(self.model.landmarks(head))), rng)
-            pictures[n] = resample(shard.picture(row), region)
+            pictures[n] = picture_of(shard.picture(row), region)
             seen_by = camera.through(into_region(region))
             points[n] = seen_by.project(head[self.points])[:, :2] / REGION
             if not self.maps:

@@ -28,7 +28,7 @@ from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
 from octoprint_facesculpt.reconstruction.descent import Descent, Points, State, begin, read_at
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
-from octoprint_facesculpt.reconstruction.look import resample
+from octoprint_facesculpt.reconstruction.look import picture_of
 
 #: Pictures that go through the encoder together.
 BATCH = 50
@@ -55,7 +55,7 @@ def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: 
         for row, head in zip(rows, stack.vertices(shard.coefficients[rows]), strict=True):
             camera = shard.true_camera(row)
             region = jittered(Roi.from_landmarks(camera.project(model.landmarks(head))), rng)
-            pictures.append(resample(shard.picture(row), region))
+            pictures.append(picture_of(shard.picture(row), region))
             truth.append(camera.through(into_region(region)).project(head[vertices])[:, :2])
         x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
         with torch.inference_mode():
@@ -102,8 +102,7 @@ def make(materials: Path, checkpoint: Path, descent: Descent, path: Path, out: P
         columns["head"].append(np.stack([state.head for state in states]))
         columns["truth"].append(np.c_[shard.coefficients[rows], 1000 * shard.camera[rows, 1]])
         columns["wrong"].append((true_places - places).astype(np.float32))
-        turns = np.stack([state.camera.rotation[2] for state in states])
-        columns["yaw"].append(np.degrees(np.arctan2(turns[:, 0], turns[:, 2])))
+        columns["yaw"].append(np.array([state.camera.yaw for state in states]))
     part = target.with_suffix(f".part{os.getpid()}")
     with part.open("wb") as file:
         known = {"centre": descent.centre.astype(np.float32), "basis": descent.basis.astype(np.float32)}

@@ -1,8 +1,8 @@
 """Put what was learned into the package: one safetensors file, and its model card beside it.
 
     python extras/training/export.py --materials runs/materials.pkl --correspondence runs/encoder.pt \
-        --descent runs/encoder.npz runs/descent-2.npz --descent-log runs/descent.txt --volume runs/volume.pt \
-        --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
+        --descent runs/encoder.0.npz runs/encoder.1.npz --descent-log runs/descent.txt --recognition runs/recognition.pt \
+        --recognition-log runs/recognition.txt --volume runs/volume.pt --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
 Run it, then ``extras/benchmark/accuracy.py``, then again with ``--accuracy`` and the benchmark's output: the card is
@@ -63,10 +63,11 @@ def read_descent(*paths: Path) -> tuple[Descent, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "correspondence", "volume", "notice", "out"):
+    for name in ("materials", "correspondence", "recognition", "volume", "notice", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
     parser.add_argument("--descent-log", type=Path, required=True, help="what train_descent.py printed")
+    parser.add_argument("--recognition-log", type=Path, required=True, help="what train_recognition.py printed")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
     parser.add_argument("--note", default="", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
@@ -84,9 +85,11 @@ def main() -> None:
         "samples": str(stored["samples"]),
         "head_model": "ICT-FaceKit Light, (c) 2020 USC Institute for Creative Technologies, MIT licence",
         "encoder": "trained on from MediaPipe's face landmarks detector, (c) Google, Apache-2.0",
+        "recognition": "dlib_face_recognition_resnet_model_v1, Davis King, CC0 1.0",
     }
     descent, precision = read_descent(*arguments.descent)
-    observer = Observer(correspondence, vertices, Points.of(model, vertices), descent)
+    recogniser, known = checkpoint.recogniser(arguments.recognition)
+    observer = Observer(correspondence, vertices, Points.of(model, vertices), descent, recogniser)
     save(arguments.out, observer, net, model, precision, metadata)
     counted = re.findall(r"(\d+) samples", arguments.descent_log.read_text())
     card = Template(Path(__file__).with_name("model_card.md.in").read_text()).substitute(
@@ -98,6 +101,8 @@ def main() -> None:
         coefficients=stored["outputs"] - 1,
         points=len(stored["points"]),
         correspondence_parameters=f"{sum(p.numel() for p in correspondence.parameters()) / 1e6:.2f}",
+        recognition_pictures=f"{known['pictures']:,}",
+        recognition_log=arguments.recognition_log.read_text().strip(),
         parameters=f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f}",
         expressions=len(model.expression),
         note=arguments.note,

@@ -1,7 +1,8 @@
 """What the product makes of drawn pictures before its volumetric network: detection, correspondences, descent, fit. Cached.
 
     python extras/training/guesses.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
-        --descent runs/descent.npz --landmarks-model face_landmarks_detector.tflite \
+        --descent runs/encoder.0.npz runs/encoder.1.npz --recognition runs/recognition.pt \
+        --landmarks-model face_landmarks_detector.tflite \
         --pictures runs/train --out runs/guesses --shards 12
 
 The volumetric network learns from guesses as wrong as those it will get.
@@ -20,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from checkpoint import correspondence
+from checkpoint import correspondence, recogniser
 from export import read_descent
 from samples import Shard, shipped_model
 
@@ -87,7 +88,7 @@ def guess(learned: Learned, crop: HeadCrop, sight: Sight) -> Guess:
 
 @cache
 def _load(
-    materials: Path, checkpoint: Path, steps: tuple[Path, ...], landmarks_model: Path
+    materials: Path, checkpoint: Path, steps: tuple[Path, ...], recognition: Path, landmarks_model: Path
 ) -> tuple[Learned, Landmarker, np.ndarray]:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -95,16 +96,18 @@ def _load(
     model, kept = shipped_model(loaded.model, loaded.head.expression_names)
     net, vertices, _ = correspondence(checkpoint)
     descent, precision = read_descent(*steps)
-    observer = Observer(net, vertices, Points.of(model, vertices), descent)
+    observer = Observer(net, vertices, Points.of(model, vertices), descent, recogniser(recognition)[0])
     return Learned(observer, model, precision), Landmarker(landmarks_model), kept
 
 
-def make(materials: Path, checkpoint: Path, steps: tuple[Path, ...], landmarks_model: Path, path: Path, out: Path) -> Path:
+def make(
+    materials: Path, checkpoint: Path, steps: tuple[Path, ...], recognition: Path, landmarks_model: Path, path: Path, out: Path
+) -> Path:
     """Write the guesses for the shard ``path`` into the folder ``out`` unless they are there."""
     target = out / path.name
     if target.exists():
         return target
-    learned, landmarker, kept = _load(materials, checkpoint, steps, landmarks_model)
+    learned, landmarker, kept = _load(materials, checkpoint, steps, recognition, landmarks_model)
     shard = Shard.read(path, kept)
     rows = []
     for i, crop, landmarks, sight in sights(shard, learned, landmarker, np.random.default_rng(2)):
@@ -125,14 +128,15 @@ def make(materials: Path, checkpoint: Path, steps: tuple[Path, ...], landmarks_m
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "correspondence", "landmarks-model", "pictures", "out"):
+    for name in ("materials", "correspondence", "recognition", "landmarks-model", "pictures", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
     parser.add_argument("--shards", type=int, default=12)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     paths = sorted(arguments.pictures.glob("*.npz"))[: arguments.shards]
-    known = (arguments.materials, arguments.correspondence, tuple(arguments.descent), arguments.landmarks_model)
+    steps = tuple(arguments.descent)
+    known = (arguments.materials, arguments.correspondence, steps, arguments.recognition, arguments.landmarks_model)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(arguments.processes) as pool:
         jobs = [pool.submit(make, *known, path, arguments.out) for path in paths]

@@ -1,12 +1,12 @@
-"""Train the encoder on through what descent reads out of it, from a correspondence network and a first step of descent.
+"""Train the encoder on through what descent reads out of it, from a correspondence network and its steps of descent.
 
     python extras/training/train_encoder.py --materials runs/materials.pkl --train runs/fresh --test runs/test \
-        --correspondence runs/correspondence.pt --descent runs/descent.npz --out runs/encoder.pt --minutes 60
+        --correspondence runs/correspondence.pt --descent runs/descent.npz runs/descent-2.npz --out runs/encoder.pt --minutes 60
 
-Ridge regression only uses what the encoder happens to show; here the error of the head after the step goes back into the
+Ridge regression only uses what the encoder happens to show; here the errors of the heads after the steps go back into the
 encoder (as in Trigeorgis et al., "Mnemonic Descent Method", CVPR 2016). ``--train`` should be pictures the regression did not
-see, on which its errors are as they will be. What is written takes the place of both: the network, and beside it, with the
-suffix ``.npz``, the step.
+see, on which its errors are as they will be. What is written takes the place of all: the network, and beside it the steps,
+with the suffixes ``.0.npz``, ``.1.npz`` and so on.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 import checkpoint
+import descent_samples
 import numpy as np
 import torch
 from crops import Crops
@@ -27,18 +28,17 @@ from export import read_descent
 from measure import FaceError
 from samples import shipped_model
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from train_correspondence import shape_metric, whole_losses
 from train_descent import precision
 
-from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
-from octoprint_facesculpt.reconstruction.descent import STAGES_READ, Descent, Points, begin, yaw_range
+from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet, Whole
+from octoprint_facesculpt.reconstruction.descent import Descent, Points, Step, begin, sample, settle, yaw_range
 
 BATCH = 32
 #: Learning rates: of the encoder, of the layers that see the face as a whole, and, as shares of their numbers' size, of what is
-#: read and of the step (whose thousands of inputs move together).
+#: read and of the steps (whose thousands of inputs move together).
 ENCODER, WHOLE, BASIS, STEP = 5e-5, 7.5e-7, 2.5e-4, 1.25e-5
 #: Share of the features that is hidden from the step at a time.
 HIDDEN = 0.2
@@ -52,70 +52,82 @@ PRECISION_BATCHES = 60
 
 
 class Reading(nn.Module):
-    """The first step of a :class:`Descent` as layers: what is read (B, P, D) -> change (B, C + 1 + 2 P)."""
+    """A step of a :class:`Descent` as layers: features (B, P K) -> change (B, C + 1 + 2 P)."""
 
-    centre: Tensor
     mean: Tensor
 
-    def __init__(self, descent: Descent) -> None:
+    def __init__(self, step: tuple[Step, ...]) -> None:
         super().__init__()
-        steps = descent.steps[0]
-        self.register_buffer("centre", torch.from_numpy(descent.centre).float())
-        self.register_buffer("mean", torch.from_numpy(np.stack([step.mean for step in steps])).float())
-        self.basis = nn.Parameter(torch.from_numpy(descent.basis).float())
-        self.gather = nn.Parameter(torch.from_numpy(np.stack([step.gather for step in steps])).float())
-        self.spread = nn.Parameter(torch.from_numpy(np.stack([step.spread for step in steps])).float())
+        self.register_buffer("mean", torch.from_numpy(np.stack([one.mean for one in step])).float())
+        self.gather = nn.Parameter(torch.from_numpy(np.stack([one.gather for one in step])).float())
+        self.spread = nn.Parameter(torch.from_numpy(np.stack([one.spread for one in step])).float())
         self.hide = nn.Dropout(HIDDEN)
 
-    def forward(self, read: Tensor, ranges: np.ndarray) -> Tensor:
-        features = ((read - self.centre) @ self.basis).flatten(1)
-        change = torch.empty(len(read), self.spread.shape[2])
+    def forward(self, features: Tensor, ranges: np.ndarray) -> Tensor:
+        change = torch.empty(len(features), self.spread.shape[2])
         for number in np.unique(ranges):
             rows = torch.from_numpy(ranges == number)
             change[rows] = self.hide(features[rows] - self.mean[number]) @ self.gather[number] @ self.spread[number]
         return change
 
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The step as :mod:`train_descent` writes it."""
+        arrays = {}
+        for number, mean in enumerate(self.mean.numpy()):
+            arrays[f"mean{number}"] = mean
+            arrays[f"gather{number}"] = self.gather[number].detach().numpy()
+            arrays[f"spread{number}"] = self.spread[number].detach().numpy()
+        return arrays
+
 
 class Model(nn.Module):
-    """Correspondence network and reading together."""
+    """Correspondence network and all steps together."""
 
-    def __init__(self, net: CorrespondenceNet, reading: Reading, points: Points) -> None:
+    centre: Tensor
+
+    def __init__(self, net: CorrespondenceNet, descent: Descent, points: Points) -> None:
         super().__init__()
-        self.net, self.reading, self._points = net, reading, points
+        self.net, self._points = net, points
+        self.register_buffer("centre", torch.from_numpy(descent.centre).float())
+        self.basis = nn.Parameter(torch.from_numpy(descent.basis).float())
+        self.readings = nn.ModuleList(Reading(step) for step in descent.steps)
 
-    def forward(self, pictures: Tensor, bfloat16: bool):
-        """What is said of the whole face, the guessed heads (B, C + 1), the points' places (B, P, 2) px, and both changed."""
+    def forward(self, pictures: Tensor, bfloat16: bool) -> tuple[Whole, list[tuple[Tensor, Tensor]]]:
+        """What is said of the whole face, and after each step the heads (B, C + 1) and the points' places (B, P, 2) px.
+
+        A step's error goes back into what it read, not into where the step before it put the points.
+        """
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             stages = self.net.encoder(pictures)
             whole = self.net.whole(stages)
         heads = whole.head.detach().double().numpy()
         pairs = zip(heads, REGION * whole.points.detach().double().numpy(), strict=True)
         states = [begin(self._points, head, places) for head, places in pairs]
-        seen = np.stack([state.camera.project(self._points.at(state.head[:-1]))[:, :2] for state in states])
-        places = torch.from_numpy(seen).float()
-        grid = (places * (2 / REGION) - 1)[:, :, None]
-        read = [grid_sample(stages[i].float(), grid, padding_mode="border", align_corners=False)[..., 0] for i in STAGES_READ]
-        ranges = np.array([yaw_range(state.camera) for state in states])
-        change = self.reading(torch.cat(read, 1).transpose(1, 2), ranges)
-        count = heads.shape[1]
-        guessed = torch.from_numpy(heads).float()
-        return whole, guessed + change[:, :count], places + change[:, count:].unflatten(1, (-1, 2))
+        after: list[tuple[Tensor, Tensor]] = []
+        for reading in self.readings:
+            places = torch.from_numpy(descent_samples.seen(self._points, states)).float()
+            features = ((sample(stages, places) - self.centre) @ self.basis).flatten(1)
+            change = reading(features, np.array([yaw_range(state.camera) for state in states]))
+            guessed = torch.from_numpy(np.stack([state.head for state in states])).float()
+            count = guessed.shape[1]
+            after.append((guessed + change[:, :count], places + change[:, count:].unflatten(1, (-1, 2))))
+            found = [part.detach().double().numpy() for part in after[-1]]
+            states = [
+                settle(self._points, head, place, state.camera) for head, place, state in zip(*found, states, strict=True)
+            ]
+        return whole, after
 
-    def step(self) -> dict[str, np.ndarray]:
-        """The first step as :mod:`train_descent` writes it, without its precision."""
-        numbers = {name: p.detach().numpy() for name, p in self.reading.named_parameters()}
-        arrays = {"centre": self.reading.centre.numpy(), "basis": numbers["basis"]}
-        for number, mean in enumerate(self.reading.mean.numpy()):
-            arrays |= {f"mean{number}": mean, f"gather{number}": numbers["gather"][number]}
-            arrays[f"spread{number}"] = numbers["spread"][number]
-        return arrays
+    def steps(self) -> list[dict[str, np.ndarray]]:
+        """The steps as :mod:`train_descent` writes them, without their precision."""
+        common = {"centre": self.centre.numpy(), "basis": self.basis.detach().numpy()}
+        return [common | reading.numbers() for reading in self.readings]
 
 
 def errors(model: Model, batches: Iterable[tuple[Tensor, ...]]) -> np.ndarray:
-    """(N, C + 1) errors of the heads after the step."""
+    """(N, C + 1) errors of the heads after the last step."""
     model.eval()
     with torch.no_grad():
-        return np.concatenate([(model(p.float() / 255, False)[1] - targets).numpy() for p, _, targets, _ in batches])
+        return np.concatenate([(model(p.float() / 255, False)[1][-1][0] - targets).numpy() for p, _, targets, _ in batches])
 
 
 def measured(model: Model, batches: list, measure: FaceError) -> dict[str, float]:
@@ -124,7 +136,7 @@ def measured(model: Model, batches: list, measure: FaceError) -> dict[str, float
     off, heads = [], []
     with torch.no_grad():
         for pictures, points, targets, _ in batches:
-            _, head, places = model(pictures.float() / 255, False)
+            head, places = model(pictures.float() / 255, False)[1][-1]
             off.append((places - REGION * points).norm(dim=2).mean().item())
             heads += [measure(h[None], t[None]) for h, t in zip(head.numpy(), targets.numpy(), strict=True)]
     return {"points_px": round(float(np.mean(off)), 3), "head_mm": round(float(np.mean(heads)), 4)}
@@ -132,8 +144,9 @@ def measured(model: Model, batches: list, measure: FaceError) -> dict[str, float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "train", "test", "correspondence", "descent", "out"):
+    for name in ("materials", "train", "test", "correspondence", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="convolutions in bfloat16, where the processor has it")
@@ -143,8 +156,8 @@ def main() -> None:
     materials = pickle.loads(arguments.materials.read_bytes())
     head_model, kept = shipped_model(materials.model, materials.head.expression_names)
     net, vertices, stored = checkpoint.correspondence(arguments.correspondence)
-    descent, _ = read_descent(arguments.descent)
-    model = Model(net, Reading(descent), Points.of(head_model, vertices)).to(memory_format=torch.channels_last)
+    descent, _ = read_descent(*arguments.descent)
+    model = Model(net, descent, Points.of(head_model, vertices)).to(memory_format=torch.channels_last)
     metric = shape_metric(head_model)
 
     frozen = [net.encoder.stem, net.encoder.first]
@@ -155,7 +168,8 @@ def main() -> None:
         {"params": [p for p in net.encoder.parameters() if p.requires_grad], "peak": ENCODER},
         {"params": whole, "peak": WHOLE},
     ]
-    for parameter, share in ((model.reading.basis, BASIS), (model.reading.gather, STEP), (model.reading.spread, STEP)):
+    factors = [(parameter, STEP) for reading in model.readings for parameter in (reading.gather, reading.spread)]
+    for parameter, share in ((model.basis, BASIS), *factors):
         groups.append({"params": [parameter], "peak": share * float(parameter.detach().square().mean().sqrt())})
     optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
@@ -192,14 +206,12 @@ def main() -> None:
             group["lr"] = group["peak"] * min(1.0, seen / WARM_UP) * (0.01 + 0.99 * fraction)
         model.train()
         inputs = (pictures.float() / 255).to(memory_format=torch.channels_last)
-        said, head, places = model(inputs, arguments.bfloat16)
-        off = head - targets
-        losses = whole_losses(said, points, targets, metric)
-        parts = {
-            "descent": torch.sqrt(((off[:, :-1] @ metric.T) ** 2).sum(1) + 1e-4).mean(),
-            "places": (places - REGION * points).norm(dim=2).mean(),
-            "whole": 0.3 * sum(losses.values()),
-        }
+        said, after = model(inputs, arguments.bfloat16)
+        parts = {"whole": 0.3 * sum(whole_losses(said, points, targets, metric).values())}
+        for number, (head, places) in enumerate(after):
+            off = (head - targets)[:, :-1] @ metric.T
+            parts[f"head {number}"] = torch.sqrt((off**2).sum(1) + 1e-4).mean()
+            parts[f"places {number}"] = (places - REGION * points).norm(dim=2).mean()
         optimiser.zero_grad()
         sum(parts.values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -216,7 +228,9 @@ def main() -> None:
             break
     trained = average.module
     tests = islice(iter(Crops(arguments.test, head_model, kept, vertices, BATCH, 1, maps=False)), PRECISION_BATCHES)
-    np.savez(arguments.out.with_suffix(".npz"), precision=precision(errors(trained, tests)), **trained.step())
+    certain = precision(errors(trained, tests))
+    for number, step in enumerate(trained.steps()):
+        np.savez(arguments.out.with_suffix(f".{number}.npz"), precision=certain, **step)
 
 
 if __name__ == "__main__":

@@ -251,6 +251,7 @@ class Pipeline:
             arguments = ["reconstruct", *(str(self._shop.photo_file(photo)) for photo in photos)]
             for face in faces:
                 arguments += ["--face", str(face)]
+            arguments += ["--expression", str(sculpture.settings.get("expression", 1.0))]
             return [*arguments, "-o", str(folder / OUTPUTS["reconstruct"]), "--report", str(folder / "report.json")]
         if stage.stage == "sculpt":
             settings = sculpture.settings

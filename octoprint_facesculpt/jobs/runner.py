@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..children import Guard, with_parent
+from ..children import Guard, step_back, with_parent
 from ..errors import Cancelled, FaceSculptError
 
 #: A line of a child longer than this is cut; a log larger than this is not written further.
@@ -62,6 +62,7 @@ def run(
         )  # fmt: skip
     except OSError as error:
         raise JobError("not_started", f"The work could not be started: {error}.") from error
+    step_back(process, 19)
     drain = threading.Thread(target=_drain, args=(process, log), daemon=True)
     drain.start()
     result: dict[str, Any] | None = None

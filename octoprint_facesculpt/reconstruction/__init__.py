@@ -27,16 +27,19 @@ def reconstruct(
     *,
     weights: Path | None = None,
     network: str = NETWORKS[0],
+    expression: float = 1.0,
     progress: Progress = silent,
 ) -> Head:
     """Reconstruct the head in a portrait with one of :data:`NETWORKS`.
 
     See :func:`octoprint_facesculpt.reconstruction.predictor.reconstruct` and
-    :func:`octoprint_facesculpt.reconstruction.vrn2017.reconstruct`. Raises :class:`ReconstructionError` ``network_unknown``,
-    ``weights_missing``, ``weights_invalid``, ``no_surface``.
+    :func:`octoprint_facesculpt.reconstruction.vrn2017.reconstruct`, which knows nothing of expressions. Raises
+    :class:`ReconstructionError` ``network_unknown``, ``weights_missing``, ``weights_invalid``, ``expression_impossible``,
+    ``no_surface``.
     """
     from .weights import ReconstructionError
 
+    _check_expression(expression, network)
     if network == "vrn2017":
         if weights is None:
             raise ReconstructionError(
@@ -51,19 +54,37 @@ def reconstruct(
         raise ReconstructionError("network_unknown", f"There is no network {network}.", f"Choose {' or '.join(NETWORKS)}.")
     from .predictor import reconstruct as run
 
-    return run(portrait, weights=weights, progress=progress)
+    return run(portrait, weights=weights, expression=expression, progress=progress)
 
 
-def reconstruct_together(portraits: Sequence[Portrait], *, weights: Path | None = None, progress: Progress = silent) -> Head:
+def _check_expression(expression: float, network: str = NETWORKS[0]) -> None:
+    from .weights import ReconstructionError
+
+    if not 0 <= expression <= 1:
+        raise ReconstructionError(
+            "expression_impossible",
+            f"{expression:g} times the photo's expression is not possible.",
+            "Choose between 0 (none) and 1 (all of it).",
+        )
+    if expression != 1 and network != NETWORKS[0]:
+        raise ReconstructionError(
+            "expression_impossible", f"The network {network} cannot change the expression.", "Leave it as it is."
+        )
+
+
+def reconstruct_together(
+    portraits: Sequence[Portrait], *, weights: Path | None = None, expression: float = 1.0, progress: Progress = silent
+) -> Head:
     """One head out of several photos of a person, see :func:`octoprint_facesculpt.reconstruction.fusion.fuse`.
 
-    The first photo gives expression, place and projection. Raises :class:`ReconstructionError` as :func:`reconstruct` and
-    ``fuse`` do.
+    The first photo gives place, projection and the expression, of which as much is taken as ``expression`` says, 0..1. Raises
+    :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
     """
     from .fusion import check_count, fuse
     from .weights import PACKAGED, load
 
     check_count(len(portraits))
+    _check_expression(expression)
     share = 0.95 / len(portraits)
     heads = []
     for number, portrait in enumerate(portraits):
@@ -73,7 +94,7 @@ def reconstruct_together(portraits: Sequence[Portrait], *, weights: Path | None 
 
         heads.append(reconstruct(portrait, weights=weights, progress=step))
     progress(0.95, "Bringing the photos together")
-    fused = fuse(heads, load(weights or PACKAGED).head)
+    fused = fuse(heads, load(weights or PACKAGED).head, expression)
     progress(1.0, "Head reconstructed")
     return fused
 

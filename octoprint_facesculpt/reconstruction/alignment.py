@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .camera import Camera
+from .resampling import resample
 
 #: Side of the head crop in crop pixels, the unit of everything measured in it.
 CROP = 128
@@ -37,19 +38,7 @@ class HeadCrop:
 
     def resample(self, image: np.ndarray) -> np.ndarray:
         """The crop of ``image`` (H, W, 3) as (PICTURE, PICTURE, 3) uint8; beyond the picture its edge is repeated."""
-        import cv2
-
-        enlarged = self.matrix * (PICTURE / CROP)
-        zoom = np.hypot(enlarged[0, 0], enlarged[1, 0])
-        if zoom < 0.5:  # an area filter first: bilinear sampling alone would alias
-            small = cv2.resize(image, None, fx=2 * zoom, fy=2 * zoom, interpolation=cv2.INTER_AREA)
-            ratio = np.array(small.shape[1::-1]) / np.array(image.shape[1::-1])
-            matrix = enlarged.copy()
-            matrix[:, :2] /= ratio
-        else:
-            small, matrix = image, enlarged
-        size = (PICTURE, PICTURE)
-        return cv2.warpAffine(small, _pixel_centres(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return resample(image, self.matrix * (PICTURE / CROP), PICTURE)
 
 
 def head_crop(landmarks: np.ndarray, mean_landmarks: np.ndarray) -> HeadCrop:
@@ -71,10 +60,3 @@ def head_crop(landmarks: np.ndarray, mean_landmarks: np.ndarray) -> HeadCrop:
     placed = np.c_[landmarks[:, :2] @ turn.T + matrix[:, 2], -zoom * landmarks[:, 2]].astype(np.float32)
     camera = Camera(rotation, scale, 0.0, origin[:2] * [1.0, -1.0]).through(matrix)
     return HeadCrop(matrix, placed, camera)
-
-
-def _pixel_centres(matrix: np.ndarray) -> np.ndarray:
-    """``matrix`` for OpenCV, whose pixel centres are whole numbers while ours lie at halves."""
-    shifted = matrix.copy()
-    shifted[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
-    return shifted

@@ -34,6 +34,11 @@ class Camera:
     k: float
     centre: np.ndarray
 
+    @property
+    def yaw(self) -> float:
+        """Degrees by which the head is turned, negative where the face looks to the picture's right."""
+        return float(np.degrees(np.arctan2(self.rotation[2, 0], self.rotation[2, 2])))
+
     def project(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) points in mm to (N, 3) float32: x and y in pixels, depth in mm towards the camera."""
         x, y, z = (points @ self.rotation.T).T

@@ -9,12 +9,16 @@ what a network that sees the face as a whole does not learn from a hundred thous
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .camera import Camera, fit_camera
 from .correspondence import REGION
 from .head_model import HeadModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Bounds of the ranges of yaw in degrees, each with its own map.
 YAWS = (-40.0, -15.0, 15.0, 40.0)
@@ -86,10 +90,8 @@ class Descent:
 
 
 def yaw_range(camera: Camera) -> int:
-    """Which range of yaw a head seen by ``camera`` is in, 0 to len(YAWS); yaw is negative where the face looks to the picture's
-    right."""
-    yaw = np.degrees(np.arctan2(camera.rotation[2, 0], camera.rotation[2, 2]))
-    return int(np.searchsorted(YAWS, yaw))
+    """Which range of yaw a head seen by ``camera`` is in, 0 to len(YAWS)."""
+    return int(np.searchsorted(YAWS, camera.yaw))
 
 
 def begin(points: Points, head: np.ndarray, places: np.ndarray) -> State:
@@ -115,11 +117,18 @@ def affine_camera(points: np.ndarray, pixels: np.ndarray) -> Camera:
     return Camera(rotation, scale, 0.0, (affine[3] - scale * (turned @ middle)) * [1, -1])
 
 
-def read_at(stages: list, places: np.ndarray) -> np.ndarray:
-    """What the encoder's ``stages`` (tensors (B, D, S, S)) show at ``places`` ((B, P, 2) pixels of its picture): (B, P, D)."""
+def read_at(stages: list[Tensor], places: np.ndarray) -> np.ndarray:
+    """What the encoder's ``stages`` (B, D, S, S) show at ``places`` ((B, P, 2) pixels of its picture): (B, P, D)."""
+    import torch
+
+    return sample(stages, torch.from_numpy(places).float()).numpy()
+
+
+def sample(stages: list[Tensor], places: Tensor) -> Tensor:
+    """:func:`read_at` with tensors, through which an error goes back into the ``stages``."""
     import torch
     from torch.nn.functional import grid_sample
 
-    grid = torch.from_numpy(places * (2 / REGION) - 1).float()[:, :, None]
+    grid = (places * (2 / REGION) - 1)[:, :, None]
     read = [grid_sample(stages[i].float(), grid, padding_mode="border", align_corners=False)[..., 0] for i in STAGES_READ]
-    return torch.cat(read, 1).transpose(1, 2).numpy()
+    return torch.cat(read, 1).transpose(1, 2)

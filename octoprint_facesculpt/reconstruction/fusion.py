@@ -53,7 +53,7 @@ def check_count(photos: int) -> None:
         raise ReconstructionError("fusion_impossible", f"Two to {MAX_PHOTOS} photos can be taken together.", "Choose others.")
 
 
-def fuse(heads: Sequence[Head], model: HeadModel) -> Head:
+def fuse(heads: Sequence[Head], model: HeadModel, expression: float = 1.0) -> Head:
     """One head out of reconstructions of several photos of a person.
 
     Parameters
@@ -62,6 +62,8 @@ def fuse(heads: Sequence[Head], model: HeadModel) -> Head:
         The fused head has the expression, the place and the projection of the first.
     model : HeadModel
         The one behind them.
+    expression : float
+        How much of the first head's expression it has, 0..1.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def fuse(heads: Sequence[Head], model: HeadModel) -> Head:
     # What is left beyond the model, each part from the photos that show it.
     rest = np.stack([one - common.vertices(model, i) for i, one in enumerate(seen)])
     share = weights / weights.sum(0)
-    vertices = common.vertices(model, 0) + np.einsum("pv,pvd->vd", share, rest)
+    vertices = common.vertices(model, 0, expression) + np.einsum("pv,pvd->vd", share, rest)
     return _published(heads, model, vertices, agreement(model, common.identity, alone))
 
 
@@ -148,9 +150,9 @@ class _Solution:
         each = solved[count:].reshape(photos, -1)
         return cls(solved[:count], each[:, :moves], each[:, moves:])
 
-    def vertices(self, model: HeadModel, photo: int) -> np.ndarray:
-        """(V, 3) as ``photo`` shows them, in its head's frame."""
-        return model.vertices(np.r_[self.identity, self.expression[photo]]).astype(np.float64) + self.shift[photo]
+    def vertices(self, model: HeadModel, photo: int, expression: float = 1.0) -> np.ndarray:
+        """(V, 3) as ``photo`` shows them, with so much of its ``expression``, in its head's frame."""
+        return model.vertices(np.r_[self.identity, expression * self.expression[photo]]).astype(np.float64) + self.shift[photo]
 
 
 def _reached(model: HeadModel) -> np.ndarray:

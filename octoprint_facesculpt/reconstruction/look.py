@@ -11,6 +11,8 @@ from .alignment import HeadCrop
 from .correspondence import REGION, CorrespondenceNet, Whole
 from .descent import Descent, Points, begin, read_at
 from .fitting import Correspondence
+from .recognition import Recogniser
+from .resampling import resample
 
 #: The same face looked at a few times in regions that differ by this: shift (2, of the side), logarithm of the size, roll
 #: (rad). Their mean is better than any of them.
@@ -29,10 +31,12 @@ POINT_INDEPENDENCE = 0.02
 
 @dataclass(frozen=True)
 class Sight:
-    """What is seen of a head: ``head`` (C + 1,) coefficients and 1000 k, and where its points are, seen or hidden."""
+    """What is seen of a head: ``head`` (C + 1,) coefficients and 1000 k, where its points are, seen or hidden, and what the
+    recognition network says of the ``person`` (FEATURES,)."""
 
     head: np.ndarray
     points: Correspondence
+    person: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Observer:
     vertices: np.ndarray
     points: Points
     descent: Descent
+    recogniser: Recogniser
 
 
 def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: HeadCrop) -> Sight:
@@ -57,7 +62,7 @@ def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: Hea
         Roi(face.cx + x * face.size, face.cy + y * face.size, face.size * float(np.exp(size)), face.roll_rad + roll)
         for x, y, size, roll in VIEWS
     ]
-    pictures = np.stack([resample(image, region) for region in regions]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    pictures = np.stack([picture_of(image, region) for region in regions]).transpose(0, 3, 1, 2).astype(np.float32) / 255
     with torch.inference_mode():
         stages = observer.net.encoder(torch.from_numpy(pictures))
         whole = observer.net.whole(stages)
@@ -71,7 +76,7 @@ def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: Hea
     place = (placed * certainty[..., None]).sum(0) / certainty.sum(0)[:, None]
     vertices, weights = np.repeat(observer.vertices[:, None], 3, 1), np.tile([1.0, 0.0, 0.0], (len(placed[0]), 1))
     named = Correspondence(vertices, weights, place, scale.mean(0), POINT_INDEPENDENCE)
-    return Sight(head.mean(0), named)
+    return Sight(head.mean(0), named, observer.recogniser.look(image, landmarks))
 
 
 def _descend(descent: Descent, points: Points, stages: list, whole: Whole) -> tuple[np.ndarray, np.ndarray]:
@@ -86,21 +91,11 @@ def _descend(descent: Descent, points: Points, stages: list, whole: Whole) -> tu
     return np.stack([state.head for state in states]), places
 
 
-def resample(image: np.ndarray, region: Roi) -> np.ndarray:
+def picture_of(image: np.ndarray, region: Roi) -> np.ndarray:
     """``region`` of ``image`` ((H, W, 3) uint8) as (REGION, REGION, 3) uint8; beyond the picture its edge is repeated."""
     import cv2
 
-    sampling = region.matrix()
-    shrink = sampling[0, 0] ** 2 + sampling[1, 0] ** 2
-    if shrink > 4:  # an area filter first: bilinear sampling alone would alias
-        size = np.maximum(1, np.array(image.shape[1::-1]) * 2 / np.sqrt(shrink)).astype(int)
-        small = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA)
-        sampling = sampling * (size / np.array(image.shape[1::-1]))[:, None]
-        image = small
-    # OpenCV's pixel centres are whole numbers, ours lie at halves.
-    sampling[:, 2] += sampling[:, :2] @ [0.5, 0.5] - 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, sampling, (REGION, REGION), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return resample(image, cv2.invertAffineTransform(region.matrix()), REGION)
 
 
 def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:

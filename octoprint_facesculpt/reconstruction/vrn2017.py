@@ -20,6 +20,7 @@ from ..rasterise import rasterise
 from .alignment import HeadCrop, head_crop
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS
+from .resampling import resample
 from .surface import zero_surface
 from .weights import PACKAGED, ReconstructionError, load
 
@@ -80,7 +81,7 @@ def reconstruct(portrait: Portrait, weights: Path, progress: Progress = silent) 
     network = load_network(weights)
     loaded = time.perf_counter()
     matrix = face_crop(portrait.landmarks)
-    picture = resample(portrait.image, matrix).transpose(2, 0, 1).astype(np.float32) / 255
+    picture = resample(portrait.image, matrix, SIDE, edge=False).transpose(2, 0, 1).astype(np.float32) / 255
     progress(0.2, "Looking at the face")
     with torch.inference_mode():
         volume = network(torch.from_numpy(picture)[None])[0].numpy()
@@ -99,22 +100,6 @@ def face_crop(landmarks: np.ndarray) -> np.ndarray:
     width, height = np.ptp(points, axis=0)
     zoom = FACE / np.sqrt(width * height)
     return np.c_[zoom * np.eye(2), SIDE / 2 - zoom * points.mean(0)]
-
-
-def resample(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """VRN's picture (SIDE, SIDE, 3) uint8 of a photo; black beyond its edge, as its authors have it."""
-    import cv2
-
-    zoom = matrix[0, 0]
-    small, ratio = image, np.ones(2)
-    if zoom < 0.5:  # an area filter first: bilinear sampling alone would alias
-        small = cv2.resize(image, None, fx=2 * zoom, fy=2 * zoom, interpolation=cv2.INTER_AREA)
-        ratio = np.array(small.shape[1::-1]) / np.array(image.shape[1::-1])
-    sampling = matrix.copy()
-    sampling[:, :2] /= ratio
-    # OpenCV's pixel centres are whole numbers, ours lie at halves.
-    sampling[:, 2] += sampling[:, :2] @ [0.5, 0.5] - 0.5
-    return cv2.warpAffine(small, sampling, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
 
 
 def head_of(volume: np.ndarray, matrix: np.ndarray, landmarks: np.ndarray, model: dict[str, str]) -> Head:

@@ -17,13 +17,14 @@ from .guides import CHANNELS
 from .head_model import HeadModel
 from .look import Observer
 from .network import GuidedVolumeNet
+from .recognition import Recogniser, RecognitionNet
 
 #: The weights that come with the package.
 PACKAGED = Path(__file__).parent / "weights" / "facesculpt-vrn.safetensors"
 #: Tensors of so many numbers are stored in bytes (see :func:`_pack`), smaller ones in half precision.
 LARGE = 30_000
 #: What is stored as it is.
-EXACT = ("precision", "head.mean")
+EXACT = ("precision", "head.mean", "person.shape", "person.precision")
 #: Suffix of the tensor with the steps of one in bytes.
 STEP = ".step"
 
@@ -55,13 +56,16 @@ def save(
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {"precision": precision.astype(np.float32), "points": observer.vertices.astype(np.int32)}
-    for prefix, module in (("correspondence.", observer.net), ("volume.", volume)):
+    modules = {"correspondence.": observer.net, "recognition.": observer.recogniser.net, "volume.": volume}
+    for prefix, module in modules.items():
         tensors |= {prefix + name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
     tensors |= {"descent.centre": observer.descent.centre, "descent.basis": observer.descent.basis}
     for i, step in enumerate(observer.descent.steps):
         for j, one in enumerate(step):
             for name in ("mean", "gather", "spread"):
                 tensors[f"descent.{i}.{j}.{name}"] = getattr(one, name).astype(np.float32)
+    for name in ("mean", "shape", "precision"):
+        tensors[f"person.{name}"] = getattr(observer.recogniser, name).astype(np.float32)
     tensors |= head.to_tensors()
     stored = {}
     for name, array in tensors.items():
@@ -72,7 +76,9 @@ def save(
         else:
             stored[name] = array
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: np.ascontiguousarray(array) for name, array in stored.items()}, path, metadata)
+    # One entry: safetensors writes several in any order, and the file should come out the same each time.
+    about = {"facesculpt": json.dumps(metadata, sort_keys=True)}
+    save_file({name: np.ascontiguousarray(array) for name, array in stored.items()}, path, about)
     path.chmod(0o644)  # safetensors lets only its owner read
 
 
@@ -85,18 +91,20 @@ def load(path: Path = PACKAGED) -> Weights:
     try:
         with safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {})["facesculpt"])
         for name in [name for name in tensors if name + STEP in tensors]:
             tensors[name] = _unpack(tensors[name], tensors.pop(name + STEP))
         points = tensors["points"]
         correspondence = CorrespondenceNet(len(points), len(tensors["precision"]))
+        recognition = RecognitionNet()
         volume = GuidedVolumeNet(CHANNELS, tuple(json.loads(metadata["widths"])))
-        for prefix, module in (("correspondence.", correspondence), ("volume.", volume)):
+        for prefix, module in (("correspondence.", correspondence), ("recognition.", recognition), ("volume.", volume)):
             state = {name[len(prefix) :]: array for name, array in tensors.items() if name.startswith(prefix)}
             floats = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in state.items()}
             module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in floats.items()})
             module.eval()
         descent = _descent(tensors)
+        recogniser = Recogniser(recognition, *(tensors[f"person.{name}"] for name in ("mean", "shape", "precision")))
         head = HeadModel.from_tensors(tensors)
         precision = tensors["precision"].astype(np.float64)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -105,7 +113,8 @@ def load(path: Path = PACKAGED) -> Weights:
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     identity = {"name": metadata.get("name", path.stem), "version": metadata.get("version", "?"), "sha256": digest}
-    return Weights(Observer(correspondence, points, Points.of(head, points), descent), volume, head, precision, identity)
+    observer = Observer(correspondence, points, Points.of(head, points), descent, recogniser)
+    return Weights(observer, volume, head, precision, identity)
 
 
 def _descent(tensors: dict[str, np.ndarray]) -> Descent:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from ..children import Guard, with_parent
+from ..children import Guard, step_back, with_parent
 from ..progress import Progress
 from .beside import Beside
 from .engine import Accepted, EngineInfo, Profile, SliceRequest, SliceResult, SlicingError
@@ -231,6 +231,7 @@ class CommandLineEngine(ABC):
         """Run the program niced and watched, each line of its output going to ``hear``; exit code and last lines. When it is
         ``given_up`` it is stopped."""
         process = start(["nice", "-n", "10", *with_parent(), *command], folder)
+        step_back(process, 10)
         said: deque[str] = deque(maxlen=LAST_LINES)
         with _output(process) as output, Guard(process, limit_seconds, given_up) as guard:
             for line in heard(output):

@@ -282,6 +282,7 @@ def test_a_body_that_makes_no_sense_is_refused(server: OctoPrintServer, path: st
         '"name": ""', '"name": "  "', '"name": 5', '"name": null', '"name": "a\\nb"', f'"name": "{"n" * 81}"',
         '"settings": []', '"settings": {"colour": "red"}',
         '"settings": {"height_mm": 19}', '"settings": {"height_mm": 401}', '"settings": {"height_mm": "100"}',
+        '"settings": {"expression": 1.01}', '"settings": {"expression": "0"}',
         '"settings": {"height_mm": NaN}', '"settings": {"height_mm": Infinity}', '"settings": {"height_mm": true}',
         f'"settings": {{"height_mm": {10**400}}}',
         '"settings": {"style": "relief"}', '"settings": {"style": 1}', '"settings": {"style": []}',

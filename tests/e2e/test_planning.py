@@ -130,10 +130,14 @@ def test_the_dashboard_shows_layers_and_plans_anew(browser: Browser, server: Oct
         again.locator("#facesculpt_again_goal_height").check()
         again.locator("#facesculpt_again_height").fill("22")
         again.locator("#facesculpt_again_pose").select_option("tilt_10")
+        expect(again.locator("#facesculpt_again_expression")).to_have_value("1")
+        again.locator("#facesculpt_again_expression").select_option(label="None: the face at rest")
         again.locator("[data-test-id=facesculpt-again-send]").click()
         expect(card).not_to_have_attribute("data-state", "ready", timeout=SOON)
         expect(card).to_have_attribute("data-state", "ready", timeout=LATER)
+        expect(card).to_contain_text("face at rest")
     now = look(server, planned)
+    assert now["settings"]["expression"] == 0
     assert now["estimates"]["height_mm"] == pytest.approx(22, abs=0.3) and now["estimates"]["plan"]["target"] is None
     assert now["settings"]["orientation"] == "tilt_10"
 

@@ -88,6 +88,19 @@ def test_the_fused_head_is_a_head_like_any_other(model, photos, fused) -> None:
     assert fused.seconds == {"network": 2.0}
 
 
+def test_the_fused_head_has_as_much_of_the_first_expression_as_is_asked_for(model, person, photos, fused) -> None:
+    calm = fuse(photos, model, expression=0.0)
+
+    def away(head: Head, expression: np.ndarray) -> float:
+        truth = model.vertices(np.r_[person, expression])[model.face]
+        moved = trimesh.registration.procrustes(head.details["final_vertices"][model.face], truth, reflection=False)[1]
+        return float(np.linalg.norm(moved - truth, axis=1).mean())
+
+    smiling, resting = expression_of(model, 1), np.zeros(len(model.expression))
+    assert away(fused, smiling) < away(fused, resting)
+    assert away(calm, resting) < away(calm, smiling)
+
+
 def test_photos_of_one_person_agree_and_of_two_do_not(model, person, photos, fused) -> None:
     stranger = np.random.default_rng(8).normal(size=len(person)) * 1.2
     mixed = fuse([photos[0], photographed(model, stranger, 20, 4)], model)

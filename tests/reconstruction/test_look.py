@@ -13,7 +13,7 @@ from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.alignment import head_crop
 from octoprint_facesculpt.reconstruction.correspondence import REGION, STAGES, FaceEncoder
-from octoprint_facesculpt.reconstruction.look import look, resample
+from octoprint_facesculpt.reconstruction.look import look, picture_of
 from octoprint_facesculpt.reconstruction.weights import load
 
 
@@ -58,6 +58,6 @@ def test_resample_shows_the_same_at_every_size(factor: int) -> None:
     rng = np.random.default_rng(0)
     picture = cv2.resize(rng.integers(0, 255, (40, 40, 3), np.uint8), (400, 400), interpolation=cv2.INTER_CUBIC)
     large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    here = resample(picture, Roi(200, 190, 180, 0.2)).astype(int)
-    there = resample(large, Roi(200 * factor, 190 * factor, 180 * factor, 0.2)).astype(int)
+    here = picture_of(picture, Roi(200, 190, 180, 0.2)).astype(int)
+    there = picture_of(large, Roi(200 * factor, 190 * factor, 180 * factor, 0.2)).astype(int)
     assert np.abs(here - there).mean() < 4

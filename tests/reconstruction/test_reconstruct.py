@@ -84,6 +84,29 @@ def test_the_volumetric_network_is_believed_in_frontal_faces(yaw: float, most: f
     assert share[crown] <= 0.25 * most and share[nose] >= 0.5 * most
 
 
+def test_a_smile_can_be_left_out(portrait, head) -> None:
+    """The same person with her mouth at rest: the corners of the smile come down and in, the skull stays."""
+    calm = reconstruct(portrait, expression=0.0)
+    with_smile, without = head.details["final_vertices"], calm.details["final_vertices"]
+    np.testing.assert_allclose(
+        without - without[0], head.details["neutral_vertices"] - head.details["neutral_vertices"][0], atol=0.01
+    )
+    model = load().head
+    corners = head.landmarks[[61, 291]], calm.landmarks[[61, 291]]
+    width = [np.linalg.norm(pair[0] - pair[1]) for pair in corners]
+    assert width[1] < width[0] - 4
+    moved = np.linalg.norm((with_smile - without) - (with_smile - without)[model.mean[:, 1].argmax()], axis=1)
+    crown = model.mean[:, 1] > model.mean[:, 1].max() - 60
+    assert moved[crown].max() < 1.0 < moved[model.face].max()
+    assert trimesh.Trimesh(calm.vertices, calm.triangles, process=False).is_watertight
+
+
+@pytest.mark.parametrize(("expression", "network"), [(1.2, "facesculpt"), (float("nan"), "facesculpt"), (0.5, "vrn2017")])
+def test_an_impossible_expression_is_refused(portrait, expression: float, network: str) -> None:
+    with pytest.raises(ReconstructionError, match="expression_impossible"):
+        reconstruct(portrait, weights=PACKAGED, network=network, expression=expression)
+
+
 def test_reconstruction_is_deterministic(portrait, head) -> None:
     again = reconstruct(portrait)
     np.testing.assert_allclose(again.vertices, head.vertices, atol=1e-3)
@@ -99,7 +122,7 @@ def test_report_follows_its_schema(portrait, head) -> None:
 
 
 def test_weights_are_small_and_broken_ones_are_refused(tmp_path: Path) -> None:
-    assert PACKAGED.stat().st_size <= 28_000_000
+    assert PACKAGED.stat().st_size <= 34_000_000
     broken = tmp_path / "weights.safetensors"
     broken.write_bytes(PACKAGED.read_bytes()[:5000])
     with pytest.raises(ReconstructionError, match="weights_invalid"):

@@ -61,17 +61,6 @@ def test_the_face_fills_90_pixels_of_the_picture(photographed) -> None:
     np.testing.assert_allclose(points.mean(0), 96, atol=0.1)
 
 
-@pytest.mark.parametrize("zoom", [0.2, 1.0, 3.0])
-def test_the_picture_is_sampled_where_it_should_be(zoom: float) -> None:
-    y, x = np.mgrid[:800, :900] + 0.5
-    image = np.stack([x / 900, y / 800, np.zeros_like(x)], 2) * 255
-    matrix = np.array([[zoom, 0, 96 - zoom * 450], [0, zoom, 96 - zoom * 400]])
-    seen = vrn2017.resample(image.astype(np.uint8), matrix)
-    assert seen.shape == (192, 192, 3)
-    expected = ((np.array([120.5, 60.5]) - matrix[:, 2]) / zoom) / [900, 800] * 255
-    np.testing.assert_allclose(seen[60, 120, :2], expected, atol=1.6)
-
-
 def test_the_face_comes_out_life_size_upright_and_facing_forward(face, photographed) -> None:
     """Depth at half the pitch, millimetres and turn from the landmarks: the face within a millimetre."""
     model = load().head

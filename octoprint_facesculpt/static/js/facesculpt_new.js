@@ -11,6 +11,7 @@ $(function () {
         self.name = ko.observable("");
         self.style = ko.observable("bust");
         self.orientation = ko.observable("auto");
+        self.expression = ko.observable(1);
         self.form = self.plan.form("");
         self.poses = ko.pureComputed(() => shared.texts.poseChoices(self.style()));
         self.style.subscribe((style) => {
@@ -73,7 +74,10 @@ $(function () {
                     face: self.photos.face(),
                     others: self.others(),
                     name: self.name().trim(),
-                    settings: _.extend({style: self.style(), orientation: self.orientation()}, self.form.settings()),
+                    settings: _.extend(
+                        {style: self.style(), orientation: self.orientation(), expression: self.expression()},
+                        self.form.settings()
+                    ),
                     slicing: self.form.slicing()
                 })
                 .done((sculpture) => {

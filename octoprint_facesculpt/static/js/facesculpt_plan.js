@@ -156,6 +156,7 @@ $(function () {
 
         self.again = self.form("again_");
         self.orientation = ko.observable();
+        self.expression = ko.observable();
         self.sculpture = ko.observable();
         self.error = ko.observable();
         self.sending = ko.observable(false);
@@ -179,6 +180,7 @@ $(function () {
             self.again.load(data.settings || {}, data.slicing || {});
             self.sculpture(sculpture);
             self.orientation(orientation || "upright");
+            self.expression(_.extend({expression: 1}, data.settings).expression);
             $("#facesculpt_again").modal("show");
         };
 
@@ -187,7 +189,10 @@ $(function () {
             self.sending(true);
             OctoPrint.plugins.facesculpt
                 .planAgain(self.sculpture().id, {
-                    settings: _.extend({orientation: self.orientation()}, self.again.settings()),
+                    settings: _.extend(
+                        {orientation: self.orientation(), expression: self.expression()},
+                        self.again.settings()
+                    ),
                     slicing: self.again.slicing()
                 })
                 .done((json) => {

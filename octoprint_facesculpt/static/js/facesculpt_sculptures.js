@@ -69,7 +69,11 @@ $(function () {
                     style: style,
                     height: texts.number(settings.height_mm || 0)
                 });
-                return others ? said + ", " + _.sprintf(gettext("%(count)d photos"), {count: others + 1}) : said;
+                const more = [];
+                if (settings.expression === 0) more.push(gettext("face at rest"));
+                else if (settings.expression < 1) more.push(gettext("expression softened"));
+                if (others) more.push(_.sprintf(gettext("%(count)d photos"), {count: others + 1}));
+                return [said].concat(more).join(", ");
             });
 
             sculpture.views = ko.pureComputed(() => {

@@ -171,6 +171,13 @@ $(function () {
         const styles = {bust: gettext("Bust"), head: gettext("Head"), mask: gettext("Mask")};
         self.style = (style) => styles[style] || styles.bust;
 
+        /** How much of the photo's expression a sculpture can have. */
+        self.expressions = [
+            {share: 1, name: gettext("As in the photo")},
+            {share: 0.5, name: gettext("Half as strong")},
+            {share: 0, name: gettext("None: the face at rest")}
+        ];
+
         /** The poses that can be asked for, of a style. */
         self.poseChoices = (style) => {
             const best = {key: "auto", name: gettext("As it prints best")};

@@ -1,0 +1,101 @@
+"""Who it is: what a network that tells people apart sees of a face, and which head such a person has.
+
+Points say where things are; a network that was trained to know one of millions of people again in any light, pose and mood
+says what is his own (the idea of Zielonka et al., "Towards Metrical Reconstruction of Human Faces", ECCV 2022). The network is
+dlib's (Davis King, ``dlib_face_recognition_resnet_model_v1``, CC0 1.0) without its last layer; the linear map from what it
+sees to a head was learned from drawn people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .resampling import resample
+
+#: Side of the network's picture in pixels, and numbers it says of a face.
+CHIP, FEATURES = 150, 256
+#: Means of its colours, 0..255.
+COLOURS = (122.782, 117.001, 104.298)
+#: Widths of the residual blocks, and which of them halve the size.
+BLOCKS = (
+    *[(32, False)] * 3, (64, True), *[(64, False)] * 3, (128, True), *[(128, False)] * 2, (256, True), *[(256, False)] * 2,
+    (256, True),
+)  # fmt: skip
+#: MediaPipe's landmarks at the corners of the eyes and below the nose, and their places on an aligned picture, 0..1.
+ALIGNED = (33, 133, 362, 263, 2)
+PLACES = np.array([[0.247, 0.309], [0.389, 0.319], [0.597, 0.319], [0.740, 0.309], [0.493, 0.585]])
+
+
+class Residual(nn.Module):
+    """Two convolutions beside an identity or, where the block goes ``down``, an average of four pixels."""
+
+    def __init__(self, inputs: int, outputs: int, down: bool) -> None:
+        super().__init__()
+        self.down = down
+        self.first = nn.Conv2d(inputs, outputs, 3, 2 if down else 1, 0 if down else 1)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        body = self.second(functional.relu(self.first(x)))
+        if self.down:
+            x = functional.avg_pool2d(x, 2)
+            # The larger of both is kept, the other filled up with zeros, as in dlib's add_prev.
+            x = functional.pad(x, (0, 0, 0, 0, 0, body.shape[1] - x.shape[1]))
+            body = functional.pad(body, (0, x.shape[3] - body.shape[3], 0, x.shape[2] - body.shape[2]))
+        return functional.relu(x + body)
+
+
+class RecognitionNet(nn.Module):
+    """Aligned picture of a face (B, 3, CHIP, CHIP), 0..1, -> (B, FEATURES)."""
+
+    colours: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("colours", torch.tensor(COLOURS)[:, None, None] / 256, persistent=False)
+        self.stem = nn.Conv2d(3, BLOCKS[0][0], 7, stride=2)
+        widths = (BLOCKS[0][0], *(width for width, _ in BLOCKS))
+        blocks = zip(widths[:-1], BLOCKS, strict=True)
+        self.blocks = nn.Sequential(*(Residual(before, width, down) for before, (width, down) in blocks))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = functional.relu(self.stem(picture * (255 / 256) - self.colours))
+        return self.blocks(functional.max_pool2d(x, 3, 2)).mean((2, 3))
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """``identity = (features - mean) @ shape`` of each range of yaw of :mod:`descent`.
+
+    ``mean`` (Y, FEATURES), ``shape`` (Y, FEATURES, I), and the ``precision`` (Y, I, I) of the identity coefficients found so.
+    """
+
+    net: RecognitionNet
+    mean: np.ndarray
+    shape: np.ndarray
+    precision: np.ndarray
+
+    def look(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """The network's (FEATURES,) numbers for the face with MediaPipe's ``landmarks`` ((478, 3) px) in ``image``."""
+        picture = torch.from_numpy(aligned(image, landmarks)).permute(2, 0, 1).float() / 255
+        with torch.inference_mode():
+            return self.net(picture[None])[0].numpy()
+
+    def identity(self, features: np.ndarray, number: int) -> np.ndarray:
+        """(I,) coefficients of the person with ``features``, the face turned into the yaw range ``number``."""
+        return (features - self.mean[number]) @ self.shape[number]
+
+
+def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The picture (CHIP, CHIP, 3) uint8 the network wants of the face with ``landmarks`` ((478, 2 or 3) px) in ``image``."""
+    from trimesh.registration import procrustes
+
+    here = np.c_[landmarks[list(ALIGNED), :2].astype(np.float64), np.zeros(len(ALIGNED))]
+    there = np.c_[CHIP * PLACES, np.zeros(len(PLACES))]
+    similarity = procrustes(here, there, reflection=False, return_cost=False)
+    return resample(image, similarity[:2, [0, 1, 3]], CHIP)
