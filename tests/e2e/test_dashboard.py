@@ -84,7 +84,7 @@ def test_a_photo_becomes_a_print(
     mine = card(tab, "Eileen")
     expect(mine.locator("[data-stage-state=running] [role=progressbar]")).to_be_visible(timeout=LATER)
     expect(mine).to_have_attribute("data-state", "ready", timeout=LATER)
-    expect(mine.locator("dt")).to_have_text(["Print time", "Filament", "Layers", "Supports", "Height"])
+    expect(mine.locator("dt")).to_have_text(["Print time", "Filament", "Layers", "Supports", "Height of the print"])
     expect(mine.locator("dd").last).to_have_text("20 mm")
 
     # The views of all sculptures turn together, so that like is compared with like.
@@ -209,7 +209,9 @@ def test_the_tab_speaks_german(browser: Browser, server: OctoPrintServer, sculpt
     with dashboard(browser, server.url, locale="de-DE") as tab:
         expect(tab.find("add-photos")).to_have_text("Fotos hinzufügen …")
         mine = card(tab, sculpture["name"])
-        expect(mine.locator("dt")).to_have_text(["Druckdauer", "Filament", "Schichten", "Stützen", "Höhe"], timeout=SOON)
+        expect(mine.locator("dt")).to_have_text(
+            ["Druckdauer", "Filament", "Schichten", "Stützen", "Höhe des Drucks"], timeout=SOON
+        )
         expect(mine.locator("[data-test-id=facesculpt-print]")).to_have_text("Jetzt drucken")
 
 

@@ -108,7 +108,7 @@ def story(printer: SimulatedPrinter, base: Path) -> dict[str, Any]:
 
         told["ready"] = wait_for(planned, 90, "a plan")
         second.post("/api/printer/command", json={"commands": ["G28", "G29"]}).raise_for_status()
-        told["held"] = wait_for(lambda: (r := _recovery(second))["held_back"] and r, 20, "the interlock")
+        told["held"] = wait_for(lambda: len((r := _recovery(second))["held_back"]) > 1 and r, 20, "the interlock")
         told["unconfirmed"] = second.post("/plugin/facesculpt/recovery", json={"command": "resume"})
         second.post(f"/api/files/local/{NAME}", json={"command": "select", "print": True})
         wait_for(lambda: "a print" in _recovery(second)["held_back"], 30, "the refusal of another print")

@@ -174,7 +174,8 @@ def test_mesh_levelling_comes_back_over_the_place_and_keeps_the_height(tmp_path:
     mesh = lines.index("M420 S1 Z10")
     height = next(line for line in lines if line.startswith("G92 Z"))
     assert lines[mesh + 1] == height
-    assert lines[mesh - 2].startswith("G1 X") and lines[mesh + 2].startswith("G1 Z")
+    assert lines[mesh - 2].startswith("G1 X")
+    assert lines[mesh + 2] == "M211 S0" and lines[mesh + 3].startswith("G1 Z")
 
 
 def test_what_was_tuned_by_hand_is_restored(vase: Campaign, record: dict[str, Any]):
