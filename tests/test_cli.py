@@ -368,6 +368,6 @@ def test_threads_limit_the_processors_of_all_that_is_started(tmp_path: Path) -> 
     program = (
         "import os, sys; from octoprint_facesculpt import command; command._limit_threads(1); import subprocess;"
         "print(len(os.sched_getaffinity(0)), subprocess.run(['nproc'], capture_output=True, text=True).stdout.strip(),"
-        "os.environ['OMP_NUM_THREADS'])"
+        "os.environ['OMP_NUM_THREADS'], os.environ['OMP_WAIT_POLICY'])"
     )
-    assert call("-c", program, program=(sys.executable,)).out.split() == ["1", "1", "1"]
+    assert call("-c", program, program=(sys.executable,)).out.split() == ["1", "1", "1", "passive"]
