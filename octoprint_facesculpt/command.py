@@ -168,7 +168,7 @@ def _limit_threads(count: int) -> None:
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-count:]))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(count)
-    # Threads that spin while they wait for one whose core a print is using make the network three times as slow.
+    # Threads that spin while they wait for one whose core a print is using make the network twice as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
