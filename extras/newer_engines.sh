@@ -5,7 +5,7 @@
 set -euo pipefail
 
 folder=$(realpath -m "$1") release=${2:-trixie}
-mkdir -p "$folder"/apt/{lists/partial,cache/archives/partial} "$folder/root" "$folder/bin"
+mkdir -p "$folder"/apt/{lists/partial,cache/archives/partial} "$folder/unpacked" "$folder/bin"
 mirror=$(apt-cache policy prusa-slicer | sed -nE 's/^ +[0-9]+ (https?:[^ ]+) .*/\1/p' | head -n 1)
 touch "$folder/apt/status"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $release main" > "$folder/apt/sources.list"
@@ -22,20 +22,22 @@ apt-get -qq update
 apt-get -qq -y --no-install-recommends --download-only install prusa-slicer cura-engine fdm-materials
 (cd "$folder/apt/cache/archives" && apt-get -qq download cura)
 
-cd "$folder/root"
+cd "$folder/unpacked"
 ln -sfn usr/lib lib
 ln -sfn usr/lib64 lib64
 for package in "$folder"/apt/cache/archives/{prusa-slicer,cura,cura-engine,fdm-materials,lib*,zlib*,gcc*}_*.deb; do
     dpkg-deb -x "$package" .
 done
-libraries=$folder/root/usr/lib/x86_64-linux-gnu
+# Their own C library comes with a loader of its own, whatever the architecture.
+libraries=$(dirname "$folder"/unpacked/usr/lib/*/libc.so.6)
+loader=$(find "$libraries" -name 'ld-linux*.so.*' | head -n 1)
 for program in prusa-slicer CuraEngine; do
-    printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' "$folder"/root/usr/lib64/ld-linux-x86-64.so.2 \
-        "$libraries:$libraries/blas:$libraries/lapack" "$folder/root/usr/bin/$program" > "$folder/bin/$program"
+    printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' "$loader" \
+        "$libraries:$libraries/blas:$libraries/lapack" "$folder/unpacked/usr/bin/$program" > "$folder/bin/$program"
     chmod +x "$folder/bin/$program"
 done
 mkdir -p "$folder/assets/cura"
-ln -sfn "$folder/root/usr" "$folder/assets/cura/usr"
+ln -sfn "$folder/unpacked/usr" "$folder/assets/cura/usr"
 cat <<SAID
 FACESCULPT_TEST_PRUSASLICER=$folder/bin/prusa-slicer FACESCULPT_TEST_CURAENGINE=$folder/bin/CuraEngine \\
 FACESCULPT_TEST_CURA=$folder/assets pytest tests/slicing/test_newer_engines.py

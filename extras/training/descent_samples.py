@@ -22,7 +22,7 @@ import torch
 from checkpoint import correspondence
 from crops import into_region, jittered
 from export import read_descent
-from samples import ShapeStack, Shard, shipped_model
+from samples import ShapeStack, Shard, save_arrays, shipped_model
 
 from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
@@ -103,11 +103,8 @@ def make(materials: Path, checkpoint: Path, descent: Descent, path: Path, out: P
         columns["truth"].append(np.c_[shard.coefficients[rows], 1000 * shard.camera[rows, 1]])
         columns["wrong"].append((true_places - places).astype(np.float32))
         columns["yaw"].append(np.array([state.camera.yaw for state in states]))
-    part = target.with_suffix(f".part{os.getpid()}")
-    with part.open("wb") as file:
-        known = {"centre": descent.centre.astype(np.float32), "basis": descent.basis.astype(np.float32)}
-        np.savez(file, **known, **{name: np.concatenate(column) for name, column in columns.items()})
-    os.replace(part, target)
+    known = {"centre": descent.centre.astype(np.float32), "basis": descent.basis.astype(np.float32)}
+    save_arrays(target, **known, **{name: np.concatenate(column) for name, column in columns.items()})
     return target
 
 

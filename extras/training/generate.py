@@ -20,6 +20,7 @@ import heads
 import numpy as np
 import picture
 from materials import Materials
+from samples import save_arrays
 
 SHARD = 500
 #: How many heads are made at a time: the shapes are read from memory once for all of them.
@@ -57,10 +58,7 @@ def make_shard(materials: Path, out: Path, clay: float, seed: int) -> Path:
     rng = np.random.default_rng(seed)
     coded, *truth = zip(*samples(rng, _load(materials), SHARD, seed >= FIRST_HELD_OUT, clay), strict=True)
     columns = dict(zip(("coefficients", "rotation", "camera"), (np.float32(column) for column in truth), strict=True))
-    part = path.with_suffix(f".part{os.getpid()}")
-    with part.open("wb") as file:
-        np.savez(file, jpeg=np.concatenate(coded), ends=np.cumsum([len(c) for c in coded]), **columns)
-    os.replace(part, path)
+    save_arrays(path, jpeg=np.concatenate(coded), ends=np.cumsum([len(c) for c in coded]), **columns)
     return path
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from checkpoint import correspondence, recogniser
 from export import read_descent
-from samples import Shard, shipped_model
+from samples import Shard, save_arrays, shipped_model
 
 from octoprint_facesculpt.portrait.landmarker import Landmarker, Roi
 from octoprint_facesculpt.reconstruction.alignment import HeadCrop, head_crop
@@ -119,10 +119,7 @@ def make(
                 "camera": np.array([camera.scale, camera.k, *camera.centre]),
             }
         )  # fmt: skip
-    part = target.with_suffix(f".part{os.getpid()}")
-    with part.open("wb") as file:
-        np.savez(file, **{key: np.stack([row[key] for row in rows]) for key in rows[0]})
-    os.replace(part, target)
+    save_arrays(target, **{key: np.stack([row[key] for row in rows]) for key in rows[0]})
     return target
 
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import recognition_weights
 import torch
-from samples import ShapeStack, Shard, shipped_model
+from samples import ShapeStack, Shard, save_arrays, shipped_model
 
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.recognition import RecognitionNet, aligned
@@ -57,10 +57,8 @@ def make(materials: Path, recognition: Path, path: Path, out: Path) -> Path:
         with torch.inference_mode():
             features.append(net(x.to(memory_format=torch.channels_last)).numpy())
     yaw = np.array([shard.true_camera(row).yaw for row in range(len(shard))])
-    part = target.with_suffix(f".part{os.getpid()}")
-    with part.open("wb") as file:
-        np.savez(file, features=np.concatenate(features), identity=shard.coefficients[:, : len(model.identity)], yaw=yaw)
-    os.replace(part, target)
+    identity = shard.coefficients[:, : len(model.identity)]
+    save_arrays(target, features=np.concatenate(features), identity=identity, yaw=yaw)
     return target
 
 

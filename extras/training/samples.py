@@ -1,7 +1,8 @@
-"""Reading shards of drawn pictures, and what every stage of training shares about them."""
+"""Shards of drawn pictures, and what every stage of training shares about them."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,14 @@ class Shard:
         """The camera that drew picture ``i``."""
         scale, k, x, y = (float(value) for value in self.camera[i])
         return Camera(self.rotation[i].astype(np.float64), scale, k, np.array([x, y]))
+
+
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write ``arrays`` to ``path`` (npz) in one go; several processes may be at it."""
+    part = path.with_suffix(f".part{os.getpid()}")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    os.replace(part, path)
 
 
 class ShapeStack:

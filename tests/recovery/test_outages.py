@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from octoprint_facesculpt.recovery.errors import RecoveryError
-from octoprint_facesculpt.recovery.estimate import Choice, Estimate, choose
+from octoprint_facesculpt.recovery.estimate import Estimate, choose
+from octoprint_facesculpt.recovery.heights import Choice
 from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Reading
 from octoprint_facesculpt.recovery.outage import Seen, classify

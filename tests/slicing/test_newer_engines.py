@@ -43,10 +43,11 @@ def test_it_slices_and_what_it_made_prints_to_the_end(
     name: str, profile: str, mushroom: Path, picture: Path, tmp_path: Path
 ) -> None:
     program = ENGINES[name](GIVEN[name])
-    if profile not in offered(program.profiles(), program.detect().version):
-        pytest.skip("this version has no such supports")
-    heard: list[float] = []
     request = SliceRequest(name, profile, thumbnail=picture, index=tmp_path / "index.json")
+    if profile not in offered(program.profiles(), program.detect().version):
+        assert refused(mushroom, tmp_path, request, GIVEN[name]).code == "profile_unknown"
+        return
+    heard: list[float] = []
     result = slice_model(mushroom, tmp_path / "out.gcode", request, lambda fraction, _="": heard.append(fraction), GIVEN[name])
     text = result.gcode.read_text()
     assert result.warnings == () and heard == sorted(heard) and len(heard) > 4

@@ -1,0 +1,123 @@
+"""Where a nozzle can have come to between two moments: the heights on its path, and places that were seen or measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import dist
+
+from .state import Point
+from .window import Piece, Window, share_of
+
+#: Heights nearer than this are the same, mm; half of the thinnest layer.
+SAME_HEIGHT = 0.05
+#: How far from the truth X and Y can be when they are measured at the endstops: drivers jump to their home step, mm.
+MEASURED_WITHIN = 0.6
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A height at which the nozzle may have stopped, and the place there that printing would go on from. ``layer`` counts from
+    1; ``at``, ``earliest`` and ``latest`` are seconds of the window; ``gap`` and ``overlap`` are the most path, mm,
+    that going on there leaves out or prints twice."""
+
+    layer: int
+    z: float
+    at: float
+    earliest: float
+    latest: float
+    gap: float
+    overlap: float
+    point: Point
+
+
+def choices_between(window: Window, earliest: float, latest: float, likely: float | None, at_line_end: bool) -> list[Choice]:
+    """What lies between the bounds, by height, lowest first."""
+    found: dict[int, list[tuple[float, float, Piece]]] = {}
+    planes: list[float] = []
+
+    def add(first: float, last: float, piece: Piece) -> None:
+        z = min(piece.start[2] + (piece.end[2] - piece.start[2]) * share_of(piece, moment) for moment in (first, last))
+        plane = next((i for i, known in enumerate(planes) if abs(known - z) < SAME_HEIGHT), None)
+        if plane is None:
+            plane = len(planes)
+            planes.append(z)
+        planes[plane] = min(planes[plane], z)
+        found.setdefault(plane, []).append((first, last, piece))
+
+    for piece in window.pieces:
+        first, last = max(piece.at, earliest), min(piece.until, latest)
+        if last < first or (last == first and (earliest < latest or window.piece_at(earliest) is not piece)):
+            continue
+        if piece.start[2] != piece.end[2] and not piece.prints:
+            # On its way up or down: it can be anywhere between, which the two ends stand for.
+            add(first, first, piece)
+            add(last, last, piece)
+        else:
+            add(first, last, piece)
+    rows = [_choice(window, spans, planes[plane], likely, at_line_end) for plane, spans in found.items()]
+    return sorted(rows, key=lambda choice: (choice.z, choice.at))
+
+
+def _choice(
+    window: Window, spans: list[tuple[float, float, Piece]], z: float, likely: float | None, at_line_end: bool
+) -> Choice:
+    earliest, latest = min(s[0] for s in spans), max(s[1] for s in spans)
+    inside = likely is not None and any(first <= likely <= last for first, last, _ in spans)
+    at = likely if inside and likely is not None else _middle(spans, window)
+    if at_line_end:
+        piece = window.piece_at(at)
+        ends = [last for _, last, p in spans if p.move is piece.move and p.end == p.move.end and last == p.until]
+        at = ends[-1] if ends else at
+    layer = next((p.move.layer for first, last, p in spans if p.prints), spans[0][2].move.layer)
+    gap = max(window.printed_at(at) - window.printed_at(earliest), 0.0)
+    overlap = max(window.printed_at(latest) - window.printed_at(at), 0.0)
+    return Choice(layer, round(z, 4), at, earliest, latest, round(gap, 3), round(overlap, 3), window.point_at(at))
+
+
+def _middle(spans: list[tuple[float, float, Piece]], window: Window) -> float:
+    """The moment with as much printed path before as after it, of those in the spans."""
+    paths = [window.printed_at(last) - window.printed_at(first) if piece.prints else 0.0 for first, last, piece in spans]
+    half = sum(paths) / 2
+    for (first, last, _), path in zip(spans, paths, strict=True):
+        if path > 0 and half <= path + 1e-9:
+            return first + (last - first) * half / path
+        half -= path
+    return spans[0][0]
+
+
+def line_end_at(window: Window, earliest: float, latest: float, place: tuple[float, float, float]) -> float | None:
+    """When the last line that ends at ``place`` (mm) about then is made; None where none does."""
+    ends = [p for p in window.pieces if earliest - 1.0 <= p.until <= latest + 1.0 and p.end == p.move.end]
+    near = [p for p in ends if dist(p.end, place) < SAME_HEIGHT]
+    return near[-1].until if near else None
+
+
+def located(
+    window: Window, earliest: float, latest: float, place: tuple[float, float], guess: float
+) -> tuple[float, float, float, bool]:
+    """Narrow the bounds to where the path passes a measured place; of several passes, the one nearest to the guess is the
+    likeliest, but all of them stay possible."""
+    passes = []
+    for piece in window.pieces:
+        first, last = max(piece.at, earliest), min(piece.until, latest)
+        if last < first:
+            continue
+        share = min(max(_foot(piece, place), share_of(piece, first)), share_of(piece, last))
+        x, y = (a + (b - a) * share for a, b in zip(piece.start[:2], piece.end[:2], strict=True))
+        off = dist((x, y), place)
+        if off <= MEASURED_WITHIN:
+            passes.append((off, piece.at + piece.seconds * share, piece))
+    if not passes:
+        return guess, earliest, latest, False
+    best = min(passes, key=lambda p: (round(p[0], 1), abs(p[1] - guess)))
+    slack = [MEASURED_WITHIN / max(p[2].length / p[2].seconds, 1.0) if p[2].seconds else 0.0 for p in passes]
+    low = min(p[1] - s for p, s in zip(passes, slack, strict=True))
+    high = max(p[1] + s for p, s in zip(passes, slack, strict=True))
+    close = all(abs(p[1] - best[1]) < 0.2 or p[2].number == best[2].number for p in passes)
+    return best[1], max(low, earliest), min(high, latest), close
+
+
+def _foot(piece: Piece, place: tuple[float, float]) -> float:
+    dx, dy = piece.end[0] - piece.start[0], piece.end[1] - piece.start[1]
+    square = dx * dx + dy * dy
+    return ((place[0] - piece.start[0]) * dx + (place[1] - piece.start[1]) * dy) / square if square else 1.0
