@@ -24,6 +24,8 @@ DOMINANT = 0.35
 MIN_EYE_DISTANCE = 20.0
 #: Below this probability what the detector found is no face.
 MIN_PRESENCE = 0.5
+#: Beside a certain face, what is less probable than this is none either (a fold of a suit): true faces come out at 0.99.
+DOUBTFUL = 0.97
 #: Faces with more overlap than this are one; no more than so many candidates are looked at (a school class).
 SAME_FACE = 0.4
 MAX_CANDIDATES = 60
@@ -53,10 +55,16 @@ def find_faces(image: np.ndarray, assets: Path | None = None) -> tuple[Found, ..
         if result.presence >= MIN_PRESENCE:
             found.append(Found(_box(result.landmarks, box), result))
     kept: list[Found] = []
-    for face in sorted(found, key=lambda f: -f.box.score * f.result.presence):
+    for face in sorted(beyond_doubt(found), key=lambda f: -f.box.score * f.result.presence):
         if all(overlap(face.box, other.box) < SAME_FACE for other in kept):
             kept.append(face)
     return tuple(sorted(kept, key=lambda f: -f.box.width * f.box.height))
+
+
+def beyond_doubt(found: list[Found]) -> list[Found]:
+    """The faces that are certain, or all where none is."""
+    certain = [face for face in found if face.result.presence >= DOUBTFUL]
+    return certain or found
 
 
 def read_portrait(path: Path, *, face: int | None = None, assets: Path | None = None, progress: Progress = silent) -> Portrait:

@@ -11,7 +11,10 @@ from PIL import Image
 from octoprint_facesculpt.errors import FaceSculptError
 from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.portrait.errors import SeveralFaces
+from octoprint_facesculpt.portrait.landmarker import LandmarkResult
+from octoprint_facesculpt.portrait.portrait import FaceBox
 from octoprint_facesculpt.portrait.quality import eye_distance, yaw_deg
+from octoprint_facesculpt.portrait.reader import Found, beyond_doubt
 
 
 @pytest.fixture
@@ -59,6 +62,15 @@ def test_two_equal_faces_ask_for_a_choice(photo: np.ndarray, assets_folder: Path
     portrait = read_portrait(path, face=left, assets=assets_folder)
     assert portrait.landmarks[1, 0] < 300
     assert "several_faces" in {note.code for note in portrait.notes}
+
+
+def test_a_doubtful_face_beside_a_certain_one_is_none_but_alone_it_is_taken() -> None:
+    suit, person, friend = (
+        Found(FaceBox(0, 0, size, size, 0.6, 0.0), LandmarkResult(np.zeros((478, 3), np.float32), presence))
+        for size, presence in ((300, 0.93), (200, 0.999), (100, 0.994))
+    )
+    assert beyond_doubt([suit, person, friend]) == [person, friend]
+    assert beyond_doubt([suit]) == [suit]
 
 
 @pytest.mark.parametrize(
