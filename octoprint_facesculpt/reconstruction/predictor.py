@@ -40,7 +40,7 @@ from .weights import PACKAGED, Weights, load
 FINE = 192
 #: Voxels around the surface in which that volume is a distance and not only a sign, and by how many it is smoothed: an edge
 #: sharper than a voxel would come out as teeth.
-FINE_REACH, FINE_SMOOTHING = 2.0, 0.6
+FINE_REACH, FINE_SMOOTHING = 1.0, 0.6
 #: Yaw in degrees up to which the volumetric network is believed, and from which on not at all; spread of its say around the
 #: middle of the face in mm (its loss is weighted alike).
 BELIEVED_YAW = (15.0, 28.0)

@@ -38,7 +38,9 @@ def zero_surface(volume: np.ndarray, place: Callable[[np.ndarray], np.ndarray]) 
     largest = _largest_piece(mesh.faces, len(mesh.vertices))
     mesh.update_faces(largest)
     mesh.remove_unreferenced_vertices()
-    if mesh.volume < 0:
+    corner = mesh.triangles
+    # Six times the volume; trimesh would work out all moments of inertia with it.
+    if np.einsum("ij,ij->", corner[:, 0], np.cross(corner[:, 1], corner[:, 2])) < 0:
         mesh.invert()
     return np.asarray(mesh.vertices), np.asarray(mesh.faces, np.int32)
 

@@ -154,7 +154,7 @@ def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: f
     wide (Kolluri, "Provably Good Moving Least Squares", 2008), but not across creases. It holds within ``reach`` voxels of
     the surface; beyond, the volume is ``+-reach``. Returns (grid, grid, grid) float32 in voxels of this grid.
     """
-    from scipy.ndimage import binary_dilation, binary_fill_holes, label
+    from scipy.ndimage import binary_dilation
     from scipy.spatial import cKDTree
 
     shape = (grid,) * 3
@@ -173,13 +173,25 @@ def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: f
         distance[start : start + CHUNK] = _distance_to_planes(here, points[nearest], normals[nearest], weights)
     # The band is thick enough to have no leaks at the slits of eyes and lips: what it separates from the grid's upper
     # edges is inside, also where neck and shoulders run out of the grid.
-    regions, _ = label(~band)
-    outside = np.isin(regions, np.setdiff1d(regions[[0, 0, -1, -1], 0, [0, -1, 0, -1]], 0))
-    volume = np.where(outside, reach, -reach).astype(np.float32)
+    corners = np.zeros(shape, bool)
+    corners[[0, 0, -1, -1], 0, [0, -1, 0, -1]] = True
+    volume = np.where(_connected(~band, corners), reach, -reach).astype(np.float32)
     volume[band] = np.clip(distance, -reach, reach)
-    enclosed = binary_fill_holes(volume < 0) & (volume > 0)
-    volume[enclosed] *= -1
+    faces = np.ones(shape, bool)
+    faces[1:-1, 1:-1, 1:-1] = False
+    pockets = (volume > 0) & ~_connected(volume > 0, faces)
+    volume[pockets] *= -1
     return volume
+
+
+def _connected(space: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """The parts of ``space`` that reach a voxel of ``to``; all (D, H, W) bool."""
+    from scipy.ndimage import label
+
+    parts, count = label(space)
+    reached = np.zeros(count + 1, bool)
+    reached[parts[to & space]] = True
+    return reached[parts]
 
 
 def _distance_to_planes(places: np.ndarray, points: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> np.ndarray:
