@@ -11,6 +11,7 @@ import io
 import os
 import threading
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 #: Seconds between two looks: for a file of which nothing is to be seen, for one that is about to come (what it is made from is
 #: there), and at how far it has grown.
 _LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.02, 0.1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file does of which so many bytes were read, with this checksum (CRC-32); places are those of that file."""
+
+    facts: GcodeFacts
+    size: int
+    checksum: int
 
 
 class Ahead:
@@ -43,25 +53,23 @@ class Ahead:
         self.written.set()
         self._thread.__exit__()
 
-    def facts(self, size: int, checksum: int, old_head: int, head: bytes) -> GcodeFacts | None:
-        """What the finished G-code does, of which the first ``old_head`` bytes have been replaced by ``head``, both of them
-        comments alone; what the new one says of time and filament counts. ``size`` and ``checksum`` (CRC-32) are those of the
-        file as the slicer left it; None unless exactly that has been read."""
+    def reading(self, old_head: int, head: bytes) -> Reading | None:
+        """What the G-code does when its first ``old_head`` bytes are replaced by ``head``, both of them comments alone: what
+        the new ones say of time and filament counts. None when that is not known; the finished file then tells."""
         from .gcode_blocks import blocks
 
         self.written.set()
         try:
             follower = self._thread.result()
-            if follower is None or (self._size, self._sum) != (size, checksum):
+            if follower is None:
                 return None
             for block in blocks(io.BytesIO(head)):
                 if block.commands:
                     return None
                 # What the slicer had made up is outdone by what it says in the end.
                 follower.follow(block)
-            return follower.finish(size - old_head + len(head), len(head) - old_head)
+            return Reading(follower.finish(self._size), self._size, self._sum)
         except (SlicingError, OSError):
-            # Whether that is so, the finished file tells.
             return None
 
     def _read(self, stop: threading.Event) -> Follower | None:
@@ -74,9 +82,10 @@ class Ahead:
         begun = self._path.name.partition(".")[0] + ".*"
         near = False
         while not self._path.exists():
-            near = near or any(self._path.parent.glob(begun))
-            if self.written.wait(_LOOK_NEAR if near else _LOOK_FAR) or stop.is_set():
+            if self.written.is_set() or stop.is_set():
                 return None
+            near = near or any(self._path.parent.glob(begun))
+            self.written.wait(_LOOK_NEAR if near else _LOOK_FAR)
         with self._path.open("rb", buffering=0) as file:
             for block in blocks(_Growing(self, file, stop)):
                 if stop.is_set():

@@ -135,12 +135,11 @@ class Follower:
         self._moves(block, begin, len(block.kinds))
         self._feature_rows, self._limit_rows = [(0, self._feature_rows[-1][1])], [(0, self._limit_rows[-1][1])]
 
-    def finish(self, size: int, shift: int = 0) -> GcodeFacts:
-        """The file of ``size`` bytes has ended, all of which but comments at its beginning lies ``shift`` bytes behind where it
-        was read."""
+    def finish(self, size: int) -> GcodeFacts:
+        """The file of ``size`` bytes has ended."""
         facts = self.facts
         facts.ends_cold = self._nozzle == 0 and self._bed == 0
-        facts.index = self._layers.finish(size, shift)
+        facts.index = self._layers.finish(size)
         facts.seconds = self._clock.seconds
         facts.filament.update({name: length for name, length in self._layers.filament(list(self._features)).items() if length})
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves

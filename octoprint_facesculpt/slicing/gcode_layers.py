@@ -40,10 +40,6 @@ class _Start:
     feed_mm_min: float = 1500.0
     feature: str = ""
 
-    def moved(self, shift: int) -> int:
-        """The offset, ``shift`` bytes later; the file's beginning stays where it is."""
-        return self.offset and self.offset + shift
-
 
 @dataclass
 class _Open:
@@ -55,10 +51,10 @@ class _Open:
     support: float
     box: np.ndarray
 
-    def closed(self, seconds: float, shift: int) -> Layer:
+    def closed(self, seconds: float) -> Layer:
         start, (left, front, right, back) = self.start, self.box.tolist()
         return Layer(
-            start.moved(shift), self.z, seconds, self.filament, self.support, left, front, -right, -back,
+            start.offset, self.z, seconds, self.filament, self.support, left, front, -right, -back,
             start.x, start.y, start.below, start.e, start.relative_e, start.feed_mm_min, start.feature,
         )  # fmt: skip
 
@@ -99,12 +95,11 @@ class Layers:
                 self.low[2], self.high[2] = min(self.low[2], float(z.min())), max(self.high[2], float(z.max()))
         (self._rest,) = self._starts(moves, extruding[-1:], told, features)
 
-    def finish(self, size: int, shift: int = 0) -> GcodeIndex:
-        """The index of a file of ``size`` bytes, everything in it ``shift`` bytes later than told; the clock has been told
-        everything."""
+    def finish(self, size: int) -> GcodeIndex:
+        """The index of a file of ``size`` bytes; the clock has been told everything."""
         times = self._clock.finish()
-        layers = tuple(layer.closed(times[layer.start.mark], shift) for layer in self._layers)
-        return GcodeIndex(size, self._rest.moved(shift), times[self._rest.mark], self._clock.seconds, layers)
+        layers = tuple(layer.closed(times[layer.start.mark]) for layer in self._layers)
+        return GcodeIndex(size, self._rest.offset, times[self._rest.mark], self._clock.seconds, layers)
 
     def _height(self) -> float:
         return self._layers[-1].z if self._layers else math.nan

@@ -16,11 +16,10 @@ import subprocess
 import tempfile
 import threading
 import time
-import zlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -44,8 +43,6 @@ LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
 #: A program's output is read in blocks of so many bytes (what a pipe holds), this share of its running time apart, and at
 #: most so many seconds.
 READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.02, 0.25
-#: G-code is copied in blocks of so many bytes.
-COPY_BYTES = 256 * 1024
 #: The program's part of the progress.
 RUNNING = 0.88
 
@@ -74,6 +71,8 @@ class CommandLineEngine(ABC):
     version_pattern: ClassVar[str]
     #: What the program calls its G-code while it writes it from beginning to end.
     writes: ClassVar[str] = "out.gcode"
+    #: Whether it writes by itself how far a print is (M73).
+    tells_progress: ClassVar[bool] = False
     #: The first version that works, and the first that does not any more.
     versions: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
 
@@ -168,13 +167,12 @@ class CommandLineEngine(ABC):
         return info, float(extents[2])
 
     def _checked(self, made: Made, picture: str, request: SliceRequest, ahead: Ahead, height: float) -> GcodeFacts:
-        """Give the G-code its true head and its picture; what it does, if it may be printed."""
+        """Finish the G-code; what it does, if it may be printed."""
         from .gcode_check import check
+        from .gcode_finish import Change, finish
 
-        ahead.written.set()
-        head = made.head.encode("utf-8") + picture.encode("ascii")
-        size, checksum = _replace_head(made, head)
-        facts = ahead.facts(size, checksum, made.head_bytes, head)
+        head = Change(0, made.head_bytes, made.head.encode("utf-8") + picture.encode("ascii"))
+        facts = finish(made.gcode, head, not self.tells_progress, ahead.reading(head.old, head.new))
         return check(made.gcode, request.bed, model_height=height, facts=facts)
 
     def _require_offered(self, request: SliceRequest, info: EngineInfo) -> None:
@@ -332,28 +330,6 @@ def thumbnail_block(png: Path, side: int = 220) -> str:
     text = base64.b64encode(buffer.getvalue()).decode("ascii")
     lines = "".join(f"; {text[i : i + 78]}\n" for i in range(0, len(text), 78))
     return f";\n; thumbnail begin {size} {len(text)}\n{lines}; thumbnail end\n;\n"
-
-
-def _replace_head(made: Made, head: bytes) -> tuple[int, int]:
-    """Put another head into the G-code, and make sure that the file is on the disk. Size and checksum (CRC-32) of the file as
-    the slicer had left it."""
-    part = made.gcode.with_suffix(".part")
-    with made.gcode.open("rb") as source:
-        old = source.read(made.head_bytes)
-        size, checksum = len(old), zlib.crc32(old)
-        with part.open("wb") if old != head else nullcontext() as target:
-            if target is not None:
-                target.write(head)
-            while block := source.read(COPY_BYTES):
-                size, checksum = size + len(block), zlib.crc32(block, checksum)
-                if target is not None:
-                    target.write(block)
-            if target is not None:
-                target.flush()
-            os.fsync((target or source).fileno())
-    if target is not None:
-        os.replace(part, made.gcode)
-    return size, checksum
 
 
 def _storage_error(error: OSError, folder: Path) -> SlicingError:

@@ -52,6 +52,7 @@ class PrusaSlicer(CommandLineEngine):
     help_arguments = ("--help",)
     # It goes through its own file once more, to put in how long is left.
     writes = "out.gcode.tmp.postprocess"
+    tells_progress = True
     version_pattern = r"PrusaSlicer-(\d+\.\d+(?:\.\d+)?)"
     versions = ((2, 4), (3, 0))
 

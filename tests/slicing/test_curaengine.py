@@ -142,6 +142,14 @@ def test_start_and_end_code_are_the_printers(stock: str) -> None:
     assert "{" not in stock
 
 
+def test_the_display_is_told_how_far_the_print_is(stock: str) -> None:
+    start = stock[: stock.index(";LAYER:0")]
+    assert start.index("M73 P0 R") < start.index("M140 S50")
+    shares = [int(share) for share in re.findall(r"^M73 P(\d+) R\d+$", stock, re.MULTILINE)]
+    assert shares == sorted(shares) and len(shares) > 30 and shares[-1] == 100
+    assert stock.index("M73 P100 R0") < stock.index("M104 S0")
+
+
 def test_tree_supports_are_another_way_to_support(table: Path, tmp_path: Path) -> None:
     tree = SliceRequest(engine="curaengine", config={"quality": "low", "support_structure": "tree"})
     normal = SliceRequest(engine="curaengine", config={"quality": "low"})

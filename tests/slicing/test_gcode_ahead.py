@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from octoprint_facesculpt.progress import silent
-from octoprint_facesculpt.slicing import SliceRequest, SlicingError, gcode_check, slice_model
+from octoprint_facesculpt.slicing import SliceRequest, SlicingError, gcode_facts, slice_model
 from octoprint_facesculpt.slicing.gcode_ahead import Ahead
 from octoprint_facesculpt.slicing.gcode_facts import GcodeFacts, read
+from octoprint_facesculpt.slicing.gcode_finish import Change, finish
 from octoprint_facesculpt.slicing.gcode_index import read_index
 
 from .conftest import Sliced
@@ -60,10 +61,11 @@ def test_a_file_that_grows_is_read_as_the_finished_one(body: bytes, tmp_path: Pa
     growing, finished = tmp_path / "out.gcode", tmp_path / "finished.gcode"
     with Ahead(growing) as ahead:
         write_slowly(growing, HEAD + body)
-        facts = ahead.facts(len(HEAD + body), zlib.crc32(HEAD + body), len(HEAD), TRUE_HEAD)
+        facts = finish(growing, Change(0, len(HEAD), TRUE_HEAD), False, ahead.reading(len(HEAD), TRUE_HEAD))
     finished.write_bytes(TRUE_HEAD + body)
+    assert growing.read_bytes() == finished.read_bytes()
     assert same(facts, read(finished))
-    assert facts is not None and facts.index.size == finished.stat().st_size
+    assert facts.index.size == finished.stat().st_size
     assert finished.read_bytes()[: facts.index.layers[1].offset].endswith(b"\n")
 
 
@@ -71,40 +73,46 @@ def test_it_may_be_renamed_when_it_is_done(body: bytes, tmp_path: Path) -> None:
     with Ahead(tmp_path / "out.gcode.part") as ahead:
         write_slowly(tmp_path / "out.gcode.part", HEAD + body)
         (tmp_path / "out.gcode.part").rename(tmp_path / "out.gcode")
-        facts = ahead.facts(len(HEAD + body), zlib.crc32(HEAD + body), len(HEAD), HEAD)
-    assert same(facts, read(tmp_path / "out.gcode"))
+        reading = ahead.reading(len(HEAD), HEAD)
+    assert reading is not None and same(reading.facts, read(tmp_path / "out.gcode"))
+    assert (reading.size, reading.checksum) == (len(HEAD + body), zlib.crc32(HEAD + body))
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda data: data.replace(b"S60", b"S61", 1), lambda data: data + b"G1 X1\n", lambda data: data[:-1],
-        lambda data: HEAD + data, lambda data: b"",
+        lambda data: HEAD + data, lambda data: data.replace(b"\n", b"\n\n", 1),
     ],
-    ids=["one byte", "longer", "shorter", "another head", "another file"],
+    ids=["one byte", "longer", "shorter", "another head", "an empty line"],
 )  # fmt: skip
 def test_what_was_read_does_not_count_for_another_file(change: Callable[[bytes], bytes], body: bytes, tmp_path: Path) -> None:
-    data = HEAD + body
+    path, data = tmp_path / "out.gcode", HEAD + body
     other = change(data)
-    with Ahead(tmp_path / "out.gcode") as ahead:
-        write_slowly(tmp_path / "out.gcode", data, 2)
-        assert ahead.facts(len(other), zlib.crc32(other), len(HEAD), HEAD) is None
+    with Ahead(path) as ahead:
+        write_slowly(path, data, 2)
+        reading = ahead.reading(len(HEAD), HEAD)
+    assert reading is not None
+    path.write_bytes(other)
+    facts = finish(path, Change(0, len(HEAD), HEAD), False, reading)
+    assert facts is not reading.facts and same(facts, read(path))
+    assert path.read_bytes() == HEAD + other[len(HEAD) :]
 
 
 def test_a_new_head_that_moves_the_printer_is_read_with_the_rest(body: bytes, tmp_path: Path) -> None:
     data = HEAD + body
     with Ahead(tmp_path / "out.gcode") as ahead:
         write_slowly(tmp_path / "out.gcode", data, 2)
-        assert ahead.facts(len(data), zlib.crc32(data), len(HEAD), b"G1 X5\n") is None
+        assert ahead.reading(len(HEAD), b"G1 X5\n") is None
 
 
 def test_unsafe_g_code_and_a_file_that_never_comes_are_left_to_the_check(tmp_path: Path) -> None:
     unsafe = b"G28\nG1 Z-5\n"
     with Ahead(tmp_path / "out.gcode") as ahead:
         write_slowly(tmp_path / "out.gcode", unsafe, 1)
-        assert ahead.facts(len(unsafe), zlib.crc32(unsafe), 0, b"") is None
+        assert ahead.reading(0, b"") is None
     with Ahead(tmp_path / "nothing.gcode") as ahead:
-        assert ahead.facts(0, 0, 0, b"") is None
+        assert ahead.reading(0, b"") is None
 
 
 def test_it_ends_at_once_when_nobody_wants_to_know_any_more(body: bytes, tmp_path: Path) -> None:
@@ -145,7 +153,7 @@ def test_what_was_read_ahead_is_not_read_again(
     def again(*_: object) -> GcodeFacts:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(gcode_check, "read", again)
+    monkeypatch.setattr(gcode_facts, "read", again)
     writes = f'cp "{sliced.result.gcode}" "$OUT.tmp.postprocess"; sleep 0.5; mv "$OUT.tmp.postprocess" "$OUT"'
     path = script(f'{writes}; echo "Slicing result exported to $OUT"')
     request = SliceRequest(profile="bust_028", thumbnail=picture, index=tmp_path / "index.json")
