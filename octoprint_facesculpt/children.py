@@ -16,8 +16,9 @@ from pathlib import Path
 PATIENCE = 2.0
 #: Seconds that processes which a dead child left behind may hold on to its output.
 STRAGGLERS = 1.0
-#: Seconds between two looks at a child that can be cancelled or grow too large, and at one that only has a time limit.
-_LOOK, _LOOK_SELDOM = 0.1, 0.5
+#: Seconds between two looks at a child that can be cancelled or grow too large, and at one that only has a time limit. One
+#: that has no limit of memory is looked at less and less often: this share of the time it has been running apart.
+_LOOK, _LOOK_SELDOM, _LOOK_SHARE = 0.1, 0.5, 0.02
 
 
 @cache
@@ -81,11 +82,13 @@ class Guard:
         stop(self._process)
 
     def _watch(self) -> None:
-        dead_since, looks = None, 0
+        dead_since, looks, begun = None, 0, time.monotonic()
         pause = _LOOK_SELDOM if self._cancelled is None and self._memory is None else _LOOK
         # The first look is not later than the limit, or a child could end unseen after a limit that is shorter than a pause.
         until_look = min(pause, self._deadline - time.monotonic())
         while not self._left.wait(max(0.0, until_look)):
+            if self._memory is None:
+                pause = max(pause, min(_LOOK_SELDOM, _LOOK_SHARE * (time.monotonic() - begun)))
             until_look = pause
             looks += 1
             if self._process.poll() is not None:

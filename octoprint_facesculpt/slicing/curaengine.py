@@ -40,6 +40,8 @@ STAGE_ENDS = {"slice": 0.03, "layerparts": 0.05, "inset+skin": 0.3, "support": 0
 HEADER_LINES = 30
 #: What engines from 5.2 on put before each line: "[2026-01-31 14:50:28.851] [info] ".
 _STAMP = re.compile(r"(?:\[\d{4}-\d\d-\d\d [\d:.]+\] )?\[(trace|debug|info|warning|error|critical)\] ")
+_FRACTION = re.compile(r"Progress:\s*([\w+]+):\d+:\d+\s+(\d\.\d+)%")
+_ACCOMPLISHED = re.compile(r"Progress:\s*([\w+]+) accomplished")
 PRESET_NOZZLE = 0.4
 #: Names in a configuration that choose what the settings lie on.
 CHOICES = ("machine", "quality", "variant", "material")
@@ -82,6 +84,8 @@ class _Log:
             level, line = stamped[1].upper(), line[stamped.end() :]
             line = f"[{level}] {line}" if level in ("WARNING", "ERROR", "CRITICAL") else line
             self._in_header = False
+        if line.startswith("Progress:"):
+            return self._hear_progress(line)
         if line.startswith("Gcode header after slicing"):
             self._in_header, line = True, line.partition(":")[2].strip()
         if self._in_header and line.startswith(";") and len(self.header) < HEADER_LINES:
@@ -94,12 +98,14 @@ class _Log:
             self._warn(line.removeprefix("[WARNING]").strip())
         elif line.startswith("Layer count:"):
             self._layers = int(line.partition(":")[2])
-        elif match := re.match(r"Progress:\s*([\w+]+):\d+:\d+\s+(\d\.\d+)%", line):
-            self._step(match[1], float(match[2]))
-        elif match := re.match(r"Progress:\s*([\w+]+) accomplished", line):
-            self._step(match[1], STAGE_ENDS.get(match[1], 0.0))
         elif match := re.match(r"Filament \(mm\^3\):\s*(\d+)", line):
             self.volume_mm3 = float(match[1])
+
+    def _hear_progress(self, line: str) -> None:
+        if match := _FRACTION.match(line):
+            self._step(match[1], float(match[2]))
+        elif match := _ACCOMPLISHED.match(line):
+            self._step(match[1], STAGE_ENDS.get(match[1], 0.0))
 
     def _warn(self, warning: str) -> None:
         # All settings are logged as warnings; and at the top of a model whose height is no multiple of its layers, nothing is

@@ -11,6 +11,7 @@ import io
 import os
 import threading
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks: for a file of which nothing is to be seen, for one that is about to come (what it is made from is
 #: there), and at how far it has grown.
 _LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.02, 0.1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Reading:
     facts: GcodeFacts
     size: int
     checksum: int
+
+
+def keep_freed() -> None:
+    """Let the C library keep memory that is freed. An array of a block of lines lives for less than a millisecond; memory that
+    went back to the kernel each time would be cleared each time (mallopt(3))."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):  # another C library than GNU's
+        library = ctypes.CDLL(None)
+        for what in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            library.mallopt(what, _KEPT_BYTES)
 
 
 class Ahead:
@@ -78,6 +91,7 @@ class Ahead:
         from .gcode_facts import Follower
         from .motion import Clock
 
+        keep_freed()
         follower = Follower(Clock())
         begun = self._path.name.partition(".")[0] + ".*"
         near = False

@@ -86,6 +86,7 @@ def blocks(source: Source) -> Iterator[Block]:
     """The whole of a file in bounded memory; :class:`SlicingError` ``gcode_not_text``, ``gcode_placeholder`` or
     ``gcode_bad_number`` for lines that no printer should be given."""
     buffer = bytearray(BLOCK_BYTES + LINE_LIMIT + 3 * _MARGIN)
+    eights = np.empty(len(buffer) - 7, "<u8")
     kept = offset = 0
     in_config = False
     while True:
@@ -97,7 +98,9 @@ def blocks(source: Source) -> Iterator[Block]:
             filled += 1
         end = buffer.rfind(b"\n", _MARGIN, filled) + 1
         if end > _MARGIN:
-            block, in_config = _read(buffer, end, offset, in_config)
+            # Eight characters from each place on as one number; a copy, as numpy would make one whenever it takes some of them.
+            np.copyto(eights[:end], np.ndarray((end,), "<u8", buffer=buffer, strides=(1,)))
+            block, in_config = _read(buffer, eights, end, offset, in_config)
             yield block
         else:
             end = _MARGIN
@@ -115,8 +118,8 @@ def words_of(code: bytes) -> dict[bytes, float]:
     return {letter: float(value) for letter, value in _WORD.findall(code.upper())}
 
 
-def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Block, bool]:
-    """The lines in ``buffer[_MARGIN:end]``, which lie at ``offset`` of the file."""
+def _read(buffer: bytearray, eights: np.ndarray, end: int, offset: int, in_config: bool) -> tuple[Block, bool]:
+    """The lines in ``buffer[_MARGIN:end]``, which lie at ``offset`` of the file; ``eights`` are its characters by eight."""
     text = np.frombuffer(buffer, np.uint8)[: end + _MARGIN]
     # Spaces and line ends part the words; so does any other control character, which is then looked at in the slow way.
     cuts = np.flatnonzero(text[_MARGIN:end] <= 32) + _MARGIN
@@ -127,7 +130,6 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
     _require_text(buffer, end, starts, ends)
 
-    eights = _eights(text)
     first = eights.take(starts) & _u(0xFFFFFF)
     fast = (first & _u(0xFFFEFF)) == int.from_bytes(b"G0 ", "little")
     values, letters, lines = _words(text, eights, cuts, is_end, fast)
@@ -196,11 +198,6 @@ def _words(
         good = fast[line]
         values, letters, line = values[good], letters[good], line[good]
     return values, letters, line
-
-
-def _eights(text: np.ndarray) -> np.ndarray:
-    """Eight characters from each place on as one number; a copy, as numpy would make one whenever it takes some of them."""
-    return np.ndarray((len(text) - 7,), "<u8", buffer=text.data, strides=(1,)).copy()
 
 
 def _numbers(text: np.ndarray, eights: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

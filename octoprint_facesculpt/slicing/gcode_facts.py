@@ -13,7 +13,7 @@ import numpy as np
 from .gcode_blocks import SET, Block, blocks, refusal, words_of
 from .gcode_index import GcodeIndex
 from .gcode_layers import NOT_MODEL, Layers, is_support
-from .gcode_moves import Moves, expand_arcs, filled, held
+from .gcode_moves import Moves, expand_arcs, fill, held, lengths
 from .motion import Clock, Limits, joined
 
 #: Nozzle temperatures between which a printer extrudes (Marlin's EXTRUDE_MINTEMP and more than any hot end stands).
@@ -269,7 +269,7 @@ class Follower:
             if self._relative and setting is None:
                 after[axis] = self._place[axis] + np.where(np.isnan(words[axis]), 0.0, words[axis]).cumsum()
             else:
-                after[axis] = filled(words[axis], self._place[axis])
+                fill(after[axis], words[axis], self._place[axis])
         # Most of what sets anything sets the extruder's count, and leaves the nozzle where it is.
         moved = None if setting is None or np.isnan(words[:3, setting]).all() else setting
         if moved is not None:
@@ -293,7 +293,8 @@ class Follower:
             sets = np.flatnonzero(setting & ~np.isnan(given)) if setting is not None else np.zeros(0, int)
             count += held(given - count, sets, self._extruder) if len(sets) else self._extruder
         else:
-            count = filled(given, self._extruder)
+            count = np.empty(len(given))
+            fill(count, given, self._extruder)
             step = np.diff(count, prepend=self._extruder)
             if setting is not None:
                 step[setting] = 0.0
@@ -319,8 +320,8 @@ class Follower:
         """The feature (a number) of each row."""
         while len(self._feature_rows) > 1 and self._feature_rows[1][0] <= begin:
             self._feature_rows.pop(0)
-        rows = [max(row, begin) for row, _ in self._feature_rows] + [end]
-        return np.repeat([feature for _, feature in self._feature_rows], np.diff(rows))
+        rows = np.array([max(row, begin) for row, _ in self._feature_rows])
+        return np.repeat([feature for _, feature in self._feature_rows], lengths(rows, end))
 
 
 def _sum(text: str) -> float:

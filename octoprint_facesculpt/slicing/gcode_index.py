@@ -9,6 +9,7 @@ import json
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,9 @@ class GcodeIndex:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, the layers by columns."""
-        columns = {field.name: [_short(getattr(layer, field.name)) for layer in self.layers] for field in fields(Layer)}
-        whole = {field.name: _short(getattr(self, field.name)) for field in fields(self) if field.name != "layers"}
+        columns = {field.name: _shorter(list(map(attrgetter(field.name), self.layers))) for field in fields(Layer)}
+        names = [field.name for field in fields(self) if field.name != "layers"]
+        whole = dict(zip(names, _shorter([getattr(self, name) for name in names]), strict=True))
         return {"schema": SCHEMA, **whole, "layers": columns}
 
 
@@ -124,6 +126,6 @@ def _column(values: Any, kind: str) -> list[Any]:
     return values
 
 
-def _short(value: Any) -> Any:
-    """A number with no more digits than mean something."""
-    return round(value, 4) if isinstance(value, float) else value
+def _shorter(values: list[Any]) -> list[Any]:
+    """A column whose numbers have no more digits than mean something."""
+    return [round(value, 4) if type(value) is float else value for value in values]

@@ -43,26 +43,37 @@ class Moves:
         return max(row, 0) if self.rows is None else int(np.searchsorted(self.rows, row))
 
 
-def filled(given: np.ndarray, start: float) -> np.ndarray:
-    """A column with its gaps (NaN) filled by what stands before them."""
+def fill(values: np.ndarray, given: np.ndarray, start: float) -> None:
+    """Into ``values`` a column with its gaps (NaN) filled by what stands before them."""
     gap = np.isnan(given)
     gaps = np.flatnonzero(gap)
     if 2 * len(gaps) > len(given):
-        return held(given, np.flatnonzero(~gap), start)
-    values = given.copy()
+        values[:] = held(given, np.flatnonzero(~gap), start)
+        return
+    values[:] = given
+    if not len(gaps):
+        return
     # Each stretch of gaps has the value before its first.
-    first = np.flatnonzero(np.diff(gaps, prepend=-2) != 1)
-    before = gaps[first] - 1
+    first = np.concatenate([[0], np.flatnonzero(gaps[1:] - gaps[:-1] != 1) + 1])
+    before = gaps.take(first) - 1
     known = given.take(before)
-    known[before < 0] = start
-    values[gaps] = np.repeat(known, np.diff(first, append=len(gaps)))
-    return values
+    if before[0] < 0:
+        known[0] = start
+    values[gaps] = np.repeat(known, lengths(first, len(gaps)))
 
 
 def held(given: np.ndarray, places: np.ndarray, start: float) -> np.ndarray:
     """A column that has the value ``given`` at each of the ``places`` (rising) from there on, and ``start`` before."""
     values = np.concatenate([[start], given.take(places)])
-    return np.repeat(values, np.diff(places, prepend=0, append=len(given)))
+    return np.repeat(values, lengths(np.concatenate([[0], places]), len(given)))
+
+
+def lengths(begun: np.ndarray, count: int) -> np.ndarray:
+    """How long the stretches are into which ``count`` rows are cut, by where they begin; faster than :func:`numpy.diff`."""
+    ends = np.empty_like(begun)
+    ends[:-1], ends[-1:] = begun[1:], count
+    ends -= begun
+    return ends
 
 
 def expand_arcs(moves: Moves, arcs: dict[int, tuple[int, dict[bytes, float]]]) -> Moves:

@@ -20,6 +20,7 @@ LOOK_AHEAD = 13
 MIN_STEPS = 6 - 1e-6
 STEPS_PER_MM = (80.0, 80.0, 400.0, 93.0)
 _STEPS = np.array(STEPS_PER_MM)[:, None]
+_SHORTEST = tuple(MIN_STEPS / steps for steps in STEPS_PER_MM)
 _PENDING = LOOK_AHEAD + 2
 
 
@@ -249,7 +250,9 @@ def _least_ahead(values: np.ndarray) -> np.ndarray:
 def joined(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Moves (4, N) as Marlin makes them: those of fewer than six steps go on with the next. The moves that are left (4, M),
     and which they were (M,)."""
-    long = (np.abs(delta) >= MIN_STEPS / _STEPS).any(0)
+    long = np.abs(delta[0]) >= _SHORTEST[0]
+    for axis in (1, 2, 3):
+        long |= np.abs(delta[axis]) >= _SHORTEST[axis]
     short = np.flatnonzero(~long)
     if not len(short):
         return delta, np.arange(delta.shape[1])

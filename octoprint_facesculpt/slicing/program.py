@@ -10,6 +10,7 @@ import base64
 import errno
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -270,6 +271,9 @@ def heard(output: IO[bytes]) -> Iterator[str]:
     What it says is taken a few times a second: to wake up for each of thousands of lines costs more than to understand them.
     """
     kept, begun = b"", time.monotonic()
+    ended = select.poll()
+    # Of no other event than that the other end is closed.
+    ended.register(output, 0)
     while block := os.read(output.fileno(), READ_BYTES):
         *lines, kept = (kept + block).split(b"\n")
         for line in lines:
@@ -278,7 +282,7 @@ def heard(output: IO[bytes]) -> Iterator[str]:
         if whole:
             yield from _pieces(kept[:whole])
             kept = kept[whole:]
-        time.sleep(min(HEAR_SECONDS, HEAR_SHARE * (time.monotonic() - begun)))
+        ended.poll(1000 * min(HEAR_SECONDS, HEAR_SHARE * (time.monotonic() - begun)))
     if kept:
         yield from _pieces(kept)
 
