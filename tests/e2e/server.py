@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import requests
 import yaml
 
@@ -151,10 +150,10 @@ class OctoPrintServer:
         assert self._process is not None
         return self._process.pid
 
-    def cpu_seconds(self) -> float:
-        """Processor time that the server has used, without its children."""
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)
+    def cpu_nanoseconds(self) -> int:
+        """Processor time that the server's threads have used so far, without its children."""
+        # The clock of another process, as clock_getcpuclockid(3) numbers it on Linux.
+        return time.clock_gettime_ns((~self.pid << 3) | 2)
 
     def kill(self) -> None:
         """Take the power away: no shutdown, no goodbye."""

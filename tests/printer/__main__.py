@@ -65,6 +65,8 @@ class Simulator:
         #: Whether time stands still while the host prepares its next line.
         self.hold = True
         self.now, self.lines = 0.0, 0
+        #: After so many lines no more are taken; None for no end.
+        self._until: int | None = None
         self._cut_at: float | None = None
         self._allowed, self._seen = 0.0, time.monotonic()
         self._pending = b""
@@ -118,7 +120,7 @@ class Simulator:
                 self._pending = b""
         if self._waiting is not None:
             self._wait()
-        elif b"\n" in self._pending:
+        elif b"\n" in self._pending and (self._until is None or self.lines < self._until):
             raw, _, self._pending = self._pending.partition(b"\n")
             self._last_line = time.monotonic()
             self._line(raw.decode("ascii", "replace"))
@@ -308,6 +310,8 @@ class Simulator:
                     raise ValueError("the speed must be above 0")
                 self.speed, self.hold = factor, bool(order.get("hold", True))
                 self._save_up()
+            case "take":
+                self._until = int(order["until"])
             case "quit":
                 self.running = False
             case "status":
@@ -320,7 +324,7 @@ class Simulator:
             "time": self.now, "powered": self.machine.powered, "position": _round(self.machine.position),
             "filament": round(self.machine.filament, 4), "nozzle": self.machine.nozzle.actual,
             "bed": self.machine.bed.actual, "blocks": len(self.firmware.planner.blocks), "lines": self.lines,
-            "moves": self.firmware.moves, "touches": self.machine.touches[:5], "touched": len(self.machine.touches),
+            "last_line": self._last_line, "moves": self.firmware.moves, "touches": self.machine.touches[:5], "touched": len(self.machine.touches),
             "jumped": round(self.machine.jumped, 4), "deepest": round(self.machine.deepest, 3),
             "top": self.machine.plastic.top if self.machine.plastic else None,
         }  # fmt: skip
