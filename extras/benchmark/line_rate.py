@@ -47,7 +47,6 @@ class Rig:
         wait_for(lambda: self.server.get("/api/printer").status_code == 200, 120, "the printer")
         with gcode.open("rb") as file:
             self.server.post("/api/files/local", files={"file": (gcode.name, file)}).raise_for_status()
-        wait_for(lambda: self.server.get(f"/api/files/local/{gcode.name}").json().get("gcodeAnalysis"), 300, "the analysis", pause=1.0)
 
     def begin(self, name: str) -> None:
         """Begin the print, whose first lines only are taken."""
