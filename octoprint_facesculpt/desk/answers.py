@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..recovery.errors import RecoveryError
+from ..recovery.estimate import Estimate
+from ..recovery.heights import layers_at
 from ..recovery.measure import Verdict, judge
 
 _logger = logging.getLogger(__name__)
@@ -17,6 +19,8 @@ _logger = logging.getLogger(__name__)
 QUESTIONS = ("intro", "look", "point", "height", "heat")
 #: Heights that may be given beyond the bounds of where the nozzle can be, mm.
 BEYOND = 1.0
+#: Kinds of a measured height that leave its question open.
+OPEN = ("disagrees", "undecided")
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Answers:
     """``question`` is the one that is open. ``height`` is what was found out about the nozzle's height: ``kind`` (trusted,
-    chosen, agrees, decides, disagrees) and, when it was measured, ``measured``, ``expected`` and ``off``."""
+    chosen, agrees, decides, undecided, disagrees) and, when it was measured, ``measured``, ``expected`` and ``off``."""
 
     question: str = "intro"
     looked: bool = False
@@ -51,7 +55,7 @@ class Answers:
     @property
     def complete(self) -> bool:
         """Whether everything was answered that must be before the printer heats up."""
-        return self.looked and self.height is not None and self.height["kind"] != "disagrees"
+        return self.looked and self.height is not None and self.height["kind"] not in OPEN
 
     def back(self) -> Answers:
         """To the question before."""
@@ -82,24 +86,28 @@ class Answers:
     def measure(self, height: float, plan: dict[str, Any]) -> Answers:
         """The user has measured the nozzle's height, mm. A measurement that is more than about a layer off is kept, too: then
         the question stays open."""
-        stop = plan["stop"]
-        low, high = float(stop["z"]), float(stop["z"]) + float(stop["z_spread"])
-        choices = [float(one["z"]) for one in stop["choices"]]
-        if plan["asks"] and (len(choices) < 2 or self.wanted.choice is not None):
+        stop = Estimate.from_json(plan["stop"])
+        low, high = stop.z, stop.z + stop.z_spread
+        heights = [one.z for one in stop.choices] or [low]
+        wanted = self.wanted
+        if plan["asks"] and wanted.choice is None and len(layers_at(height, stop.choices)) > 1:
+            # Lifted within a layer it can have come to the height of the next: which it was must be seen on the print.
+            verdict = replace(judge(height, heights, plan["layer_height"]), kind="undecided")
+            wanted = replace(wanted, height=height)
+        elif plan["asks"] and (len(stop.choices) < 2 or wanted.choice is not None):
             # It can be anywhere in between: then the measurement is all there is.
             fits = low - BEYOND <= height <= high + BEYOND
             expected = min(max(height, low), high)
             verdict = Verdict("decides" if fits else "disagrees", expected, round(height - expected, 3))
-            wanted = replace(self.wanted, height=height)
+            wanted = replace(wanted, height=height)
         else:
-            heights = choices or [low]
             verdict = judge(height, heights, plan["layer_height"])
-            several = verdict.kind == "decides"
-            wanted = replace(self.wanted, choice=heights.index(verdict.expected)) if several else self.wanted
+            if verdict.kind == "decides":
+                wanted = replace(wanted, choice=heights.index(verdict.expected))
         found = {**asdict(verdict), "measured": height}
         if verdict.kind == "disagrees":
             return replace(self, height=found, wanted=replace(self.wanted, height=None), question="height")
-        return replace(self, height=found, wanted=wanted, question="heat")
+        return replace(self, height=found, wanted=wanted, question="height" if verdict.kind == "undecided" else "heat")
 
 
 class AnswerFile:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import RecoveryError
-from .heights import SAME_HEIGHT, Choice, choices_between, line_end_at, located
+from .heights import SAME_HEIGHT, Choice, choices_between, layers_at, line_end_at, located
 from .journal import INTERVAL, TAIL
 from .outage import Outage, Seen
 from .supply import COOLS
@@ -138,7 +138,8 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
 
 
 def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate:
-    """Take one of the choices, or a measured height of the nozzle, mm; RecoveryError ``choice_invalid``, ``height_invalid``."""
+    """Take one of the choices, or a measured height of the nozzle, mm, or both; the height alone leaves the question open where
+    it does not tell the layer. RecoveryError ``choice_invalid``, ``height_invalid``."""
     if choice is not None and not 0 <= choice < len(stop.choices):
         raise RecoveryError("choice_invalid", f"There is no choice {choice}.", f"There are {len(stop.choices)}.")
     top = stop.z + stop.z_spread
@@ -149,24 +150,31 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
             raise RecoveryError("height_invalid", text, "Measure again.")
         if stop.left is not None and height > max(c.z for c in stop.choices) + BETWEEN:
             stop, choice = replace(stop, choices=(stop.left,)), 0
+        elif choice is None and len(layers_at(height, stop.choices)) > 1:
+            # It may have been lifted within a layer to about the height of the next: somebody must say which of them it is.
+            return replace(stop, z=height, z_spread=0.0)
         elif choice is None and stop.choices:
-            # The nearest; one that stands above all of them was moved away after the last.
-            nearest = min(range(len(stop.choices)), key=lambda n: abs(stop.choices[n].z - height))
-            away = height > stop.choices[-1].z + BETWEEN
-            if not away and abs(stop.choices[nearest].z - height) > BETWEEN:
-                # On its way up or down, to the next height above or from there.
-                nearest = next(n for n, c in enumerate(stop.choices) if c.z > height)
-            choice = max(range(len(stop.choices)), key=lambda n: stop.choices[n].latest) if away else nearest
-            if away:
-                end = stop.choices[choice]
-                stop = replace(stop, choices=(replace(end, at=end.latest, gap=round(end.gap + end.overlap, 3), overlap=0.0),))
-                choice = 0
+            stop, choice = _nearest(stop, height)
     if choice is not None:
         parked = (stop.z, top) if stop.parked else None
         stop = _of_choice(stop.choices[choice], stop.choices, stop.exact, parked)
     if height is not None:
         stop = replace(stop, z=height, z_spread=0.0)
     return replace(stop, chosen=height is not None or (choice is not None and stop.z_spread <= 2 * SAME_HEIGHT))
+
+
+def _nearest(stop: Estimate, height: float) -> tuple[Estimate, int]:
+    """The choice that a measured height speaks for; one that stands above all of them was moved away after the last."""
+    layers = layers_at(height, stop.choices)
+    fitting = [n for n, c in enumerate(stop.choices) if not layers or c.layer in layers]
+    nearest = min(fitting, key=lambda n: abs(stop.choices[n].z - height))
+    if height > stop.choices[-1].z + BETWEEN:
+        end = max(stop.choices, key=lambda c: c.latest)
+        return replace(stop, choices=(replace(end, at=end.latest, gap=round(end.gap + end.overlap, 3), overlap=0.0),)), 0
+    if abs(stop.choices[nearest].z - height) > BETWEEN:
+        # On its way up or down, to the next height above or from there.
+        nearest = next(n for n, c in enumerate(stop.choices) if c.z > height)
+    return stop, nearest
 
 
 def _of_choice(taken: Choice, choices: tuple[Choice, ...], exact: bool, parked: tuple[float, float] | None = None) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import dist
 
@@ -12,13 +13,15 @@ from .window import Piece, Window, share_of
 SAME_HEIGHT = 0.05
 #: How far from the truth X and Y can be when they are measured at the endstops: drivers jump to their home step, mm.
 MEASURED_WITHIN = 0.6
+#: How far from the truth a height can be that somebody measures with care, mm.
+MEASURED_HEIGHT = 0.1
 
 
 @dataclass(frozen=True)
 class Choice:
     """A height at which the nozzle may have stopped, and the place there that printing would go on from. ``layer`` counts from
     1; ``at``, ``earliest`` and ``latest`` are seconds of the window; ``gap`` and ``overlap`` are the most path, mm,
-    that going on there leaves out or prints twice."""
+    that going on there leaves out or prints twice; ``top`` is the highest that the nozzle is lifted to within the layer."""
 
     layer: int
     z: float
@@ -28,39 +31,79 @@ class Choice:
     gap: float
     overlap: float
     point: Point
+    top: float = 0.0
+
+
+@dataclass
+class _Group:
+    """What lies at one height and belongs to one layer. ``spans`` are the first and the last moment of each piece."""
+
+    z: float
+    layer: int
+    spans: list[tuple[float, float, Piece]]
 
 
 def choices_between(window: Window, earliest: float, latest: float, likely: float | None, at_line_end: bool) -> list[Choice]:
-    """What lies between the bounds, by height, lowest first."""
-    found: dict[int, list[tuple[float, float, Piece]]] = {}
-    planes: list[float] = []
+    """What lies between the bounds, by height and layer, lowest first."""
+    groups: list[_Group] = []
+    tops: dict[int, float] = {}
 
-    def add(first: float, last: float, piece: Piece) -> None:
+    def add(first: float, last: float, piece: Piece, layers: tuple[int, ...]) -> None:
         z = min(piece.start[2] + (piece.end[2] - piece.start[2]) * share_of(piece, moment) for moment in (first, last))
-        plane = next((i for i, known in enumerate(planes) if abs(known - z) < SAME_HEIGHT), None)
-        if plane is None:
-            plane = len(planes)
-            planes.append(z)
-        planes[plane] = min(planes[plane], z)
-        found.setdefault(plane, []).append((first, last, piece))
+        near = [group for group in groups if abs(group.z - z) < SAME_HEIGHT]
+        group = next((group for layer in layers for group in near if group.layer == layer), None)
+        if group is None:
+            group = _Group(z, layers[0], [])
+            groups.append(group)
+        group.z = min(group.z, z)
+        group.spans.append((first, last, piece))
+        if len(set(layers)) == 1:
+            tops[layers[0]] = max(tops.get(layers[0], z), z)
 
-    for piece in window.pieces:
+    moves = []
+    for piece, layers in zip(window.pieces, _layers(window.pieces), strict=True):
         first, last = max(piece.at, earliest), min(piece.until, latest)
         if last < first or (last == first and (earliest < latest or window.piece_at(earliest) is not piece)):
             continue
-        if piece.start[2] != piece.end[2] and not piece.prints:
-            # On its way up or down: it can be anywhere between, which the two ends stand for.
-            add(first, first, piece)
-            add(last, last, piece)
+        if piece.prints:
+            add(first, last, piece, layers)
         else:
-            add(first, last, piece)
-    rows = [_choice(window, spans, planes[plane], likely, at_line_end) for plane, spans in found.items()]
+            moves.append((first, last, piece, layers))
+    # A way to the next layer begins where the last one was printed, and ends where the next is.
+    for first, last, piece, layers in moves:
+        if piece.start[2] != piece.end[2]:
+            # On its way up or down: it can be anywhere between, which the two ends stand for.
+            add(first, first, piece, layers)
+            add(last, last, piece, layers)
+        else:
+            add(first, last, piece, layers)
+    rows = [_choice(window, group, tops.get(group.layer, group.z), likely, at_line_end) for group in groups]
     return sorted(rows, key=lambda choice: (choice.z, choice.at))
 
 
-def _choice(
-    window: Window, spans: list[tuple[float, float, Piece]], z: float, likely: float | None, at_line_end: bool
-) -> Choice:
+def _layers(pieces: list[Piece]) -> list[tuple[int, ...]]:
+    """Of each piece the layer that is printed next, and that which was printed before; of one that prints its own."""
+    after: list[int | None] = []
+    layer = None
+    for piece in reversed(pieces):
+        layer = piece.move.layer if piece.prints else layer
+        after.append(layer)
+    found, before = [], None
+    for piece, following in zip(pieces, reversed(after), strict=True):
+        before = piece.move.layer if piece.prints else before
+        known = [one for one in (following, before) if one is not None]
+        found.append(tuple(known) or (piece.move.layer,))
+    return found
+
+
+def layers_at(height: float, choices: Sequence[Choice]) -> set[int]:
+    """The layers in which a nozzle can have been that was measured at ``height``, mm: of one that was lifted within a layer the
+    height does not tell whether it is that layer, or one above."""
+    return {c.layer for c in choices if c.z - MEASURED_HEIGHT <= height <= max(c.z, c.top) + MEASURED_HEIGHT}
+
+
+def _choice(window: Window, group: _Group, top: float, likely: float | None, at_line_end: bool) -> Choice:
+    spans = group.spans
     earliest, latest = min(s[0] for s in spans), max(s[1] for s in spans)
     inside = likely is not None and any(first <= likely <= last for first, last, _ in spans)
     at = likely if inside and likely is not None else _middle(spans, window)
@@ -68,10 +111,12 @@ def _choice(
         piece = window.piece_at(at)
         ends = [last for _, last, p in spans if p.move is piece.move and p.end == p.move.end and last == p.until]
         at = ends[-1] if ends else at
-    layer = next((p.move.layer for first, last, p in spans if p.prints), spans[0][2].move.layer)
     gap = max(window.printed_at(at) - window.printed_at(earliest), 0.0)
     overlap = max(window.printed_at(latest) - window.printed_at(at), 0.0)
-    return Choice(layer, round(z, 4), at, earliest, latest, round(gap, 3), round(overlap, 3), window.point_at(at))
+    point = window.point_at(at)
+    return Choice(
+        group.layer, round(group.z, 4), at, earliest, latest, round(gap, 3), round(overlap, 3), point, round(top, 4)
+    )
 
 
 def _middle(spans: list[tuple[float, float, Piece]], window: Window) -> float:

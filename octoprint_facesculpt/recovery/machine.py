@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from math import atan2, ceil, cos, hypot, inf, pi, sin, sqrt
 
 from .state import Layer, MachineState, Move, Point
@@ -113,8 +114,7 @@ class Machine:
         if target == here and not filament:
             return None
         move = Move(start, state.offset, here, (target,), filament, state.feed, state.layer)
-        self._make(move)
-        return move
+        return self._make(move)
 
     def _target(self, words: Words) -> Point:
         state, unit = self.state, self.state.unit
@@ -143,10 +143,13 @@ class Machine:
         if words.get("F", 0.0) > 0:
             self.state.feed = words["F"] * self.state.unit
 
-    def _make(self, move: Move) -> None:
+    def _make(self, move: Move) -> Move:
         state = self.state
         if move.prints:
             self.note_printing(move.offset, move.end[2])
+            if move.layer != state.layer:
+                # Without comments it is the line itself that begins a layer.
+                move = replace(move, layer=state.layer)
             low, high = state.low or [inf] * 3, state.high or [-inf] * 3
             before = move.start
             for point in (move.start, *move.points):
@@ -158,6 +161,7 @@ class Machine:
         state.filament += move.filament
         state.filament_top = max(state.filament_top, state.filament)
         state.position = list(move.end)
+        return move
 
     def _arc(self, words: Words, start: int, clockwise: bool) -> Move | None:
         state, here = self.state, self.state.position
@@ -184,8 +188,7 @@ class Machine:
             z = here[2] + (target[2] - here[2]) * step / count
             points.append((cx + radius * cos(angle), cy + radius * sin(angle), z))
         move = Move(start, state.offset, tuple(here), (*points, target), filament, state.feed, state.layer)  # type: ignore[arg-type]
-        self._make(move)
-        return move
+        return self._make(move)
 
     # -- lines that do not move
 

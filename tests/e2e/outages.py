@@ -20,7 +20,7 @@ import requests
 from octoprint_facesculpt.recovery.replay import build_index, state_at
 from tests.printer.fixture import SimulatedPrinter
 from tests.recovery.cases import Case
-from tests.recovery.outages import LOOKS_SAME, Outcome, doubled, layer_of, same_layer
+from tests.recovery.outages import LOOKS_SAME, Outcome, doubled, layer_of, layers_seen, same_layer, seen_choice
 from tests.recovery.programs import busy_file
 
 from .server import OctoPrintServer, wait_for
@@ -187,17 +187,17 @@ class Story:
             # By now a board that kept its power may have ended a change of filament, and brought the nozzle back.
             state = self._order(do="status")
             z = state["position"][2] - state["jumped"]
-            found = self._answer(found, z)
+            found = self._answer(found, z, truth)
         self._ready()
         self._judge(found["plan"], outcome, truth)
         return found
 
-    def _answer(self, found: dict[str, Any], z: float) -> dict[str, Any]:
-        """What somebody answers who looks at the nozzle."""
-        choices = found["plan"]["stop"]["choices"]
-        offs = [abs(choice["z"] - z) for choice in choices]
-        answer: dict[str, Any] = {"command": "plan", "choice": offs.index(min(offs))} if offs else {"command": "plan"}
-        if not offs or min(offs) > LOOKS_SAME or found["plan"]["stop"]["z_spread"] > LOOKS_SAME:
+    def _answer(self, found: dict[str, Any], z: float, truth: float) -> dict[str, Any]:
+        """What somebody answers who looks at nozzle and print."""
+        choices = [(choice["layer"], choice["z"]) for choice in found["plan"]["stop"]["choices"]]
+        choice, off = seen_choice(choices, z, layers_seen(self.index, truth))
+        answer: dict[str, Any] = {"command": "plan"} if choice is None else {"command": "plan", "choice": choice}
+        if off > LOOKS_SAME or found["plan"]["stop"]["z_spread"] > LOOKS_SAME:
             answer |= {"height": round(z, 2)}
         self.server.post("/plugin/facesculpt/recovery", json=answer).raise_for_status()
 

@@ -13,7 +13,7 @@ import random
 import traceback
 from bisect import bisect_left
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -285,8 +285,14 @@ def _recover(
         if found.stop.asks:
             outcome.asked = True
             outcome.safe_touches += _with_safe_answer(campaign, host, found, record)
-            answer = _answer(found, z, chance)
+            layers = layers_seen(index, host.printed)
+            answer = _answer(found, z, layers, chance)
+            if answer.height is not None and chance.random() < 0.5:
+                # Somebody measures first, and looks at the print only if that does not tell.
+                answer = replace(answer, choice=None)
             found = planned(answer)
+            if found.stop.asks and answer.choice is None:
+                found = planned(replace(answer, choice=seen_choice([(c.layer, c.z) for c in found.stop.choices], z, layers)[0]))
             machine.shift(z - found.stop.z)
     except RecoveryError as refusal:
         outcome.action = refusal.code
@@ -318,15 +324,26 @@ def _recover(
     return found
 
 
-def _answer(found: Recovery, z: float, chance: random.Random) -> Chosen:
-    """What somebody answers who looks at the nozzle: one of the heights, or what was measured."""
-    offs = [(abs(choice.z - z), number) for number, choice in enumerate(found.stop.choices)]
-    best = min(offs, default=(1e9, 0))
-    if best[0] <= LOOKS_SAME and not found.stop.parked:
-        return Chosen(choice=best[1])
+def _answer(found: Recovery, z: float, layers: set[int], chance: random.Random) -> Chosen:
+    """What somebody answers who looks at nozzle and print: one of the choices of the layer that is being printed, or what was
+    measured where the nozzle is at none of their heights."""
+    choice, off = seen_choice([(one.layer, one.z) for one in found.stop.choices], z, layers)
+    if choice is not None and off <= LOOKS_SAME and not found.stop.parked:
+        return Chosen(choice=choice)
     measured = round(z + chance.uniform(-MEASURED, MEASURED), 2)
-    # Where the nozzle is at none of the heights, nobody can name one.
-    return Chosen(choice=best[1] if len(offs) > 1 and best[0] < BETWEEN else None, height=measured)
+    return Chosen(choice=choice if len(found.stop.choices) > 1 and off < BETWEEN else None, height=measured)
+
+
+def seen_choice(choices: list[tuple[int, float]], z: float, layers: set[int]) -> tuple[int | None, float]:
+    """Of choices (layer, height) the one nearest to ``z`` in one of the ``layers``, and how far from it that is."""
+    offs = [(layer not in layers, abs(height - z), number) for number, (layer, height) in enumerate(choices)]
+    _, off, number = min(offs, default=(True, 1e9, None))
+    return number, off
+
+
+def layers_seen(index: GcodeIndex, printed: float) -> set[int]:
+    """The layers that somebody can take for the one being printed: on the edge between two, both."""
+    return {layer_of(index, printed + edge) for edge in (0, 2e-3)}
 
 
 def _with_safe_answer(campaign: Campaign, host: Host, found: Recovery, record: dict[str, Any]) -> list[str]:
@@ -426,7 +443,7 @@ def layer_of(index: GcodeIndex, printed: float) -> int:
 def same_layer(index: GcodeIndex, true: float, resumed: float) -> bool:
     """Whether two lengths of printed path end in the same layer. On the edge between two layers both are right; whether the
     height is, is measured when it prints on."""
-    return bool({layer_of(index, true + edge) for edge in (0, 2e-3)} & {layer_of(index, resumed + edge) for edge in (0, 2e-3)})
+    return bool(layers_seen(index, true) & layers_seen(index, resumed))
 
 
 def doubled(index: GcodeIndex, true: float, resumed: float) -> bool:

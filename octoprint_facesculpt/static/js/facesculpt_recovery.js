@@ -176,10 +176,10 @@ $(function () {
         });
         self.measure = () => send("measure", {height_mm: self.measuredNumber()}).done(() => self.measured(""));
         self.trust = () => send("trust");
-        self.layerChoices = ko.pureComputed(() => (self.plan() ? told.layerChoices(self.plan()) : []));
+        self.layerChoices = ko.pureComputed(() => (self.plan() ? told.layerChoices(self.plan(), self.answers().height) : []));
         self.mustMeasure = ko.pureComputed(() => !!self.plan() && self.plan().asks);
         self.chooseLayer = (layer) => send("layer", {choice: layer.number});
-        self.heightQuestion = ofPlan((plan) => told.heightQuestion(plan));
+        self.heightQuestion = ofPlan((plan) => told.heightQuestion(plan, self.answers().height));
         self.heightWrong = ko.pureComputed(() => told.heightWrong(self.answers().height));
         self.heightResult = ko.pureComputed(() => told.heightResult(self.answers().height));
         self.overrule = () =>

@@ -94,16 +94,29 @@ $(function () {
                   })
                 : "";
 
-        /** The layers it may have stopped in, when somebody must say in which. */
-        self.layerChoices = (plan) =>
-            plan.asks && plan.stop.choices.length > 1
-                ? plan.stop.choices.map((one, number) => ({
-                      number: number,
-                      text: _.sprintf(gettext("Layer %(layer)d, %(height)s mm"), {layer: one.layer, height: mm(one.z)})
-                  }))
-                : [];
-        self.heightQuestion = (plan) => {
+        const undecided = (height) => !!height && height.kind === "undecided";
+
+        /** The layers it may have stopped in, when somebody must say in which; after a measurement that does not tell, each once. */
+        self.layerChoices = (plan, height) => {
+            if (!plan.asks || plan.stop.choices.length < 2) return [];
+            const found = plan.stop.choices.map((one, number) => ({
+                number: number,
+                layer: one.layer,
+                text: undecided(height)
+                    ? _.sprintf(gettext("Layer %(layer)d"), {layer: one.layer})
+                    : _.sprintf(gettext("Layer %(layer)d, %(height)s mm"), {layer: one.layer, height: mm(one.z)})
+            }));
+            return undecided(height) ? _.uniq(found, "layer") : found;
+        };
+        self.heightQuestion = (plan, height) => {
             if (!plan.asks) return "";
+            if (undecided(height))
+                return _.sprintf(
+                    gettext(
+                        "At %(height)s mm it can have stopped in more than one layer: within a layer the nozzle is lifted, too. Look at the print, and say which layer is not finished; in doubt, the lower one."
+                    ),
+                    {height: mm(height.measured)}
+                );
             return plan.stop.choices.length > 1
                 ? gettext("A layer change fell into the outage: measure, or say in which layer it stopped.")
                 : _.sprintf(gettext("The nozzle is somewhere between %(low)s and %(high)s mm: it must be measured."), {

@@ -1,0 +1,93 @@
+"""Which heights a nozzle can have stopped at, and which of them a measured height tells apart."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from octoprint_facesculpt.desk.answers import Answers
+from octoprint_facesculpt.recovery.estimate import Estimate, choose
+from octoprint_facesculpt.recovery.heights import choices_between
+from octoprint_facesculpt.recovery.window import read_window
+
+#: Layer 5, with a hop of 0.4 mm over to its second half, and layer 6.
+LAYERS = """G90
+M83
+G1 Z0.8 F600
+G1 X40 E2 F1800
+G1 Z1 F600
+G1 X0 E2 F1800
+G1 Z{hop} F600
+G1 Y20 F9000
+G1 Z1 F600
+G1 X40 E2 F1800
+G1 Z1.2 F600
+G1 X0 E2 F1800
+"""
+
+
+def stopped(folder: Path, hop: float, first: str = "G1 X0 E2 F1800", last: int = 0) -> Estimate:
+    """Motors that died somewhere between the beginning of a line's move and the file's end, or ``last`` moves before it."""
+    file = folder / "hop.gcode"
+    file.write_text(LAYERS.format(hop=hop))
+    window = read_window(file, 0)
+    begin = window.moment_of(LAYERS.format(hop=hop).index(first), 0.0)
+    end = window.pieces[-1 - last].until
+    choices = tuple(choices_between(window, begin, end, None, at_line_end=False))
+    lowest = choices[0]
+    return Estimate(lowest.at, begin, end, lowest.gap, lowest.overlap, lowest.z, 0.0, exact=False, choices=choices)
+
+
+def heights(stop: Estimate) -> list[tuple[int, float]]:
+    return [(choice.layer, choice.z) for choice in stop.choices]
+
+
+def test_a_hop_is_of_the_layer_that_goes_on_below_it(tmp_path: Path):
+    assert heights(stopped(tmp_path, hop=1.4)) == [(2, 1.0), (3, 1.2), (2, 1.4)]
+
+
+@pytest.mark.parametrize("hop", [1.16, 1.2])
+def test_a_hop_as_high_as_the_next_layer_is_not_taken_for_it(tmp_path: Path, hop: float):
+    """Klipper, motors without supply: the print went on in the next layer and left out the rest of this one."""
+    stop = stopped(tmp_path, hop)
+    assert sorted(heights(stop)) == sorted([(2, 1.0), (2, hop), (3, 1.2)])
+    assert stop.asks
+
+
+@pytest.mark.parametrize("measured", [1.13, 1.16, 1.2])
+def test_a_height_within_a_hop_does_not_tell_the_layer(tmp_path: Path, measured: float):
+    """The nozzle on its way up to a hop comes to the next layer's height: somebody must say which layer it is."""
+    stop = stopped(tmp_path, hop=1.4)
+    asked = choose(stop, None, measured)
+    assert asked.asks
+    assert asked.z == measured
+    lower = choose(stop, 0, measured)
+    assert (lower.asks, lower.z, lower.at) == (False, measured, stop.choices[0].at)
+
+
+def test_without_a_hop_a_height_tells_the_layer(tmp_path: Path):
+    after_the_hop = "G1 X40 E2 F1800\nG1 Z1.2"
+    stop = stopped(tmp_path, hop=1.4, first=after_the_hop)
+    assert heights(stop) == [(2, 1.0), (3, 1.2)]
+    for measured, layer in ((1.02, 0), (1.17, 1)):
+        taken = choose(stop, None, measured)
+        assert (taken.asks, taken.at) == (False, stop.choices[layer].at)
+
+
+def test_a_change_of_layer_alone_asks_nothing_more(tmp_path: Path):
+    """Where it has come up to the next layer, but not printed in it, there is one height and one answer."""
+    stop = stopped(tmp_path, hop=1.4, first="G1 X0 E2 F1800", last=1)
+    assert (3, 1.2) in heights(stop)
+    assert [layer for layer, z in heights(stop) if z == 1.0] == [2]
+
+
+def test_a_measurement_that_does_not_tell_leaves_the_question_open(tmp_path: Path):
+    plan = {"stop": asdict(stopped(tmp_path, hop=1.4)), "asks": True, "layer_height": 0.2}
+    answers = Answers(question="height", looked=True).measure(1.16, plan)
+    assert (answers.question, answers.height and answers.height["kind"]) == ("height", "undecided")
+    assert not answers.complete
+    said = answers.choose(0)
+    assert said.complete
+    assert (said.wanted.choice, said.wanted.height) == (0, 1.16)
