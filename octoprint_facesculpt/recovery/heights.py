@@ -114,9 +114,7 @@ def _choice(window: Window, group: _Group, top: float, likely: float | None, at_
     gap = max(window.printed_at(at) - window.printed_at(earliest), 0.0)
     overlap = max(window.printed_at(latest) - window.printed_at(at), 0.0)
     point = window.point_at(at)
-    return Choice(
-        group.layer, round(group.z, 4), at, earliest, latest, round(gap, 3), round(overlap, 3), point, round(top, 4)
-    )
+    return Choice(group.layer, round(group.z, 4), at, earliest, latest, round(gap, 3), round(overlap, 3), point, round(top, 4))
 
 
 def _middle(spans: list[tuple[float, float, Piece]], window: Window) -> float:

@@ -243,8 +243,9 @@ class Journal:
         self._wake = threading.Event()
         self._job: str | None = None
         self._fields: dict[str, Any] = {}
-        #: The last lines that were sent: byte behind it or marks, moment, moment of its ``ok`` (None: not yet).
-        self._tail: deque[list[Any]] = deque(maxlen=TAIL)
+        #: The last lines that were sent: byte behind it or marks, moment, moment of its ``ok`` (None: not yet). Whoever watches
+        #: the print writes into it, because every call costs every line.
+        self.lines: deque[list[Any]] = deque(maxlen=TAIL)
         #: Byte behind the last line before those.
         self._sent = 0
         self._urgent = self._closing = False
@@ -273,7 +274,7 @@ class Journal:
         with self._disk_lock:
             with self._lock:
                 self._job, self._fields = identifier, {"phase": "starting", **fields}
-                self._tail.clear()
+                self.lines.clear()
                 self._sent = 0
             self._try(partial(self._disk.job, {**job, "job": identifier, "wall": time.time(), "boot": self._boot}))
         self.flush()
@@ -284,24 +285,25 @@ class Journal:
         with self._lock:
             self._job = reading.job["job"]
             self._fields = {k: v for k, v in reading.record.items() if k not in _MADE} | fields
-            self._tail.clear()
+            self.lines.clear()
             self._sent = sent
 
     def note(self, place: int | set[str]) -> None:
         """A line goes to the printer, which acknowledged the one before: the byte it ends at, or the marks that OctoPrint gave
         it, among them that byte. Marks are read when a record is made: few lines come into one. Never waits."""
-        self._tail.append([place, self._clock(), None])
-
-    def acknowledged(self) -> None:
-        """The printer has accepted the line that was noted last. Never waits."""
-        if self._tail and self._tail[-1][2] is None:
-            self._tail[-1][2] = self._clock()
+        self.lines.append([place, self._clock(), None])
 
     def tail(self) -> list[list[Any]]:
         """The last lines as a record names them: offset, seconds since it was sent, seconds that its ``ok`` took."""
-        now = self._clock()
-        rows = [(offset, at, ok) for place, at, ok in self._tail.copy() if (offset := _offset(place)) is not None]
-        return [[offset, round(now - at, 3), None if ok is None else round(ok - at, 3)] for offset, at, ok in rows]
+        now, rows = self._clock(), []
+        for line in self.lines.copy():
+            place, at, ok = line
+            if not isinstance(place, int):
+                # For the next record, too.
+                place = line[0] = _offset(place)
+            if place >= 0:
+                rows.append([place, round(now - at, 3), None if ok is None else round(ok - at, 3)])
+        return rows
 
     def set(self, **fields: Any) -> None:
         """Remember what is not in the file (temperatures, tuning); goes to disk with the next record."""
@@ -353,7 +355,7 @@ class Journal:
 
     def due(self, urgent: bool) -> bool | None:
         """:meth:`Cadence.due` now."""
-        sent = self._tail[-1][1] if self._tail else None
+        sent = self.lines[-1][1] if self.lines else None
         return self._cadence.due(self._clock(), (self._job, self._sent, sent), urgent)
 
     def record(self) -> dict[str, Any]:
@@ -376,10 +378,9 @@ class Journal:
             self.failure = str(error)
 
 
-def _offset(place: int | set[str]) -> int | None:
-    if isinstance(place, int):
-        return place
-    return next((int(mark[len(_PLACE) :]) for mark in place if mark.startswith(_PLACE)), None)
+def _offset(marks: set[str]) -> int:
+    """The byte that a line's marks tell; below 0 where they tell none."""
+    return next((int(mark[len(_PLACE) :]) for mark in marks if mark.startswith(_PLACE)), -1)
 
 
 #: Fields of a record that the journal makes itself.

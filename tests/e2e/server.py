@@ -96,8 +96,6 @@ class OctoPrintServer:
                 ],
             },
         }  # fmt: skip
-        if self._lean:
-            config["gcodeAnalysis"] = {"runAt": "never"}
         (self.base / "config.yaml").write_text(yaml.safe_dump(config))
         # OctoPrint makes this folder only when it cleans it, and logs a traceback when its bundles find none.
         (self.base / "generated" / "webassets").mkdir(parents=True, exist_ok=True)

@@ -324,7 +324,8 @@ class Simulator:
             "time": self.now, "powered": self.machine.powered, "position": _round(self.machine.position),
             "filament": round(self.machine.filament, 4), "nozzle": self.machine.nozzle.actual,
             "bed": self.machine.bed.actual, "blocks": len(self.firmware.planner.blocks), "lines": self.lines,
-            "last_line": self._last_line, "moves": self.firmware.moves, "touches": self.machine.touches[:5], "touched": len(self.machine.touches),
+            "last_line": self._last_line,
+            "moves": self.firmware.moves, "touches": self.machine.touches[:5], "touched": len(self.machine.touches),
             "jumped": round(self.machine.jumped, 4), "deepest": round(self.machine.deepest, 3),
             "top": self.machine.plastic.top if self.machine.plastic else None,
         }  # fmt: skip
