@@ -151,12 +151,13 @@ class Machine:
                 # Without comments it is the line itself that begins a layer.
                 move = replace(move, layer=state.layer)
             low, high = state.low or [inf] * 3, state.high or [-inf] * 3
-            before = move.start
-            for point in (move.start, *move.points):
-                for axis in range(3):
-                    low[axis], high[axis] = min(low[axis], point[axis]), max(high[axis], point[axis])
-                state.printed += sqrt(sum((point[a] - before[a]) * (point[a] - before[a]) for a in range(3)))
-                before = point
+            for axis, places in enumerate(zip(move.start, *move.points, strict=True)):
+                low[axis], high[axis] = min(low[axis], *places), max(high[axis], *places)
+            x, y, z = move.start
+            for there in move.points:
+                dx, dy, dz = there[0] - x, there[1] - y, there[2] - z
+                state.printed += sqrt(dx * dx + dy * dy + dz * dz)
+                x, y, z = there
             state.low, state.high = low, high
         state.filament += move.filament
         state.filament_top = max(state.filament_top, state.filament)
