@@ -55,7 +55,7 @@ def print_up_to(server: OctoPrintServer, printer: SimulatedPrinter, sculpture: s
     """Print a sculpture until the nozzle prints at a height; its number in the queue."""
     answer = server.post(QUEUE, json={"sculpture": sculpture, "print": True, "bed_clear": True})
     assert answer.ok, answer.text
-    reached = lambda: any(m["e"] > 0 and m["at"][2] > height for m in printer.moves()[-40:])  # noqa: E731
+    reached = lambda: any(m["e"] > 0 and m["at"][2] > height for m in printer.last_moves(40))  # noqa: E731
     wait_for(reached, 300, f"a height of {height} mm", pause=0.1)
     # At the speed of a real printer, so that the journal's last second is no minute of print.
     printer.order(do="speed", factor=1)

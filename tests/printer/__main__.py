@@ -311,7 +311,7 @@ class Simulator:
                 self.speed, self.hold = factor, bool(order.get("hold", True))
                 self._save_up()
             case "take":
-                self._until = int(order["until"])
+                self._until = None if order["until"] is None else int(order["until"])
             case "quit":
                 self.running = False
             case "status":

@@ -57,3 +57,13 @@ class SimulatedPrinter:
         """All executed moves so far."""
         self.order(do="status")
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def last_moves(self, count: int) -> list[dict[str, Any]]:
+        """So many of the moves executed last; a long print's others are not read."""
+        self.order(do="status")
+        with self.log.open("rb") as file:
+            begin = max(0, file.seek(0, 2) - 512 * count)
+            file.seek(begin)
+            lines = file.read().splitlines()
+        # The first may be the end of one, the last a beginning.
+        return [json.loads(line) for line in lines[bool(begin) :] if line.endswith(b"}")][-count:]

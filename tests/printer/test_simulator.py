@@ -116,6 +116,23 @@ def test_the_log_has_every_move_where_it_was_really_made(host: Host, printer: Si
     assert moves[2]["t"] - moves[1]["t"] == pytest.approx(0.030625 + 0.04 + 0.221973 / 20, abs=2e-4)
 
 
+def test_the_last_moves_are_the_end_of_the_log(host: Host, printer: SimulatedPrinter) -> None:
+    for number in range(40):
+        host.command(f"G1 X{number + 1} F6000")
+    host.command("M400")
+    assert printer.last_moves(3) == printer.moves()[-3:]
+
+
+def test_no_more_lines_are_taken_than_ordered(host: Host, printer: SimulatedPrinter) -> None:
+    taken = printer.order(do="status")["lines"]
+    printer.order(do="take", until=taken + 1)
+    host.command("M105")
+    host.write("M105")
+    assert printer.order(do="status")["lines"] == taken + 1
+    printer.order(do="take", until=None)
+    assert host.until("ok")
+
+
 def test_virtual_time_is_that_of_the_moves_however_fast_it_runs(host: Host, printer: SimulatedPrinter) -> None:
     times = []
     for factor in (200, FAST):

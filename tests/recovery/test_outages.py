@@ -225,6 +225,17 @@ def test_board_that_brought_the_nozzle_back_by_itself_tells_its_height(vase: Cam
     assert vase.recover(moving, replace(kept, position=(110.0, 110.0, 90.0))).stop.asks
 
 
+@pytest.mark.parametrize("nozzle", [198.0, 190.0, 178.0])
+def test_a_nozzle_that_cooled_a_little_may_have_had_power(vase: Campaign, record: dict[str, Any], nozzle: float):
+    """Opening the port resets the board, and it cools before OctoPrint reads its temperature."""
+    target = record["nozzle_target"]
+    doubtful = vase.recover(record, replace(COLD, nozzle=target - 205.0 + nozzle)).stop
+    without, powered = (vase.recover(record, replace(COLD, nozzle=seen)).stop for seen in (40.0, target))
+    assert doubtful.earliest == min(without.earliest, powered.earliest)
+    assert doubtful.latest == max(without.latest, powered.latest)
+    assert without.earliest < powered.earliest
+
+
 def test_layer_change_within_the_last_second_is_asked_about(vase: Campaign):
     start, end = vase.spans()["layer_change"][1]
     record = vase.interrupted((start + end) / 2 - 0.5)[0]
