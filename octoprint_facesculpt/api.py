@@ -20,8 +20,8 @@ from .recovery.errors import RecoveryError
 from .sculpture.settings import STYLES, orientations
 from .slicing.face import CARES
 from .slicing.presets import MASK
-from .store import Photo, QueueItem, Sculpture
-from .views import FILES, POSE, photo_json, sculpture_json
+from .store import Photo, QueueItem, Sculpture, other_shape
+from .views import FILES, POSE, forget_poses, photo_json, sculpture_json
 
 route = octoprint.plugin.BlueprintPlugin.route
 #: SQLite's largest integer.
@@ -185,6 +185,8 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             raise QueueError("busy", "This sculpture waits in the queue.", "Take it out of the queue first.")
         settings = self._settings_of(body, sculpture.settings)
         slicing = self._slicing_of(body, sculpture.slicing, settings["style"])
+        if other_shape(sculpture.settings, settings):
+            forget_poses(self.workshop.folder(sculpture))
         self.store.plan_again(sculpture, settings, slicing)
         self.pipeline.retry(sculpture)
         body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))

@@ -255,12 +255,13 @@ def slice_command(
     from .slicing.plan import plan_model
 
     centre = parse_point(center) if center else None
+    planned = bool(face or contact)
     more: dict[str, Any] = {"supports": not no_supports, "thumbnail": thumbnail, "face": face, "centre": centre}
-    request, wishes, slicer_path = _print_of(engine, profile, fixed_height=True, **more, **plan)
+    request, wishes, slicer_path = _print_of(engine, profile, fixed_height=True, keep_supports=planned, **more, **plan)
     if wishes.target is not None:
         raise UsageError("usage", "A finished mesh has its size.", "Give the target to 'sculpt'.")
     result = slice_model(model, output, request, reporter.part(0.0, 0.97), slicer_path)
-    data = plan_model(output, model, request, result, wishes, contact) if face or contact else result.to_json()
+    data = plan_model(model, request, result, wishes, contact) if planned else result.to_json()
     if report_file is not None:
         write_json(report_file, data)
     reporter(1.0, "Done")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Pixels tested at once; bounds the memory of a picture of large triangles (about 60 bytes each).
-CHUNK = 2_000_000
+#: Pixels tested at once; bounds the memory of a picture (about 150 bytes each).
+CHUNK = 400_000
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,12 @@ class Raster:
 
     def interpolate(self, triangles: np.ndarray, attributes: np.ndarray) -> np.ndarray:
         """Per-pixel values (H, W, C) of vertex ``attributes`` (V, C); zero where nothing is seen."""
-        corners = attributes[triangles[np.maximum(self.triangle, 0)]]
-        values = np.einsum("hwk,hwkc->hwc", self.weights, corners)
-        return np.where(self.triangle[..., None] >= 0, values, 0).astype(np.float32)
+        triangle = self.triangle.ravel()
+        seen = np.flatnonzero(triangle >= 0)
+        values = np.zeros((len(triangle), attributes.shape[1]), np.float32)
+        corners = attributes[triangles[triangle[seen]]]
+        values[seen] = np.einsum("nk,nkc->nc", self.weights.reshape(-1, 3)[seen], corners)
+        return values.reshape(*self.triangle.shape, -1)
 
 
 def rasterise(points: np.ndarray, triangles: np.ndarray, width: int, height: int) -> Raster:
@@ -56,24 +59,29 @@ def rasterise(points: np.ndarray, triangles: np.ndarray, width: int, height: int
 
 
 def _draw(raster: Raster, part, corners, area, low, size, width: int) -> None:
-    count = size[part].prod(1)
-    owner = np.repeat(part, count)
-    step = np.arange(len(owner)) - np.repeat(count.cumsum() - count, count)
-    x = low[owner, 0] + step % size[owner, 0]
-    y = low[owner, 1] + step // size[owner, 0]
+    # Columns of their own are gathered faster than rows of a table.
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = np.ascontiguousarray(corners[part].transpose(1, 2, 0))
+    wide, high = size[part].T
+    count = wide * high
+    owner = np.repeat(np.arange(len(part)), count)
+    step = np.arange(len(owner)) - (count.cumsum() - count).take(owner)
+    down, right = np.divmod(step, wide.take(owner))
+    x, y = low[part, 0].take(owner) + right, low[part, 1].take(owner) + down
     px, py = x + np.float32(0.5), y + np.float32(0.5)
-    a, b, c = corners[owner, 0], corners[owner, 1], corners[owner, 2]
-    w0 = ((b[:, 0] - px) * (c[:, 1] - py) - (b[:, 1] - py) * (c[:, 0] - px)) / area[owner]
-    w1 = ((c[:, 0] - px) * (a[:, 1] - py) - (c[:, 1] - py) * (a[:, 0] - px)) / area[owner]
+    ax, ay, bx, by, cx, cy = (
+        column.take(owner) - at for column, at in ((ax, px), (ay, py), (bx, px), (by, py), (cx, px), (cy, py))
+    )
+    of = area[part].take(owner)
+    w0, w1 = (bx * cy - by * cx) / of, (cx * ay - cy * ax) / of
     w2 = 1 - w0 - w1
-    inside = (w0 >= 0) & (w1 >= 0) & (w2 >= 0)
-    depth = w0 * a[:, 2] + w1 * b[:, 2] + w2 * c[:, 2]
-    pixel = y * width + x
-    nearer = inside & (depth > raster.depth.ravel()[pixel])
+    inside = np.flatnonzero((w0 >= 0) & (w1 >= 0) & (w2 >= 0))
+    owner, w0, w1, w2 = owner.take(inside), w0.take(inside), w1.take(inside), w2.take(inside)
+    depth = w0 * az.take(owner) + w1 * bz.take(owner) + w2 * cz.take(owner)
+    pixel = y.take(inside) * width + x.take(inside)
     # Written from far to near, so that the nearest triangle stays.
-    order = np.flatnonzero(nearer)
+    order = np.flatnonzero(depth > raster.depth.ravel()[pixel])
     order = order[np.argsort(depth[order], kind="stable")]
     at = pixel[order]
     raster.depth.ravel()[at] = depth[order]
-    raster.triangle.ravel()[at] = owner[order]
+    raster.triangle.ravel()[at] = part[owner[order]]
     raster.weights.reshape(-1, 3)[at] = np.stack([w0, w1, w2], 1)[order]

@@ -240,6 +240,13 @@ class Store:
             QueueItem.update(position=position).where(QueueItem.id == item.id).execute()
 
 
+def other_shape(before: dict, settings: dict) -> bool:
+    """Whether a sculpture of these ``settings`` has another shape than ``before``, whatever its size and pose."""
+    # Older sculptures know nothing of expressions: they have the photo's.
+    usual = {"style": "bust", "expression": 1.0}
+    return any(settings.get(key, value) != before.get(key, value) for key, value in usual.items())
+
+
 def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
     """The first of :data:`STAGES` that comes out otherwise when a sculpture gets these ``settings`` and ``slicing``."""
     # Older sculptures know nothing of expressions: they have the photo's.

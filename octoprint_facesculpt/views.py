@@ -72,6 +72,13 @@ def _poses(sculpture: Sculpture, folder: Path) -> list[dict[str, Any]]:
     return [{**pose, "url": f"{url}/{name}"} for pose, name in named if POSE.fullmatch(name) and (folder / name).is_file()]
 
 
+def forget_poses(folder: Path) -> None:
+    """Remove the poses that were compared of a sculpture that becomes another one."""
+    (folder / ORIENTATIONS).unlink(missing_ok=True)
+    for picture in folder.glob("pose_*.png"):
+        picture.unlink(missing_ok=True)
+
+
 def queue_json(host, seconds_before: float = 0.0) -> list[dict[str, Any]]:
     """The running print, what waits in order, and what ended lately. ``seconds_before`` is how long the running print had been
     printing before it was interrupted and resumed."""

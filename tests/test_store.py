@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from octoprint_facesculpt import store as module
-from octoprint_facesculpt.store import STAGES, Photo, QueueItem, Sculpture, Stage, Store, StoreError
+from octoprint_facesculpt.store import STAGES, Photo, QueueItem, Sculpture, Stage, Store, StoreError, other_shape
 
 
 @pytest.fixture
@@ -288,6 +288,14 @@ def test_a_plan_is_made_again_from_the_stage_that_changes(
     assert [stage.stage for stage in made.stages.where(Stage.state == "waiting").order_by(Stage.id)] == waiting
     assert fresh.state == "waiting" and fresh.estimates is None
     assert (fresh.settings, fresh.slicing) == (settings, slicing)
+
+
+def test_style_and_expression_make_another_shape_and_size_and_pose_do_not() -> None:
+    before = {"height_mm": 100, "style": "bust", "orientation": "auto"}
+    for same in ({}, {"height_mm": 60}, {"orientation": "tilt_10"}, {"expression": 1.0}):
+        assert not other_shape(before, {**before, **same})
+    for other in ({"style": "mask"}, {"expression": 0.5}):
+        assert other_shape(before, {**before, **other})
 
 
 def test_a_database_of_the_first_version_learns_to_keep_real_times(tmp_path: Path) -> None:

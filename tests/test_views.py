@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from octoprint_facesculpt.store import Photo, Sculpture, Store
-from octoprint_facesculpt.views import ORIENTATIONS, sculpture_json
+from octoprint_facesculpt.views import ORIENTATIONS, forget_poses, sculpture_json
 
 
 @pytest.fixture
@@ -27,6 +27,16 @@ def test_poses_are_shown_with_their_pictures(sculpture: Sculpture, tmp_path: Pat
     shown = sculpture_json(sculpture, tmp_path)["poses"]
     assert [(pose["pose"], pose["cost"]) for pose in shown] == [("tilt_10", 0.1), ("upright", 0.2)]
     assert shown[0]["url"].endswith(f"/sculptures/{sculpture.id}/files/pose_tilt_10.png")
+
+
+def test_poses_of_another_shape_are_forgotten(sculpture: Sculpture, tmp_path: Path) -> None:
+    (tmp_path / ORIENTATIONS).write_text(json.dumps({"orientations": [{"pose": "upright"}]}))
+    for name in ("pose_upright.png", "front.png"):
+        (tmp_path / name).write_bytes(b"picture")
+    assert sculpture_json(sculpture, tmp_path)["poses"]
+    forget_poses(tmp_path)
+    assert sculpture_json(sculpture, tmp_path)["poses"] == []
+    assert {path.name for path in tmp_path.glob("*.png")} == {"front.png"}
 
 
 @pytest.mark.parametrize(

@@ -89,12 +89,14 @@ def main() -> None:
                     model = export_mesh(sculpture.vertices, sculpture.triangles, folder / "bust.stl")
                     face = write_face(sculpture.landmarks, folder / "face.json")
                     request = SliceRequest(
-                        engine=engine, profile=given.profile, face=face, face_care=care, index=folder / "index.json"
-                    )
+                        engine=engine, profile=given.profile, face=face, face_care=care, index=folder / "index.json",
+                        keep_supports=True,
+                    )  # fmt: skip
                     result = slice_model(model, folder / "bust.gcode", request)
                     centre = np.array(request.bed.centre)
                     mesh = (sculpture.vertices, sculpture.triangles)
-                    contact = measure_contact(folder / "bust.gcode", *mesh, (centre[0], centre[1]), read_face(face))
+                    assert result.support_lines is not None
+                    contact = measure_contact(result.support_lines, *mesh, (centre[0], centre[1]), read_face(face))
                     middle = (sculpture.vertices.min(0) + sculpture.vertices.max(0))[:2] / 2
                     air, stretch = in_the_air(folder / "bust.gcode", request.index, read_face(face), centre - middle)
                 first = contact.face_mm2 if care == "ignore" else first

@@ -1,12 +1,15 @@
 """What our wrapper costs beside the engine it runs: time that somebody waits, processor time, and memory.
 
-    python extras/benchmark/slicing_overhead.py MODEL.stl [--profile bust_016] [--repeats 3] [--face FACE.json]
+    python extras/benchmark/slicing_overhead.py MODEL.stl [--face FACE.json] [--profile bust_016] [--repeats 3]
 
 For each engine the same model is sliced in turn by the engine alone, with the settings that the wrapper resolved, and through
-the whole command ``slice``, which also finds the engine, examines the model, puts head and picture into the G-code, and
-checks, times and indexes it. Waited is the time by the clock from the start of the command to its end during which the engine
-does not run; own processor time is that of the command's process, without the engine's. With ``--face`` it is all that a job of
-the plugin does: the face is painted so that supports keep off it, and a picture shows what they touch.
+the whole command ``slice``, which also finds the engine, examines the model, puts head, picture and lines of progress into the
+G-code, and checks, times and indexes it. Waited is the time by the clock from the start of the command to its end during which
+the engine does not run; own is the processor time of the command's process, without the engine's; whole is how much longer
+command and engine take than the engine alone, by the clock. All as shares of the engine alone; medians.
+
+With ``--face`` (the ``face.json`` beside a sculpture's STL) there is a second line: all that a job of the plugin does, where
+the face is painted so that supports keep off it, and a picture shows what they touch.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from slicing_job import arguments, parser
 
@@ -52,21 +56,33 @@ def main() -> None:
     wanted = parser(__doc__, repeats=3)
     wanted.add_argument("--face", type=Path, help="The model's face.json: spare the face, and mark what supports touch.")
     options = wanted.parse_args()
+    print(f"{'':<24}{'engine alone, s':>18}{'own, s':>14}{'waited, s':>14}{'whole':>8}{'MB':>5}", flush=True)
     for name in ENGINES:
-        rows = [measure(name, options.model.absolute(), options.profile, options.face) for _ in range(options.repeats)]
-        alone, clock_alone, own, through, clock, running, memory, size = (median(one) for one in zip(*rows, strict=True))
-        waited = median(row[4] - row[5] for row in rows)
-        print(
-            f"{name}: engine alone {alone:.1f} s of processor, {clock_alone:.1f} s by the clock; "
-            f"waited {waited:.2f} s beside its {running:.1f} s: {waited / running:.1%}; "
-            f"own {own:.2f} s of processor: {own / alone:.1%}; whole {clock:.1f} s: {clock / clock_alone - 1:+.1%} by the "
-            f"clock, {through / alone - 1:+.1%} processor; {memory:.0f} MB beside it; {size:.0f} MB of G-code"
-        )
+        for face in (None, options.face) if options.face else (None,):
+            rows = [measure(name, options.model.absolute(), options.profile, face) for _ in range(options.repeats)]
+            alone, clock_alone, own, clock, memory = (median(getattr(row, key) for row in rows) for key in Costs._fields[:5])
+            waited = median(row.clock - row.running for row in rows)
+            print(
+                f"{name + (', face' if face else ''):<24}{alone:>11.1f} {clock_alone:>6.1f}{own:>7.2f} {own / alone:>6.1%}"
+                f"{waited:>7.2f} {waited / clock_alone:>6.1%}{clock / clock_alone - 1:>8.1%}{memory:>5.0f}",
+                flush=True,
+            )
 
 
-def measure(name: str, model: Path, profile: str, face: Path | None = None) -> tuple[float, ...]:
-    """Engine alone and the wrapper, one after the other: seconds of processor and clock alone, own seconds of processor; of the
-    whole: seconds of processor, of the clock, and of it while the engine runs; MB, and MB of G-code."""
+class Costs(NamedTuple):
+    """Engine alone and the wrapper, one after the other: seconds of processor and by the clock of the engine alone; seconds of
+    processor of the wrapper's own, and by the clock of the whole; its MB; and seconds by the clock while its engine ran."""
+
+    alone: float
+    clock_alone: float
+    own: float
+    clock: float
+    memory: float
+    running: float
+
+
+def measure(name: str, model: Path, profile: str, face: Path | None = None) -> Costs:
+    """Slice once each way; with a ``face`` as a job of the plugin does."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         command = alone(name, model, profile, folder)
@@ -80,9 +96,9 @@ def measure(name: str, model: Path, profile: str, face: Path | None = None) -> t
             run = subprocess.run([sys.executable, "-c", _WRAPPER, *slicing], check=True, capture_output=True, text=True)
             said.extend(run.stdout.splitlines())
 
-        through, clock = spent(wrapped)
+        _, clock = spent(wrapped)
         own, running, memory = json.loads(said[-1])
-        return used, clock_alone, own, through, clock, running, memory, (folder / "bust.gcode").stat().st_size / 1e6
+        return Costs(used, clock_alone, own, clock, memory, running)
 
 
 def alone(name: str, model: Path, profile: str, folder: Path) -> list[str]:

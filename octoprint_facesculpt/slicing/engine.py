@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..errors import FaceSculptError
 from ..progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class SlicingError(FaceSculptError):
@@ -53,6 +56,7 @@ class SliceRequest:
     A nozzle other than 0.4 mm changes the widths of lines in presets, not in a ``config``.
     ``face`` is a file that says where the model's face is (:mod:`.face`), and ``face_care`` how supports may meet it:
     ``spare`` keeps them off where it prints without, ``free`` off all of it, ``ignore`` leaves them to the slicer.
+    With ``keep_supports`` the result says where all supports are.
     """
 
     engine: str = "prusaslicer"
@@ -67,6 +71,7 @@ class SliceRequest:
     nozzle_mm: float = 0.4
     face: Path | None = None
     face_care: str = "spare"
+    keep_supports: bool = False
     time_limit_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
@@ -115,7 +120,8 @@ class SliceResult:
     """Checked G-code and what the plan says.
 
     ``estimated_seconds`` is how long the printer's planner takes for the moves, without heating; ``slicer_seconds`` what the
-    slicer says of it. ``bounds`` is ((x, y, z), (x, y, z)) of the extruding moves; ``warnings`` are sentences for people.
+    slicer says of it. ``bounds`` is ((x, y, z), (x, y, z)) of the extruding moves; ``warnings`` are sentences for people;
+    ``support_lines`` (N, 6) are where each line of supports begins and where it ends, mm, if they were to be kept.
     """
 
     gcode: Path
@@ -130,10 +136,13 @@ class SliceResult:
     bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
     support_share: float
     warnings: tuple[str, ...] = ()
+    support_lines: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        return {**asdict(self), "gcode": str(self.gcode)}
+        """All figures as JSON values."""
+        figures = asdict(replace(self, support_lines=None))
+        del figures["support_lines"]
+        return {**figures, "gcode": str(self.gcode)}
 
 
 class Engine(Protocol):

@@ -49,11 +49,12 @@ def keep_freed() -> None:
 
 
 class Ahead:
-    """Reads a file in a thread as it grows; ``written`` says that nothing will be added any more."""
+    """Reads a file in a thread as it grows; ``written`` says that nothing will be added any more. The lines of supports are
+    kept if wanted."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_supports: bool = False) -> None:
         self.written = threading.Event()
-        self._path = path
+        self._path, self._keep_supports = path, keep_supports
         self._sum = self._size = 0
         self._thread = Beside(self._read)
 
@@ -92,7 +93,7 @@ class Ahead:
         from .motion import Clock
 
         keep_freed()
-        follower = Follower(Clock())
+        follower = Follower(Clock(), self._keep_supports)
         begun = self._path.name.partition(".")[0] + ".*"
         near = False
         while not self._path.exists():

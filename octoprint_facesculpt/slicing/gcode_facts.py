@@ -36,7 +36,8 @@ def _nowhere(sign: float) -> list[float]:
 class GcodeFacts:
     """What a G-code file does. Lengths in mm; ``low`` and ``high`` bound the model's extrusions, ``reach_low`` and
     ``reach_high`` all moves; ``filament`` by feature as the slicer names it; ``seconds`` is the time of all moves as the
-    printer's planner makes them, without heating; ``stated_*`` is the slicer's own word."""
+    printer's planner makes them, without heating; ``stated_*`` is the slicer's own word; ``support_lines`` (N, 6), if they
+    were wanted, are where each line of supports begins and where it ends."""
 
     low: list[float] = field(default_factory=lambda: _nowhere(1))
     high: list[float] = field(default_factory=lambda: _nowhere(-1))
@@ -54,6 +55,7 @@ class GcodeFacts:
     stated_filament_g: float | None = None
     config: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    support_lines: np.ndarray | None = None
     index: GcodeIndex = field(default_factory=lambda: GcodeIndex(0, 0, 0.0, 0.0, ()))
 
     @property
@@ -75,34 +77,24 @@ class GcodeFacts:
         return support / max(self.filament_mm, 1e-9)
 
 
-def read(path: Path, limits: Limits | None = None) -> GcodeFacts:
+def read(path: Path, limits: Limits | None = None, keep_supports: bool = False) -> GcodeFacts:
     """Read a G-code file as a printer of these ``limits`` prints it; :class:`SlicingError` ``gcode_not_text``,
     ``gcode_placeholder``, ``gcode_bad_number``, ``gcode_below_bed`` or ``gcode_cold`` for lines that no printer should be
     given."""
-    follower = Follower(Clock(limits))
+    follower = Follower(Clock(limits), keep_supports)
     with path.open("rb") as file:
         for block in blocks(file):
             follower.follow(block)
     return follower.finish(path.stat().st_size)
 
 
-def read_supports(path: Path) -> np.ndarray:
-    """All lines (N, 6) float32 of supports: where each begins and where it ends, mm; :class:`SlicingError` as :func:`read`."""
-    lines: list[np.ndarray] = []
-    follower = Follower(Clock(), lines)
-    with path.open("rb") as file:
-        for block in blocks(file):
-            follower.follow(block)
-    return np.concatenate(lines) if lines else np.zeros((0, 6), np.float32)
-
-
 class Follower:
     """The printer's state, carried from block to block. Between two commands that change how words are meant, all moves are
-    followed at once. Into ``supports``, if given, go the lines (N, 6) of supports: where each begins and where it ends, mm."""
+    followed at once. The lines of supports are kept if wanted."""
 
-    def __init__(self, clock: Clock, supports: list[np.ndarray] | None = None) -> None:
+    def __init__(self, clock: Clock, keep_supports: bool = False) -> None:
         self.facts = GcodeFacts()
-        self._supports = supports
+        self._supports = [np.zeros((0, 6), np.float32)] if keep_supports else None
         self._clock, self._layers = clock, Layers(clock)
         self._nozzle = self._bed = 0.0
         self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
@@ -140,6 +132,7 @@ class Follower:
         facts = self.facts
         facts.ends_cold = self._nozzle == 0 and self._bed == 0
         facts.index = self._layers.finish(size)
+        facts.support_lines = np.concatenate(self._supports) if self._supports is not None else None
         facts.seconds = self._clock.seconds
         facts.filament.update({name: length for name, length in self._layers.filament(list(self._features)).items() if length})
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves
@@ -236,20 +229,18 @@ class Follower:
                 raise refusal("cold", "It extrudes with a cold nozzle")
             self._layers.add(moves, extruding, told, list(self._features))
             if self._supports is not None:
-                self._keep_supports(moves, extruding)
+                self._supports.append(self._support_lines(moves, extruding))
         if len(told):
             stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
             limits = [(int(np.searchsorted(told, moves.first_of(row))), limits) for row, limits in self._limit_rows]
             self._clock.add(delta, moves.feed[told] * self._hurry, stops[stops < len(told)], limits)
         self._limit_rows = [(end, self._limit_rows[-1][1])]
 
-    def _keep_supports(self, moves: Moves, extruding: np.ndarray) -> None:
-        """Keep the lines of supports among some moves."""
+    def _support_lines(self, moves: Moves, extruding: np.ndarray) -> np.ndarray:
+        """The lines (N, 6) of supports among some moves."""
         of_supports = np.array([is_support(name) for name in self._features]).take(moves.feature.take(extruding))
         lines = extruding[of_supports]
-        if len(lines):
-            ends = np.concatenate([moves.before.take(lines, axis=1), moves.after.take(lines, axis=1)])
-            self._supports.append(ends.T.astype(np.float32))  # type: ignore[union-attr]
+        return np.concatenate([moves.before.take(lines, axis=1), moves.after.take(lines, axis=1)]).T.astype(np.float32)
 
     def _arcs(self, block: Block, begin: int, end: int) -> dict[int, tuple[int, dict[bytes, float]]]:
         """The arcs among rows ``begin``..``end``: their kinds, and their words in mm."""

@@ -36,11 +36,11 @@ class Change:
     new: bytes
 
 
-def finish(gcode: Path, head: Change, progress: bool, reading: Reading | None) -> GcodeFacts:
+def finish(gcode: Path, head: Change, progress: bool, reading: Reading | None, keep_supports: bool = False) -> GcodeFacts:
     """Give a G-code file its head, and lines of progress if wanted, make sure that it is on the disk, and say what it does.
 
-    ``reading`` is what was read of it while it was written. Unless the file is just that, it is read anew:
-    :class:`SlicingError` as :func:`.gcode_facts.read`.
+    ``reading`` is what was read of it while it was written. Unless the file is just that, it is read anew, and its supports
+    are kept if wanted: :class:`SlicingError` as :func:`.gcode_facts.read`.
     """
     if reading is not None:
         facts = reading.facts
@@ -51,7 +51,7 @@ def finish(gcode: Path, head: Change, progress: bool, reading: Reading | None) -
     from .gcode_facts import read
 
     _rewrite(gcode, [head])
-    facts = read(gcode)
+    facts = read(gcode, keep_supports=keep_supports)
     if progress:
         changes = progress_lines(facts.index, len(head.new))
         _rewrite(gcode, changes)

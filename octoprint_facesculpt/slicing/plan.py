@@ -86,21 +86,24 @@ def plan_print(
             model = export_mesh(sized.vertices, sized.triangles, folder / "bust.stl")
             face = write_face(sized.landmarks, folder / "face.json")
             asked = replace(
-                request, profile=profile, thumbnail=thumbnail, face=request.face or face, index=folder / "index.json"
-            )
+                request, profile=profile, thumbnail=thumbnail, face=request.face or face, index=folder / "index.json",
+                keep_supports=True,
+            )  # fmt: skip
             what = f"Slicing at {height:g} mm"
 
             def tell(fraction: float, message: str = "") -> None:
                 progress(start + (end - start) * fraction, what if wishes.target else message)
 
             result = slice_model(model, folder / "bust.gcode", asked, tell, slicer_path)
-            made.update(sculpture=sized, request=asked, result=result, model=model)
+            made.update(sculpture=sized, request=asked, result=result)
             return Tried(height, layer_of(asked, result), result.estimated_seconds * wishes.correction, result.filament_g)
 
         tried = _solve(sculpture, request, wishes, attempt)
-        contact = mark_contact(folder / "bust.gcode", made["model"], made["request"], picture and folder / "contact.png")
         result = replace(made["result"], gcode=gcode)
         sized, asked = made["sculpture"], made["request"]
+        drawn = picture and folder / "contact.png"
+        assert result.support_lines is not None, "they were to be kept"
+        contact = mark_contact(result.support_lines, sized.vertices, sized.triangles, asked, drawn)
         plan = describe(result, sized.vertices, sized.triangles, asked, wishes, contact)
         if picture is not None:
             picture.unlink(missing_ok=True)
@@ -225,12 +228,11 @@ def _warnings(plan: dict[str, Any], wishes: Wishes) -> list[dict[str, str]]:
     return found
 
 
-def plan_model(
-    gcode: Path, model: Path, request: SliceRequest, result: SliceResult, wishes: Wishes, picture: Path | None
-) -> dict[str, Any]:
-    """The result of slicing a mesh file, with ``contact`` and ``plan``."""
-    contact = mark_contact(gcode, model, request, picture)
+def plan_model(model: Path, request: SliceRequest, result: SliceResult, wishes: Wishes, picture: Path | None) -> dict[str, Any]:
+    """The result of slicing a mesh file, whose supports were kept, with ``contact`` and ``plan``."""
+    assert result.support_lines is not None, "they were to be kept"
     vertices, triangles = read_mesh(model)
+    contact = mark_contact(result.support_lines, vertices, triangles, request, picture)
     return {
         **result.to_json(),
         "contact": contact,

@@ -43,7 +43,7 @@ FREE_BYTES = 300 * 1024 * 1024
 LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
 #: A program's output is read in blocks of so many bytes (what a pipe holds), this share of its running time apart, and at
 #: most so many seconds.
-READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.02, 0.25
+READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.02, 0.5
 #: The program's part of the progress.
 RUNNING = 0.88
 
@@ -124,7 +124,7 @@ class CommandLineEngine(ABC):
                 if not plain_stl or request.face is not None:
                     # What is read by more than the slicer is examined first.
                     suitable.result()
-                ahead = stack.enter_context(Ahead(folder / self.writes))
+                ahead = stack.enter_context(Ahead(folder / self.writes, request.keep_supports))
                 try:
                     made = self.make(found, model, folder, settings, request, progress, suitable.failed)
                 except SlicingError:
@@ -154,6 +154,7 @@ class CommandLineEngine(ABC):
             bounds=(tuple(facts.low), tuple(facts.high)),  # type: ignore[arg-type]
             support_share=round(facts.support_share, 4),
             warnings=made.warnings,
+            support_lines=facts.support_lines,
         )
 
     def _suitable(self, model: Path, request: SliceRequest, given_up: threading.Event) -> tuple[EngineInfo, float]:
@@ -173,7 +174,8 @@ class CommandLineEngine(ABC):
         from .gcode_finish import Change, finish
 
         head = Change(0, made.head_bytes, made.head.encode("utf-8") + picture.encode("ascii"))
-        facts = finish(made.gcode, head, not self.tells_progress, ahead.reading(head.old, head.new))
+        reading = ahead.reading(head.old, head.new)
+        facts = finish(made.gcode, head, not self.tells_progress, reading, request.keep_supports)
         return check(made.gcode, request.bed, model_height=height, facts=facts)
 
     def _require_offered(self, request: SliceRequest, info: EngineInfo) -> None:

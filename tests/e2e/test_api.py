@@ -12,7 +12,7 @@ import pytest
 import requests
 from PIL import Image
 
-from .orders import checked, upload
+from .orders import checked, create, finished, upload
 from .pushes import Pushes
 from .server import PASSWORD, USER, OctoPrintServer, wait_for
 
@@ -318,6 +318,23 @@ def test_a_mask_lies_and_has_its_own_profile_unless_told(server: OctoPrintServer
     assert ordered({"style": "mask", "orientation": "auto"}, {"profile": "bust_028"}) == ("auto", "bust_028")
     tilted = {"photo": photo["id"], "settings": {"style": "mask", "orientation": "tilt_10"}}
     assert refusal(server.post(BASE + SCULPTURE, json=tilted)) == (400, "bad_request")
+
+
+def test_poses_that_were_compared_of_a_bust_are_not_shown_of_its_mask(server: OctoPrintServer, photo: dict[str, Any]) -> None:
+    order = create(server, photo)
+    address = f"{BASE}{SCULPTURE}/{order['id']}"
+    server.post(f"{address}/cancel")
+    assert finished(server, order)["state"] == "cancelled"
+    folder = server.base / "data" / "facesculpt" / "sculptures" / order["id"]
+    folder.mkdir(exist_ok=True)
+    (folder / "orientations.json").write_text('{"orientations": [{"pose": "upright"}]}')
+    (folder / "pose_upright.png").write_bytes(b"picture")
+    for settings, shown in (({"height_mm": 50}, 1), ({"style": "mask"}, 0)):
+        again = server.post(f"{address}/plan", json={"settings": settings})
+        assert again.status_code == 202 and len(again.json()["sculpture"]["poses"]) == shown
+        server.post(f"{address}/cancel")
+        assert finished(server, order)["state"] == "cancelled"
+    server.request("DELETE", address)
 
 
 def test_further_photos_are_there_and_others_than_the_first(server: OctoPrintServer, photo: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from octoprint_facesculpt.slicing import SliceRequest, SlicingError, slice_model
 from octoprint_facesculpt.slicing.blocking import shell, write_painted
 from octoprint_facesculpt.slicing.contact import mark_contact, support_points
 from octoprint_facesculpt.slicing.face import Face, holds_until, overhang, read_face, read_mesh, spared
+from octoprint_facesculpt.slicing.gcode_facts import read
 
 #: How far the wedge's sides lean out, degrees.
 LEAN = 62.0
@@ -44,17 +45,28 @@ def face_file(wedge: Path) -> Path:
     return path
 
 
+def supports(gcode: Path) -> np.ndarray:
+    """The lines of supports in a file."""
+    lines = read(gcode, keep_supports=True).support_lines
+    assert lines is not None
+    return lines
+
+
 def contact(wedge: Path, face: Path, engine: str, care: str, folder: Path) -> tuple[dict[str, float], float]:
     """Areas on all of the wedge and on its face that supports touch, and the share of supports."""
     # Layers of 0.12 mm print this lean without supports.
     key = {"prusaslicer": "fill_density", "curaengine": "infill_line_distance"}[engine]
     value = {"prusaslicer": "0%", "curaengine": "0"}[engine]
-    request = SliceRequest(engine=engine, profile="bust_012", face=face, face_care=care, overrides={key: value})
+    request = SliceRequest(
+        engine=engine, profile="bust_012", face=face, face_care=care, overrides={key: value}, keep_supports=True
+    )
     gcode = folder / f"{care}.gcode"
     result = slice_model(wedge, gcode, request)
+    np.testing.assert_array_equal(result.support_lines, supports(gcode))
+    assert "support_lines" not in result.to_json()
     assert result.bounds[0][0] + result.bounds[1][0] == pytest.approx(235, abs=1.5), "it is no longer in the middle"
     assert sorted(file.name for file in folder.iterdir() if file.suffix not in (".gcode", ".png")) == []
-    return mark_contact(gcode, wedge, request, folder / f"{care}.png"), result.support_share
+    return mark_contact(supports(gcode), *read_mesh(wedge), request, folder / f"{care}.png"), result.support_share
 
 
 @pytest.mark.parametrize("engine", ["prusaslicer", "curaengine"])
@@ -74,7 +86,7 @@ def test_what_would_print_into_the_air_keeps_its_supports(wedge: Path, face_file
     for care in ("spare", "free"):
         request = SliceRequest(profile="bust_028", face=face_file, face_care=care)
         slice_model(wedge, tmp_path / "x.gcode", request)
-        figures[care] = mark_contact(tmp_path / "x.gcode", wedge, request)["face_mm2"]
+        figures[care] = mark_contact(supports(tmp_path / "x.gcode"), *read_mesh(wedge), request)["face_mm2"]
     assert figures["spare"] > 60 and figures["free"] < 0.15 * figures["spare"]
 
 
@@ -93,7 +105,7 @@ def test_supports_are_read_with_their_state(tmp_path: Path) -> None:
         "M104 S200\nG1 X0 Y0 Z0.2\n;TYPE:Perimeter\nG1 X10 E1\n;TYPE:Support material\nG1 X10 Y0 E0.9 ; retracted\n"
         "G1 X10 Y2 E1.4\nM83\nG1 X10 Y4 E0.3\nG1 X0 Y4\nG92 E0\n;TYPE:Perimeter\nG1 X5 E1\n"
     )
-    points = support_points(gcode)
+    points = support_points(supports(gcode))
     np.testing.assert_allclose(points.min(0), (10, 0, 0.2)), np.testing.assert_allclose(points.max(0), (10, 4, 0.2))
     assert len(np.unique(points, axis=0)) == 9
 
@@ -102,7 +114,10 @@ def test_there_is_no_picture_where_nothing_is_touched(wedge: Path, face_file: Pa
     gcode, picture = tmp_path / "x.gcode", tmp_path / "x.png"
     gcode.write_text("M104 S200\n;TYPE:Perimeter\nG1 X0 Y0 Z0.2\nG1 X10 E1\n")
     picture.write_text("of an earlier slice")
-    assert mark_contact(gcode, wedge, SliceRequest(face=face_file), picture) == {"area_mm2": 0.0, "face_mm2": 0.0}
+    assert mark_contact(supports(gcode), *read_mesh(wedge), SliceRequest(face=face_file), picture) == {
+        "area_mm2": 0.0,
+        "face_mm2": 0.0,
+    }
     assert not picture.exists()
 
 

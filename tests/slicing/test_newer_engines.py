@@ -67,14 +67,15 @@ def test_it_slices_and_what_it_made_prints_to_the_end(
 def test_supports_keep_off_the_face(name: str, bust, tmp_path: Path) -> None:
     from octoprint_facesculpt.sculpture.export import export_mesh, write_face
     from octoprint_facesculpt.slicing.contact import mark_contact
+    from octoprint_facesculpt.slicing.face import read_mesh
 
     model = export_mesh(bust.vertices, bust.triangles, tmp_path / "bust.stl")
     face = write_face(bust.landmarks, tmp_path / "face.json")
     touched = {}
     for care in ("ignore", "free"):
-        request = SliceRequest(name, "bust_028", face=face, face_care=care)
+        request = SliceRequest(name, "bust_028", face=face, face_care=care, keep_supports=True)
         result = slice_model(model, tmp_path / f"{care}.gcode", request, silent, GIVEN[name])
-        touched[care] = mark_contact(result.gcode, model, request, None)["face_mm2"]
+        touched[care] = mark_contact(result.support_lines, *read_mesh(model), request)["face_mm2"]
     assert touched["free"] < 0.3 * touched["ignore"]
 
 
