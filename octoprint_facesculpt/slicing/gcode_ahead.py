@@ -67,21 +67,24 @@ class Ahead:
         self.written.set()
         self._thread.__exit__()
 
-    def reading(self, old_head: int, head: bytes) -> Reading | None:
-        """What the G-code does when its first ``old_head`` bytes are replaced by ``head``, both of them comments alone: what
-        the new ones say of time and filament counts. None when that is not known; the finished file then tells."""
-        from .gcode_blocks import blocks
+    def reading(self, old_head: bytes, head: bytes) -> Reading | None:
+        """What the G-code does when ``old_head``, with which it begins, is replaced by ``head``, both of them comments alone:
+        what the new one says of time and filament counts. None when that is not known; the finished file then tells."""
+        from .gcode_facts import follow
 
         self.written.set()
         try:
             follower = self._thread.result()
             if follower is None:
                 return None
-            for block in blocks(io.BytesIO(head)):
-                if block.commands:
-                    return None
-                # What the slicer had made up is outdone by what it says in the end.
-                follower.follow(block)
+            facts = follower.facts
+            for name in follow(old_head).facts.stated():
+                setattr(facts, name, None)
+            told = follow(head).facts
+            if told.commands:
+                return None
+            for name, value in told.stated().items():
+                setattr(facts, name, value)
             return Reading(follower.finish(self._size), self._size, self._sum)
         except (SlicingError, OSError):
             return None

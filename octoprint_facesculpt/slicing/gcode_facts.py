@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections import defaultdict
@@ -58,6 +59,11 @@ class GcodeFacts:
     support_lines: np.ndarray | None = None
     index: GcodeIndex = field(default_factory=lambda: GcodeIndex(0, 0, 0.0, 0.0, ()))
 
+    def stated(self) -> dict[str, float]:
+        """What the slicer says of time and filament, as far as it does."""
+        names = ("stated_seconds", "stated_filament_mm", "stated_filament_g")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
     @property
     def layers(self) -> int:
         return len(self.index.layers)
@@ -86,6 +92,14 @@ def read(path: Path, limits: Limits | None = None, keep_supports: bool = False) 
         for block in blocks(file):
             follower.follow(block)
     return follower.finish(path.stat().st_size)
+
+
+def follow(text: bytes) -> Follower:
+    """What has followed a piece of G-code; :class:`SlicingError` as :func:`read`."""
+    follower = Follower(Clock())
+    for block in blocks(io.BytesIO(text)):
+        follower.follow(block)
+    return follower
 
 
 class Follower:

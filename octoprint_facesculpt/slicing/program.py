@@ -174,7 +174,8 @@ class CommandLineEngine(ABC):
         from .gcode_finish import Change, finish
 
         head = Change(0, made.head_bytes, made.head.encode("utf-8") + picture.encode("ascii"))
-        reading = ahead.reading(head.old, head.new)
+        with made.gcode.open("rb") as file:
+            reading = ahead.reading(file.read(head.old), head.new)
         facts = finish(made.gcode, head, not self.tells_progress, reading, request.keep_supports)
         return check(made.gcode, request.bed, model_height=height, facts=facts)
 

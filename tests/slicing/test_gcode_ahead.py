@@ -61,7 +61,7 @@ def test_a_file_that_grows_is_read_as_the_finished_one(body: bytes, tmp_path: Pa
     growing, finished = tmp_path / "out.gcode", tmp_path / "finished.gcode"
     with Ahead(growing) as ahead:
         write_slowly(growing, HEAD + body)
-        facts = finish(growing, Change(0, len(HEAD), TRUE_HEAD), False, ahead.reading(len(HEAD), TRUE_HEAD))
+        facts = finish(growing, Change(0, len(HEAD), TRUE_HEAD), False, ahead.reading(HEAD, TRUE_HEAD))
     finished.write_bytes(TRUE_HEAD + body)
     assert growing.read_bytes() == finished.read_bytes()
     assert same(facts, read(finished))
@@ -73,7 +73,7 @@ def test_it_may_be_renamed_when_it_is_done(body: bytes, tmp_path: Path) -> None:
     with Ahead(tmp_path / "out.gcode.part") as ahead:
         write_slowly(tmp_path / "out.gcode.part", HEAD + body)
         (tmp_path / "out.gcode.part").rename(tmp_path / "out.gcode")
-        reading = ahead.reading(len(HEAD), HEAD)
+        reading = ahead.reading(HEAD, HEAD)
     assert reading is not None and same(reading.facts, read(tmp_path / "out.gcode"))
     assert (reading.size, reading.checksum) == (len(HEAD + body), zlib.crc32(HEAD + body))
 
@@ -91,7 +91,7 @@ def test_what_was_read_does_not_count_for_another_file(change: Callable[[bytes],
     other = change(data)
     with Ahead(path) as ahead:
         write_slowly(path, data, 2)
-        reading = ahead.reading(len(HEAD), HEAD)
+        reading = ahead.reading(HEAD, HEAD)
     assert reading is not None
     path.write_bytes(other)
     facts = finish(path, Change(0, len(HEAD), HEAD), False, reading)
@@ -99,20 +99,27 @@ def test_what_was_read_does_not_count_for_another_file(change: Callable[[bytes],
     assert path.read_bytes() == HEAD + other[len(HEAD) :]
 
 
+def test_what_only_the_old_head_said_is_not_known_any_more(body: bytes, tmp_path: Path) -> None:
+    with Ahead(tmp_path / "out.gcode") as ahead:
+        write_slowly(tmp_path / "out.gcode", TRUE_HEAD + body, 2)
+        reading = ahead.reading(TRUE_HEAD, b";FLAVOR:Marlin\n;TIME:5\n")
+    assert reading is not None and reading.facts.stated_seconds == 5 and reading.facts.stated_filament_mm is None
+
+
 def test_a_new_head_that_moves_the_printer_is_read_with_the_rest(body: bytes, tmp_path: Path) -> None:
     data = HEAD + body
     with Ahead(tmp_path / "out.gcode") as ahead:
         write_slowly(tmp_path / "out.gcode", data, 2)
-        assert ahead.reading(len(HEAD), b"G1 X5\n") is None
+        assert ahead.reading(HEAD, b"G1 X5\n") is None
 
 
 def test_unsafe_g_code_and_a_file_that_never_comes_are_left_to_the_check(tmp_path: Path) -> None:
     unsafe = b"G28\nG1 Z-5\n"
     with Ahead(tmp_path / "out.gcode") as ahead:
         write_slowly(tmp_path / "out.gcode", unsafe, 1)
-        assert ahead.reading(0, b"") is None
+        assert ahead.reading(b"", b"") is None
     with Ahead(tmp_path / "nothing.gcode") as ahead:
-        assert ahead.reading(0, b"") is None
+        assert ahead.reading(b"", b"") is None
 
 
 def test_it_ends_at_once_when_nobody_wants_to_know_any_more(body: bytes, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ to do what the installed one does.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+import trimesh
 
 from octoprint_facesculpt.progress import silent
 from octoprint_facesculpt.slicing import ENGINES, SliceRequest, SlicingError, engine, gcode_check, slice_model
@@ -53,8 +55,8 @@ def test_it_slices_and_what_it_made_prints_to_the_end(
     assert result.warnings == () and heard == sorted(heard) and len(heard) > 4
     assert result.height_mm == pytest.approx(15, abs=0.3) and result.support_share > 0.02
     assert "thumbnail begin" in text[:2000]
-    if name == "prusaslicer":
-        assert "M73 P" in text and "; printing object" in text
+    assert "M73 P0 R" in text and "M73 P100 R0" in text
+    assert name != "prusaslicer" or "; printing object" in text
     printed = print_whole(text.splitlines())
     assert printed.complaints == () and printed.cold
     assert printed.seconds == pytest.approx(result.estimated_seconds, rel=0.005)
@@ -62,6 +64,18 @@ def test_it_slices_and_what_it_made_prints_to_the_end(
     index = read_index(tmp_path / "index.json", result.gcode)
     assert len(index.layers) == result.layers
     assert all(text.encode()[layer.offset - 1 : layer.offset] == b"\n" for layer in index.layers[1:])
+
+
+def test_arcs_may_be_asked_for(name: str, tmp_path: Path) -> None:
+    if name != "prusaslicer":
+        pytest.skip("CuraEngine makes none")
+    trimesh.creation.cylinder(12, 5).export(tmp_path / "round.stl")
+    request = SliceRequest(name, "bust_028", overrides={"arc_fitting": "emit_center"})
+    result = slice_model(tmp_path / "round.stl", tmp_path / "out.gcode", request, silent, GIVEN[name])
+    text = result.gcode.read_text()
+    assert len(re.findall(r"^G[23] ", text, re.MULTILINE)) > 20
+    printed = print_whole(text.splitlines())
+    assert printed.complaints == () and printed.seconds == pytest.approx(result.estimated_seconds, rel=0.005)
 
 
 def test_supports_keep_off_the_face(name: str, bust, tmp_path: Path) -> None:
