@@ -37,7 +37,7 @@ class Reading:
     checksum: int
 
 
-def keep_freed() -> None:
+def _keep_freed() -> None:
     """Let the C library keep memory that is freed. An array of a block of lines lives for less than a millisecond; memory that
     went back to the kernel each time would be cleared each time (mallopt(3))."""
     import ctypes
@@ -77,13 +77,10 @@ class Ahead:
             follower = self._thread.result()
             if follower is None:
                 return None
-            facts = follower.facts
-            for name in follow(old_head).facts.stated():
-                setattr(facts, name, None)
-            told = follow(head).facts
-            if told.commands:
+            facts, made_up, true = follower.facts, follow(old_head).facts, follow(head).facts
+            if made_up.commands or true.commands:
                 return None
-            for name, value in told.stated().items():
+            for name, value in {**dict.fromkeys(made_up.stated()), **true.stated()}.items():
                 setattr(facts, name, value)
             return Reading(follower.finish(self._size), self._size, self._sum)
         except (SlicingError, OSError):
@@ -95,7 +92,7 @@ class Ahead:
         from .gcode_facts import Follower
         from .motion import Clock
 
-        keep_freed()
+        _keep_freed()
         follower = Follower(Clock(), self._keep_supports)
         begun = self._path.name.partition(".")[0] + ".*"
         near = False

@@ -61,7 +61,9 @@ def finish(gcode: Path, head: Change, progress: bool, reading: Reading | None, k
 
 def progress_lines(index: GcodeIndex, head_bytes: int) -> list[Change]:
     """``M73`` with the percentage of time that is over and the minutes that are left: behind the head, at the beginning of
-    each layer that changes them, and behind the last."""
+    each layer that changes them, and behind the last. Of no layers there are none."""
+    if not index.layers:
+        return []
     whole = max(index.seconds, 1e-9)
     times = [(head_bytes, 0.0), *((layer.offset, layer.seconds) for layer in index.layers[1:])]
     said = [(place, int(100 * min(time / whole, 1)), max(round((whole - time) / 60), 0)) for place, time in times]

@@ -110,7 +110,7 @@ def test_a_new_head_that_moves_the_printer_is_read_with_the_rest(body: bytes, tm
     data = HEAD + body
     with Ahead(tmp_path / "out.gcode") as ahead:
         write_slowly(tmp_path / "out.gcode", data, 2)
-        assert ahead.reading(HEAD, b"G1 X5\n") is None
+        assert ahead.reading(HEAD, b"G1 X5\n") is None and ahead.reading(b"G1 X5\n", HEAD) is None
 
 
 def test_unsafe_g_code_and_a_file_that_never_comes_are_left_to_the_check(tmp_path: Path) -> None:

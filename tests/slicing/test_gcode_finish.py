@@ -54,6 +54,13 @@ def test_what_has_nothing_to_be_changed_is_left_alone(tmp_path: Path) -> None:
     assert [other.name for other in tmp_path.iterdir()] == [path.name]
 
 
+def test_what_prints_nothing_gets_no_lines_of_progress(tmp_path: Path) -> None:
+    path = tmp_path / "out.gcode"
+    path.write_bytes(b";TIME:1\nG28\nM104 S0\n")
+    facts = finish(path, Change(0, 8, b";TIME:2\n"), True, None)
+    assert facts.layers == 0 and path.read_bytes() == b";TIME:2\nG28\nM104 S0\n"
+
+
 def test_an_index_moves_with_its_file(tmp_path: Path) -> None:
     path = tmp_path / "out.gcode"
     path.write_bytes(SMALL.replace(b"G28", b";TYPE:Skin\nG28"))
