@@ -42,4 +42,5 @@ def recogniser(path: Path) -> tuple[Recogniser, dict[str, Any]]:
     state = torch.load(path, map_location="cpu")
     net = RecognitionNet().eval()
     net.load_state_dict(state["net"])
-    return Recogniser(net, *(state[name].numpy() for name in ("mean", "shape", "precision"))), state
+    learned = (state["regressions"]["mean"], state["regressions"]["shape"], state["precision"])
+    return Recogniser(net, *(part.numpy() for part in learned)), state

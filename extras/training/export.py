@@ -2,7 +2,7 @@
 
     python extras/training/export.py --materials runs/materials.pkl --correspondence runs/encoder.pt \
         --descent runs/encoder.0.npz runs/encoder.1.npz --descent-log runs/descent.txt --recognition runs/recognition.pt \
-        --recognition-log runs/recognition.txt --volume runs/volume.pt --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
+        --volume runs/volume.pt --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
 Run it, then ``extras/benchmark/accuracy.py``, then again with ``--accuracy`` and the benchmark's output: the card is
@@ -67,7 +67,6 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
     parser.add_argument("--descent-log", type=Path, required=True, help="what train_descent.py printed")
-    parser.add_argument("--recognition-log", type=Path, required=True, help="what train_recognition.py printed")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
     parser.add_argument("--note", default="", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
@@ -85,7 +84,7 @@ def main() -> None:
         "samples": str(stored["samples"]),
         "head_model": "ICT-FaceKit Light, (c) 2020 USC Institute for Creative Technologies, MIT licence",
         "encoder": "trained on from MediaPipe's face landmarks detector, (c) Google, Apache-2.0",
-        "recognition": "dlib_face_recognition_resnet_model_v1, Davis King, CC0 1.0",
+        "recognition": "trained on from dlib_face_recognition_resnet_model_v1, Davis King, CC0 1.0",
     }
     descent, precision = read_descent(*arguments.descent)
     recogniser, known = checkpoint.recogniser(arguments.recognition)
@@ -102,7 +101,8 @@ def main() -> None:
         points=len(stored["points"]),
         correspondence_parameters=f"{sum(p.numel() for p in correspondence.parameters()) / 1e6:.2f}",
         recognition_pictures=f"{known['pictures']:,}",
-        recognition_log=arguments.recognition_log.read_text().strip(),
+        recognition_seen=f"{known['learned']:,}",
+        recognition_log=known["table"],
         parameters=f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f}",
         expressions=len(model.expression),
         note=arguments.note,

@@ -1,4 +1,4 @@
-"""What the recognition network sees of drawn pictures. Cached.
+"""What the lower layers of the recognition network see of drawn pictures. Cached, in bytes.
 
     python extras/training/recognised.py --materials runs/materials.pkl --recognition node_modules/@vladmandic/face-api/model \
         --pictures runs/train --out runs/recognised
@@ -45,7 +45,7 @@ def make(materials: Path, recognition: Path, path: Path, out: Path) -> Path:
         return target
     model, kept, net = load(materials, recognition)
     shard, stack, rng = Shard.read(path, kept), ShapeStack(model), np.random.default_rng(11)
-    features = []
+    seen = []
     for rows in np.array_split(np.arange(len(shard)), max(1, len(shard) // BATCH)):
         pictures = []
         for row, head in zip(rows, stack.vertices(shard.coefficients[rows]), strict=True):
@@ -55,10 +55,13 @@ def make(materials: Path, recognition: Path, path: Path, out: Path) -> Path:
             pictures.append(aligned(shard.picture(row), noisy))
         x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
         with torch.inference_mode():
-            features.append(net(x.to(memory_format=torch.channels_last)).numpy())
+            seen.append(net.lower(x.to(memory_format=torch.channels_last)).numpy())
+    maps = np.concatenate(seen)
+    step = maps.max((0, 2, 3)) / 255 + 1e-6
     yaw = np.array([shard.true_camera(row).yaw for row in range(len(shard))])
     identity = shard.coefficients[:, : len(model.identity)]
-    save_arrays(target, features=np.concatenate(features), identity=identity, yaw=yaw)
+    coded = np.round(maps / step[:, None, None]).astype(np.uint8)
+    save_arrays(target, maps=coded, step=step, identity=identity, yaw=yaw)
     return target
 
 

@@ -49,9 +49,6 @@ BELIEVED_MM = 70.0
 #: other, and real people nearer to the average than the drawn ones. Four real scans are met best with 0.8 (median 0.86 mm
 #: instead of 0.91), drawn people a little worse (by 3 %).
 CAUTION = 0.8
-#: How much of its precision on drawn people the recognition network is believed with, by range of yaw: what it knows of
-#: somebody who looks into the camera carries over to other pictures, of turned heads less so.
-RECOGNISED = (0.1, 0.1, 0.5, 0.1, 0.1)
 #: How often the volumetric network's correspondences improve the guess before its volume is read.
 PASSES = 1
 
@@ -161,7 +158,7 @@ def first_guess(learned: Weights, crop: HeadCrop, sight: Sight) -> Prior:
     camera = _placed(learned.head, seen, sight, crop.camera)
     recogniser, turned = learned.observer.recogniser, yaw_range(camera)
     known = np.zeros_like(learned.precision)
-    known[:identity, :identity] = RECOGNISED[turned] * recogniser.precision[turned]
+    known[:identity, :identity] = recogniser.precision[turned]
     person = np.zeros_like(seen)
     person[:identity] = recogniser.identity(sight.person, turned)
     precision = learned.precision + known

@@ -1,9 +1,9 @@
 """Who it is: what a network that tells people apart sees of a face, and which head such a person has.
 
 Points say where things are; a network that was trained to know one of millions of people again in any light, pose and mood
-says what is his own (the idea of Zielonka et al., "Towards Metrical Reconstruction of Human Faces", ECCV 2022). The network is
-dlib's (Davis King, ``dlib_face_recognition_resnet_model_v1``, CC0 1.0) without its last layer; the linear map from what it
-sees to a head was learned from drawn people.
+says what is his own (after Zielonka et al., "Towards Metrical Reconstruction of Human Faces", ECCV 2022). The network is
+dlib's (Davis King, ``dlib_face_recognition_resnet_model_v1``, CC0 1.0) without its last layer. As there, its lower layers stay
+as they are; those above, and the linear map from what they see to a head, were trained on with drawn people.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ BLOCKS = (
     *[(32, False)] * 3, (64, True), *[(64, False)] * 3, (128, True), *[(128, False)] * 2, (256, True), *[(256, False)] * 2,
     (256, True),
 )  # fmt: skip
+#: So many of the blocks are as dlib's author trained them; they leave so many channels of so many places a side.
+LOWER, LOWER_CHANNELS, LOWER_SIDE = 7, 64, 17
 #: MediaPipe's landmarks at the corners of the eyes and below the nose, and their places on an aligned picture, 0..1.
 ALIGNED = (33, 133, 362, 263, 2)
 PLACES = np.array([[0.247, 0.309], [0.389, 0.319], [0.597, 0.319], [0.740, 0.309], [0.493, 0.585]])
@@ -63,9 +65,17 @@ class RecognitionNet(nn.Module):
         blocks = zip(widths[:-1], BLOCKS, strict=True)
         self.blocks = nn.Sequential(*(Residual(before, width, down) for before, (width, down) in blocks))
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def lower(self, picture: Tensor) -> Tensor:
+        """What the lower layers see, (B, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE)."""
         x = functional.relu(self.stem(picture * (255 / 256) - self.colours))
-        return self.blocks(functional.max_pool2d(x, 3, 2)).mean((2, 3))
+        return self.blocks[:LOWER](functional.max_pool2d(x, 3, 2))
+
+    def upper(self, seen: Tensor) -> Tensor:
+        """The (B, FEATURES) numbers the layers above make of that."""
+        return self.blocks[LOWER:](seen).mean((2, 3))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return self.upper(self.lower(picture))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,73 @@
+"""The regressions behind the recognition network begin as ridge regressions, and are believed as far as they were right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from octoprint_facesculpt.reconstruction.recognition import CHIP, FEATURES, LOWER_CHANNELS, LOWER_SIDE, RecognitionNet
+
+
+@pytest.fixture
+def training():
+    """The script under test."""
+    import train_recognition
+
+    return train_recognition
+
+
+def test_every_range_of_yaw_has_its_own_linear_map(training) -> None:
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randn(training.RANGES, FEATURES, 3, generator=generator)
+    features = torch.randn(training.RANGES * 800, FEATURES, generator=generator) + 2
+    number = torch.arange(len(features)) % training.RANGES
+    identity = torch.einsum("bf,bfi->bi", features, true[number])
+    regressions = training.Regressions(3)
+    regressions.begin(features, identity - identity.mean(0), number)
+    said = regressions(features, number)
+    for one in range(training.RANGES):
+        expected = identity[number == one]
+        expected = expected - expected.mean(0)
+        # The ridge draws it a little towards the mean.
+        assert (said[number == one] - expected).std() < 0.12 * expected.std()
+
+
+def test_precision_is_that_of_the_errors_with_left_and_right_alike(training) -> None:
+    rng = np.random.default_rng(1)
+    number = np.repeat([0, 1, 2, 3, 4], [2000, 3000, 8000, 3000, 2000])
+    deviation = np.array([3.0, 2.0, 1.0, 2.0, 3.0])[number, None] * [1.0, 0.5]
+    precision = training.precision_of(rng.normal(size=(len(number), 2)) * deviation, number)
+    assert np.allclose(precision[0], precision[4]) and np.allclose(precision[1], precision[3])
+    # The share of all other pictures lets each range lean a little towards them, in form but not in size.
+    assert 1 / np.diag(precision[2]) == pytest.approx([1.0, 0.25], rel=0.05)
+    assert 1 / np.diag(precision[0]) == pytest.approx([9.0, 2.25], rel=0.05)
+
+
+def test_few_pictures_of_a_range_take_their_form_from_all(training) -> None:
+    rng = np.random.default_rng(2)
+    number = np.repeat([0, 2], [3, 5000])
+    precision = training.precision_of(rng.normal(size=(len(number), 40)), number)
+    # Three errors have a covariance of rank three.
+    assert np.linalg.cond(precision[0]) < 10 * (1 + 3 / training.ALIKE)
+
+
+def test_maps_come_back_from_their_bytes(training, tmp_path) -> None:
+    rng = np.random.default_rng(3)
+    maps = rng.uniform(0, 4, (5, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE)).astype(np.float32)
+    step = maps.max((0, 2, 3)) / 255
+    coded = np.round(maps / step[:, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "000000.npz", maps=coded, step=step, identity=np.ones((5, 2)), yaw=np.array([-60, -20, 0, 20, 60]))
+    seen = training.Seen.read(tmp_path)
+    back, identity, number = seen.at(np.arange(5))
+    assert np.abs(back.numpy() - maps).max() <= step.max() / 2 + 1e-6
+    assert number.tolist() == [0, 1, 2, 3, 4] and identity.shape == (5, 2)
+
+
+def test_upper_layers_go_on_where_the_lower_ones_end() -> None:
+    torch.manual_seed(4)
+    net, picture = RecognitionNet().eval(), torch.rand(1, 3, CHIP, CHIP)
+    with torch.inference_mode():
+        seen = net.lower(picture)
+        assert seen.shape == (1, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE)
+        assert torch.allclose(net.upper(seen), net(picture))
