@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.e2e.server import OctoPrintServer, wait_for
 from tests.printer.fixture import SimulatedPrinter
 
-#: The least ratio that is aimed at.
+#: The least ratio of lines per second that is aimed at.
 LIMIT = 0.98
 #: Blocks at the beginning that fill caches.
 WARM_UP = 4
@@ -75,8 +75,8 @@ class Rig:
         return float(status["last_line"])
 
 
-def measure(pairs: int, block: int) -> dict[str, Any]:
-    """The blocks' times with and without the plugin, and the medians of their ratios."""
+def measure(pairs: int, block: int, minutes: float) -> dict[str, Any]:
+    """The blocks' times with and without the plugin, and the medians of their ratios; the time ends it between two pairs."""
     found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         gcode = Path(folder, "lines.gcode")
@@ -92,7 +92,10 @@ def measure(pairs: int, block: int) -> dict[str, Any]:
             rigs[with_it].upload(gcode)
         for rig in rigs.values():
             rig.begin(gcode.name)
+        deadline = time.monotonic() + 60 * minutes
         for number in range(pairs + WARM_UP):
+            if time.monotonic() > deadline and number > WARM_UP + 4:
+                break
             for with_it in (True, False) if number % 2 else (False, True):
                 times = rigs[with_it].block(block)
                 if number >= WARM_UP:
@@ -130,13 +133,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--block", type=int, default=2000, help="lines of a block")
+    parser.add_argument("--minutes", type=float, default=1e6, help="end after so long")
     parser.add_argument("--out", type=Path, help="write the result as JSON")
     arguments = parser.parse_args()
-    result = {**measure(arguments.pairs, arguments.block), "limit": LIMIT}
+    result = {**measure(arguments.pairs, arguments.block, arguments.minutes), "limit": LIMIT}
     print(json.dumps(result, indent=1))
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=1))
-    sys.exit(0 if result["processor"]["ratio"] >= LIMIT else 1)
+    sys.exit(0 if result["clock"]["ratio"] >= LIMIT else 1)
 
 
 if __name__ == "__main__":
