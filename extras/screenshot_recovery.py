@@ -77,7 +77,6 @@ def story(tab: Dashboard, server: OctoPrintServer, folder: Path, z: float, print
     tab.find("lift").click(timeout=LATER)
     tab.confirm()
     tab.find("step-cleaning").wait_for(timeout=LATER)
-    save(tab, folder / "power-cut-clean.png")
     tab.find("recovery-resume").click()
     tab.page.get_by_text("The print goes on.").wait_for(timeout=LATER)
 
