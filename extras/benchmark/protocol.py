@@ -225,7 +225,7 @@ def _fit(surface: Surface, points: np.ndarray, start: np.ndarray, scale: bool, s
         places, triangle = surface.closest(apply(inverse, points))
         inside = ~surface.at_edge(places, triangle)
         normals = surface.triangle_normals[triangle] @ matrix[:3, :3].T
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
         arm = apply(matrix, places) - centre
         away = points - centre - arm
         weight = inside / (1 + (away**2).sum(1) / ROBUST_MM**2) ** 2
