@@ -94,7 +94,7 @@ class Answers:
             # Lifted within a layer it can have come to the height of the next: which it was must be seen on the print.
             verdict = replace(judge(height, heights, plan["layer_height"]), kind="undecided")
             wanted = replace(wanted, height=height)
-        elif plan["asks"] and (len(stop.choices) < 2 or wanted.choice is not None):
+        elif plan["asks"] and (len(stop.choices) < 2 or wanted.choice is not None or stop.parked):
             # It can be anywhere in between: then the measurement is all there is.
             fits = low - BEYOND <= height <= high + BEYOND
             expected = min(max(height, low), high)

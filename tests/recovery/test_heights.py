@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +91,13 @@ def test_a_measurement_that_does_not_tell_leaves_the_question_open(tmp_path: Pat
     said = answers.choose(0)
     assert said.complete
     assert (said.wanted.choice, said.wanted.height) == (0, 1.16)
+
+
+def test_a_nozzle_that_was_moved_away_is_where_it_is_measured(tmp_path: Path):
+    """Motors that died about a pause, around a change of layer: far above all layers is no contradiction."""
+    stop = replace(stopped(tmp_path, hop=1.4), parked=True, z_spread=20.0)
+    plan = {"stop": asdict(stop), "asks": stop.asks, "layer_height": 0.2}
+    answers = Answers(question="height", looked=True).measure(20.4, plan)
+    assert (answers.question, answers.wanted.height, answers.complete) == ("heat", 20.4, True)
+    taken = choose(stop, None, 20.4)
+    assert (taken.asks, taken.z) == (False, 20.4)
