@@ -167,7 +167,8 @@ class Story:
         truth = self.ledger.printed
         z = state["position"][2] - state["jumped"]
         outcome.truth = {"printed": round(truth, 3), "z": round(z, 3), "layer": layer_of(self.index, truth)}
-        self._order(do="speed", factor=STARTING)
+        # A board that was not reset stays hot, and may be waiting for somebody who changes the filament.
+        self._order(do="speed", factor=REAL if kind == "kept" else STARTING)
         self.server.start()
         self._ready()
         self._order(do="speed", factor=REAL)
