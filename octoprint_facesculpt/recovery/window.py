@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import dist
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .machine import Machine
-from .replay import GcodeIndex, state_at
 from .state import MachineState, Move, Point
 from .timing import PRINTING, TRAVEL, Motion, durations
+
+if TYPE_CHECKING:
+    from .replay import GcodeIndex
 
 #: Bytes of G-code read around the place: many times what a planner holds, and some seconds of short moves.
 BEFORE, AFTER = 12_000, 24_000
@@ -164,6 +167,9 @@ def read_window(
     before: int = BEFORE,
 ) -> Window:
     """The window around byte ``offset``, from ``before`` bytes before it on."""
+    # Reads with numpy, which OctoPrint's process, where estimates are looked at, does without.
+    from .replay import state_at
+
     state = state_at(gcode, max(offset - before, 0), index, firmware)
     waiting = WAITING_KLIPPER if firmware == "klipper" else WAITING
     window = Window(start=state.copy(), by_time=firmware == "klipper")

@@ -20,7 +20,7 @@ def test_cancel_at_each_stage_and_go_on_from_there(server: OctoPrintServer, phot
         at_stage(server, sculpture, index)
         if stage == "slice":
             wait_for(lambda: any("prusa-slicer" in p.name() for p in workers(server.base)), 60, "the slicer", pause=0.05)
-        assert workers(server.base)
+        wait_for(lambda: workers(server.base), 60, "somebody at work", pause=0.05)
         assert server.post(f"{BASE}/sculptures/{sculpture['id']}/cancel").status_code < 300
         stopped = finished(server, sculpture, timeout=60)
         assert stopped["state"] == "cancelled" and stopped["error"] is None
