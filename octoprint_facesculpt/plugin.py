@@ -34,8 +34,6 @@ from .slicing.targets import experience
 from .store import Photo, Sculpture, Store
 from .views import photo_json, queue_json, sculpture_json
 
-#: What a printer answers to nearly every line.
-OK = frozenset(("ok", "ok\n", "ok\r\n"))
 FOLLOWED = (Events.PRINT_PAUSED, Events.PRINT_RESUMED, Events.PRINT_DONE, Events.PRINT_FAILED)
 
 
@@ -109,14 +107,10 @@ class FaceSculptPlugin(
     # -- hooks of the printer's connection; they run on its threads and only remember
 
     def on_gcode_sending(self, _comm, _phase, cmd, _cmd_type, gcode, subcode=None, tags=None):
-        # Asked first and here, because every call costs every line of a print.
-        return None if self.recovery.watch.remembers(cmd, gcode, tags) else self.recovery.on_sending(cmd, gcode, tags)
+        return self.recovery.on_sending(cmd, gcode, tags)
 
     def on_gcode_received(self, _comm, line):
-        if line in OK:
-            self.recovery.watch.acknowledged()
-        else:
-            self.recovery.on_received(line)
+        self.recovery.on_received(line)
         return line
 
     def on_script(self, comm, kind, name, *_args, **_kwargs):

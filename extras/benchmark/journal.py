@@ -38,8 +38,8 @@ def hook_cost(lines: int) -> dict[str, float]:
         assert watch.active
 
         def ours(cmd: str, tags: set[str]) -> None:
-            watch.remembers(cmd, "G1", tags)
-            watch.acknowledged()
+            watch.on_sending(cmd, "G1", tags)
+            watch.on_received("ok")
 
         def empty(_cmd: str, _tags: set[str]) -> None:
             pass

@@ -161,7 +161,9 @@ class RecoveryDesk(PlanDesk):
     # -- hooks
 
     def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> str | None:
-        """A line leaves for the printer: what to send instead of it; None when it may go as it is."""
+        """A line leaves for the printer: what to send instead of it; None when it may go as it is.
+
+        Called for every line of a print, of which nearly all need the journal and nothing else."""
         if (self._state != "idle" or self.watch.interrupted) and self._holds_back(cmd, tags):
             return HARMLESS
         if gcode in HEATING and tags and "source:file" in tags and (first := self._look_first(cmd, gcode, tags)):

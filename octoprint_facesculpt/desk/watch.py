@@ -43,8 +43,6 @@ class PrintWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal, self._job, self._clock = journal, job, clock
-        #: The journal's own, so that a line of the file costs no further calls.
-        self._lines = journal.lines
         self._active = False
         #: Whether the printer was reset during the last print, of which OctoPrint makes a cancelled one.
         self.interrupted = False
@@ -131,31 +129,17 @@ class PrintWatch:
         """What must be sent before a line of the file."""
         return self._last_look.before(cmd) if self._active and gcode in HEATING else ()
 
-    def remembers(self, cmd: str, gcode: str | None, tags: set[str] | None) -> bool:
-        """Whether a line that leaves for the printer is one of the file that only prints on, as nearly all are: then it has
-        been noted, and needs nothing else. Every line of a print pays for what is done here."""
-        if (
-            gcode != "G1" or not self._active or self._recovery is not None or self._until_settled or self._paused
-            or self._last_look.lifted or "Z" in cmd or not tags or "source:file" not in tags
-        ):  # fmt: skip
-            return False
-        self._lines.append([tags, self._clock(), None])
-        return True
-
-    def acknowledged(self) -> None:
-        """An ``ok`` and nothing else from the printer."""
-        if self._active and (lines := self._lines) and lines[-1][2] is None:
-            lines[-1][2] = self._clock()
-
     def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
         """A line leaves for the printer, which has acknowledged the one before."""
-        if not self._active or not tags or self.remembers(cmd, gcode, tags):
+        if not self._active or not tags:
             return
         if self._recovery is not None:
             self._note_step(self._recovery, tags)
         if "source:file" in tags:
             self._journal.note(tags)
-            self._from_file(cmd, gcode)
+            # Nothing else is to be done for nearly all of a print's lines.
+            if gcode != "G1" or "Z" in cmd or self._until_settled or self._paused or self._last_look.lifted:
+                self._from_file(cmd, gcode)
         elif gcode in ("M106", "M107"):
             self._journal.event(fan=_word(cmd, "S", 255.0) if gcode == "M106" else 0.0)
         elif gcode == "M220":
@@ -258,7 +242,7 @@ class PrintWatch:
         if not self._active:
             return
         if line.startswith("ok"):
-            self.acknowledged()
+            self._journal.acknowledged()
         elif line.strip() == BANNER:
             self.interrupted = True
             self._interrupted("printer_reset")

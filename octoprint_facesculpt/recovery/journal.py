@@ -243,9 +243,8 @@ class Journal:
         self._wake = threading.Event()
         self._job: str | None = None
         self._fields: dict[str, Any] = {}
-        #: The last lines that were sent: byte behind it or marks, moment, moment of its ``ok`` (None: not yet). Whoever watches
-        #: the print writes into it, because every call costs every line.
-        self.lines: deque[list[Any]] = deque(maxlen=TAIL)
+        #: The last lines that were sent: byte behind it or marks, moment, moment of its ``ok`` (None: not yet).
+        self._lines: deque[list[Any]] = deque(maxlen=TAIL)
         #: Byte behind the last line before those.
         self._sent = 0
         self._urgent = self._closing = False
@@ -274,7 +273,7 @@ class Journal:
         with self._disk_lock:
             with self._lock:
                 self._job, self._fields = identifier, {"phase": "starting", **fields}
-                self.lines.clear()
+                self._lines.clear()
                 self._sent = 0
             self._try(partial(self._disk.job, {**job, "job": identifier, "wall": time.time(), "boot": self._boot}))
         self.flush()
@@ -285,18 +284,23 @@ class Journal:
         with self._lock:
             self._job = reading.job["job"]
             self._fields = {k: v for k, v in reading.record.items() if k not in _MADE} | fields
-            self.lines.clear()
+            self._lines.clear()
             self._sent = sent
 
     def note(self, place: int | set[str]) -> None:
         """A line goes to the printer, which acknowledged the one before: the byte it ends at, or the marks that OctoPrint gave
         it, among them that byte. Marks are read when a record is made: few lines come into one. Never waits."""
-        self.lines.append([place, self._clock(), None])
+        self._lines.append([place, self._clock(), None])
+
+    def acknowledged(self) -> None:
+        """The printer has accepted the line that was noted last. Never waits."""
+        if self._lines and self._lines[-1][2] is None:
+            self._lines[-1][2] = self._clock()
 
     def tail(self) -> list[list[Any]]:
         """The last lines as a record names them: offset, seconds since it was sent, seconds that its ``ok`` took."""
         now, rows = self._clock(), []
-        for line in self.lines.copy():
+        for line in self._lines.copy():
             place, at, ok = line
             if not isinstance(place, int):
                 # For the next record, too.
@@ -355,7 +359,7 @@ class Journal:
 
     def due(self, urgent: bool) -> bool | None:
         """:meth:`Cadence.due` now."""
-        sent = self.lines[-1][1] if self.lines else None
+        sent = self._lines[-1][1] if self._lines else None
         return self._cadence.due(self._clock(), (self._job, self._sent, sent), urgent)
 
     def record(self) -> dict[str, Any]:

@@ -43,29 +43,6 @@ def test_lines_of_the_file_move_the_journal_on_and_others_do_not(watch: PrintWat
     assert _record(kept, tmp_path)["sent"] == 120
 
 
-def test_only_lines_that_print_on_are_done_with_when_they_are_noted(watch: PrintWatch, kept: Journal):
-    tags = FROM_FILE | {"filepos:120"}
-    assert watch.remembers("G1 X5 E1", "G1", tags)
-    watch.acknowledged()
-    (row,) = kept.tail()
-    assert (row[0], row[2]) == (120, pytest.approx(0, abs=1))
-    for cmd, marks in (("G1 Z5", tags), ("G92 E0", tags), ("G1 X5 E1", {"source:terminal"}), ("G1 X5 E1", None)):
-        assert not watch.remembers(cmd, cmd.split()[0], marks)
-    # A new height is to be on disk as soon as the machine has come to it: the lines after it count.
-    watch.on_sending("G1 Z5", "G1", tags)
-    assert not watch.remembers("G1 X5 E1", "G1", tags)
-
-
-def test_lines_of_a_paused_print_and_of_none_are_looked_at(watch: PrintWatch):
-    tags = FROM_FILE | {"filepos:120"}
-    watch.on_event("PrintPaused", {})
-    assert not watch.remembers("G1 X5 E1", "G1", tags)
-    watch.on_sending("G1 X5 E1", "G1", tags)
-    assert watch.remembers("G1 X5 E1", "G1", tags)
-    watch.on_event("PrintDone", {})
-    assert not watch.remembers("G1 X5 E1", "G1", tags)
-
-
 def test_what_is_tuned_by_hand_is_kept(watch: PrintWatch, kept: Journal, tmp_path: Path):
     for line, tags in (
         ("M220 S80", {"source:api"}),

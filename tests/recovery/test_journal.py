@@ -184,7 +184,7 @@ def test_how_long_an_acknowledgement_took_is_on_record(folder: Path):
     kept = Journal(folder, clock=lambda: now)
     kept.note(100)
     now += 0.25
-    kept.lines[-1][2] = now
+    kept.acknowledged()
     kept.note(130)
     now += 0.5
     assert kept.record()["tail"] == [[100, 0.75, 0.25], [130, 0.5, None]]
