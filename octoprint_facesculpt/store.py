@@ -242,22 +242,24 @@ class Store:
 
 def other_shape(before: dict, settings: dict) -> bool:
     """Whether a sculpture of these ``settings`` has another shape than ``before``, whatever its size and pose."""
-    # Older sculptures know nothing of expressions: they have the photo's.
-    usual = {"style": "bust", "expression": 1.0}
-    return any(settings.get(key, value) != before.get(key, value) for key, value in usual.items())
+    return any(_complete(settings)[key] != _complete(before)[key] for key in ("style", "expression"))
 
 
 def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
     """The first of :data:`STAGES` that comes out otherwise when a sculpture gets these ``settings`` and ``slicing``."""
-    # Older sculptures know nothing of expressions: they have the photo's.
-    before = {"expression": 1.0, **sculpture.settings}
-    if settings.get("expression", 1.0) != before["expression"]:
+    before, settings = _complete(sculpture.settings), _complete(settings)
+    if settings["expression"] != before["expression"]:
         return "reconstruct"
     target = slicing.get("target")
     if target is not None and not target["fixed_height"]:
         return "slice"  # which finds the size
-    same = {"expression": 1.0, **settings} == before and not (sculpture.slicing.get("target") and target is None)
+    same = settings == before and not (sculpture.slicing.get("target") and target is None)
     return "slice" if same else "sculpt"
+
+
+def _complete(settings: dict) -> dict:
+    """Settings with what older sculptures do not say: they are busts, and have the photo's expression."""
+    return {"style": "bust", "expression": 1.0, **settings}
 
 
 def _damaged(path: Path) -> bool:
