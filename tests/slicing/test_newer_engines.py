@@ -15,7 +15,7 @@ import pytest
 import trimesh
 
 from octoprint_facesculpt.progress import silent
-from octoprint_facesculpt.slicing import ENGINES, SliceRequest, SlicingError, engine, gcode_check, slice_model
+from octoprint_facesculpt.slicing import ENGINES, SliceRequest, SlicingError, engine, gcode_facts, slice_model
 from octoprint_facesculpt.slicing.gcode_index import read_index
 from octoprint_facesculpt.slicing.presets import offered
 from tests.printer.bench import print_whole
@@ -66,12 +66,14 @@ def test_it_slices_and_what_it_made_prints_to_the_end(
     assert all(text.encode()[layer.offset - 1 : layer.offset] == b"\n" for layer in index.layers[1:])
 
 
-def test_arcs_may_be_asked_for(name: str, tmp_path: Path) -> None:
-    if name != "prusaslicer":
-        pytest.skip("CuraEngine makes none")
-    trimesh.creation.cylinder(12, 5).export(tmp_path / "round.stl")
+def test_arcs_are_made_where_the_engine_can(name: str, tmp_path: Path) -> None:
+    model = tmp_path / "round.stl"
+    trimesh.creation.cylinder(12, 5).export(model)
     request = SliceRequest(name, "bust_028", overrides={"arc_fitting": "emit_center"})
-    result = slice_model(tmp_path / "round.stl", tmp_path / "out.gcode", request, silent, GIVEN[name])
+    if name == "curaengine":
+        assert refused(model, tmp_path, request, GIVEN[name]).code == "profile_invalid"
+        return
+    result = slice_model(model, tmp_path / "out.gcode", request, silent, GIVEN[name])
     text = result.gcode.read_text()
     assert len(re.findall(r"^G[23] ", text, re.MULTILINE)) > 20
     printed = print_whole(text.splitlines())
@@ -117,6 +119,6 @@ def test_its_g_code_is_checked_while_it_writes(name: str, bust, tmp_path: Path, 
     def again(*_: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(gcode_check, "read", again)
+    monkeypatch.setattr(gcode_facts, "read", again)
     model = export_mesh(bust.vertices, bust.triangles, tmp_path / "bust.stl")
     assert slice_model(model, tmp_path / "out.gcode", SliceRequest(name, "bust_020"), silent, GIVEN[name]).layers > 150
