@@ -232,6 +232,7 @@ def sculpt_command(
 @click.option("--center", default=None, metavar="X,Y", help="Where the model's middle goes, mm.")
 @click.option("--thumbnail", type=_File, help="PNG to put into the G-code.")
 @click.option("--face", type=_File, help="JSON file that says where the model's face is (face.json of a sculpture).")
+@click.option("--surface", type=_File, help="surface.npz of the sculpture: saves finding its face and drawing it again.")
 @click.option("--contact", type=_File, help="Write a picture that marks where supports touch.")
 @click.option("--report", "report_file", type=_File, help="Write the result as JSON.")
 @plan_options
@@ -245,6 +246,7 @@ def slice_command(
     center: str | None,
     thumbnail: Path | None,
     face: Path | None,
+    surface: Path | None,
     contact: Path | None,
     report_file: Path | None,
     **plan: Any,
@@ -256,7 +258,8 @@ def slice_command(
 
     centre = parse_point(center) if center else None
     planned = bool(face or contact)
-    more: dict[str, Any] = {"supports": not no_supports, "thumbnail": thumbnail, "face": face, "centre": centre}
+    more: dict[str, Any] = {"supports": not no_supports, "thumbnail": thumbnail, "centre": centre}
+    more |= {"face": face, "surface": surface}
     request, wishes, slicer_path = _print_of(engine, profile, fixed_height=True, keep_supports=planned, **more, **plan)
     if wishes.target is not None:
         raise UsageError("usage", "A finished mesh has its size.", "Give the target to 'sculpt'.")

@@ -23,7 +23,7 @@ from octoprint_facesculpt.sculpture import SculptureSettings, sculpt
 from octoprint_facesculpt.sculpture.export import export_mesh, write_face
 from octoprint_facesculpt.slicing import SliceRequest, slice_model
 from octoprint_facesculpt.slicing.contact import measure_contact
-from octoprint_facesculpt.slicing.face import CARES, Face, read_face
+from octoprint_facesculpt.slicing.face import CARES, Face, find_surface, read_face
 from octoprint_facesculpt.slicing.gcode_index import read_index
 from octoprint_facesculpt.slicing.layer_picture import strokes
 
@@ -94,9 +94,9 @@ def main() -> None:
                     )  # fmt: skip
                     result = slice_model(model, folder / "bust.gcode", request)
                     centre = np.array(request.bed.centre)
-                    mesh = (sculpture.vertices, sculpture.triangles)
+                    surface = find_surface(sculpture.vertices, sculpture.triangles, request)
                     assert result.support_lines is not None
-                    contact = measure_contact(result.support_lines, *mesh, (centre[0], centre[1]), read_face(face))
+                    contact = measure_contact(result.support_lines, surface, (centre[0], centre[1]))
                     middle = (sculpture.vertices.min(0) + sculpture.vertices.max(0))[:2] / 2
                     air, stretch = in_the_air(folder / "bust.gcode", request.index, read_face(face), centre - middle)
                 first = contact.face_mm2 if care == "ignore" else first

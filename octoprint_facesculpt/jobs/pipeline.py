@@ -265,7 +265,8 @@ class Pipeline:
         gcode = folder / OUTPUTS["slice"]
         if target is None:
             arguments = ["slice", str(folder / OUTPUTS["sculpt"]), "-o", str(gcode), "--thumbnail", str(folder / "front.png")]
-            arguments += ["--face", str(folder / "face.json")] if (folder / "face.json").is_file() else []
+            for option, name in (("--face", "face.json"), ("--surface", "surface.npz")):
+                arguments += [option, str(folder / name)] if (folder / name).is_file() else []
             arguments += ["--contact", str(folder / "contact.png")]
         else:
             # A size that is chosen by time or filament is found by slicing, so both are one work.

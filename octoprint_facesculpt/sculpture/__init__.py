@@ -24,15 +24,20 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
 
 def save(sculpture: Sculpture, folder: Path, progress: Progress = silent) -> dict[str, Path]:
     """Write everything about a sculpture into ``folder``: the files by what they are."""
-    from .export import export_mesh, write_face
+    from .export import export_mesh, face_reach, write_face
     from .preview import save_previews
     from .shaping import standing
+    from .surface import save_surface
     from .viewer import save_viewer
 
     folder.mkdir(parents=True, exist_ok=True)
     mesh = (sculpture.vertices, sculpture.triangles)
     files = {kind: export_mesh(*mesh, folder / f"bust.{kind}") for kind in ("stl", "3mf", "glb")}
     files["face"] = write_face(sculpture.landmarks, folder / "face.json")
+    points = sculpture.landmarks.round(3)
+    files["surface"] = save_surface(
+        *mesh, points, round(face_reach(points), 3), files["stl"], files["face"], folder / "surface.npz"
+    )
     # Looked at as it will stand, not as it lies on the bed.
     seen = (standing(sculpture), sculpture.triangles)
     progress(0.4, "Drawing the previews")

@@ -41,9 +41,13 @@ def export_mesh(vertices: np.ndarray, triangles: np.ndarray, path: Path, title: 
 def write_face(points: np.ndarray, path: Path) -> Path:
     """Write where the face of a sculpture is: its landmarks (N, 3) mm in the frame of the mesh, and how far the face reaches
     around them."""
-    reach = FACE_REACH * float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
-    face = {"schema": 1, "reach_mm": round(reach, 3), "points": points.round(3).tolist()}
+    face = {"schema": 1, "reach_mm": round(face_reach(points), 3), "points": points.round(3).tolist()}
     return write(path, json.dumps(face).encode())
+
+
+def face_reach(points: np.ndarray) -> float:
+    """How far, in mm, a face reaches around its landmarks (N, 3)."""
+    return FACE_REACH * float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
 
 
 def suffix_of(path: Path, also: tuple[str, ...] = ()) -> str:

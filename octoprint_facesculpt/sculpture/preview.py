@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,8 @@ CLAY = np.array([0.80, 0.74, 0.68])
 #: Colour of what is marked on the clay.
 MARK = np.array([0.93, 0.22, 0.16])
 BACKDROP = np.array([0.955, 0.95, 0.945])
+#: Steps of brightness up to 1; clay is not more than a fifth brighter.
+FULL = 200
 
 
 def save_previews(vertices: np.ndarray, triangles: np.ndarray, folder: Path, size: int = 640) -> list[Path]:
@@ -29,15 +32,24 @@ def save_view(vertices: np.ndarray, triangles: np.ndarray, path: Path, turn_deg:
 
 
 def clay(
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    turn_deg: float = 0.0,
-    size: int = 640,
-    rise_deg: float = 0.0,
-    marked: np.ndarray | None = None,
+    vertices: np.ndarray, triangles: np.ndarray, turn_deg: float = 0.0, size: int = 640, rise_deg: float = 0.0
 ) -> np.ndarray:
-    """A clay picture (size, size, 3) uint8 of a mesh in print frame, turned about the vertical axis, seen from ``rise_deg``
-    above the horizon (negative: from below); the triangles of the mask ``marked`` (T,) in the colour of a mark.
+    """A clay picture (size, size, 3) uint8 of a mesh; see :func:`look`."""
+    return coloured(look(vertices, triangles, turn_deg, size, rise_deg))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A look at a mesh, twice as fine as its picture: ``triangle`` (S, S) int32 that is seen at each place, -1 for nothing, and
+    how bright it is there, ``light`` (S, S) uint8, of which :data:`FULL` is 1."""
+
+    triangle: np.ndarray
+    light: np.ndarray
+
+
+def look(vertices: np.ndarray, triangles: np.ndarray, turn_deg: float, size: int, rise_deg: float) -> Seen:
+    """Look at a mesh in print frame, turned about the vertical axis, from ``rise_deg`` above the horizon (negative: from
+    below), for a picture of ``size`` pixels.
 
     Key light from upper left, a weak fill, and darkened hollows (from the depth alone): they draw the eyes, the lips and
     the wings of the nose, which even light would wash out.
@@ -56,18 +68,41 @@ def clay(
     x, y = side / 2 + zoom * (seen[:, 0] - middle[0]), side / 2 - zoom * (seen[:, 1] - middle[1])
     points = np.stack([x, y, zoom * (seen[:, 2] - middle[2])], 1)
     raster = rasterise(points, triangles, side, side)
-    light = clay_light(raster, vertices, triangles, axes)
-    covered = (raster.triangle >= 0)[..., None]
-    colour = CLAY if marked is None else np.where(marked[np.maximum(raster.triangle, 0)][..., None], MARK, CLAY)
-    picture = np.where(covered, colour * light[..., None], BACKDROP)
-    picture = picture.reshape(size, 2, size, 2, 3).mean((1, 3))
+    light = np.rint(FULL * clay_light(raster, vertices, triangles, axes)).clip(0, 255)
+    return Seen(raster.triangle, light.astype(np.uint8))
+
+
+def look_from_below(vertices: np.ndarray, triangles: np.ndarray, size: int = 640) -> Seen:
+    """Look at a mesh's front from below, where overhangs are."""
+    return look(vertices, triangles, -15.0, size, -35.0)
+
+
+def coloured(seen: Seen, marked: np.ndarray | None = None) -> np.ndarray:
+    """A picture (S / 2, S / 2, 3) uint8 in clay; the triangles of the mask ``marked`` (T,) in the colour of a mark."""
+    colour = CLAY if marked is None else np.where(marked[np.maximum(seen.triangle, 0)][..., None], MARK, CLAY)
+    light = seen.light[..., None] * (1 / FULL)
+    return _mixed(np.where((seen.triangle >= 0)[..., None], colour * light, BACKDROP))
+
+
+def save_marked(seen: Seen, plain: np.ndarray, marked: np.ndarray, path: Path) -> Path:
+    """Write a picture (PNG) of what is seen, whose plain picture (:func:`coloured`) is known, in which the triangles of the
+    mask ``marked`` (T,) stand out."""
+    picture, marked = plain.copy(), np.concatenate([marked, [False]])
+    for row, triangles in enumerate(seen.triangle.reshape(len(plain), -1)):
+        # Of each pixel of the row, its two places above and the two below.
+        places = np.flatnonzero(marked.take(triangles).reshape(2, -1, 2).any((0, 2)))
+        if len(places):
+            both = slice(2 * row, 2 * row + 2)
+            few = (part[both].reshape(2, -1, 2)[:, places].reshape(2, -1) for part in (seen.triangle, seen.light))
+            picture[row, places] = coloured(Seen(*few), marked)[0]
+    return write(path, png(picture))
+
+
+def _mixed(fine: np.ndarray) -> np.ndarray:
+    """A picture (H / 2, W / 2, 3) uint8 of colours (H, W, 3)."""
+    height, width, _ = fine.shape
+    picture = fine.reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3))
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def save_marked(vertices: np.ndarray, triangles: np.ndarray, marked: np.ndarray, path: Path, size: int = 640) -> Path:
-    """Write a picture (PNG) of the front, seen from below, where overhangs are; the triangles of the mask ``marked`` (T,)
-    stand out."""
-    return write(path, png(clay(vertices, triangles, -15.0, size, -35.0, marked)))
 
 
 def contact_sheet(photo: np.ndarray, views: list[np.ndarray], height: int = 480) -> np.ndarray:

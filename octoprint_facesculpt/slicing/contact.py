@@ -5,24 +5,30 @@ The slicer's intentions do not matter here: where a line of support ends just be
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engine import SliceRequest
-from .face import Face, read_face
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from ..sculpture.preview import Seen
+    from ..sculpture.surface import Surface
 
 #: Support this near to the skin marks it, mm across and up: half a line, and a layer with the gap that slicers leave above.
 ACROSS, BELOW = 0.4, 0.65
 #: Lines are looked at in points this far apart, mm.
 STEP = 0.5
-#: Points that are kept at most; a bust of a day has some 300,000.
-MAX_POINTS = 4_000_000
+#: Points that are looked at at most, of which a bust of a day has some 300,000; and at once.
+MAX_POINTS, POINTS_AT_ONCE = 4_000_000, 50_000
+#: Triangles or points that are looked at at once, and places whose neighbours are.
+_BLOCK, _PLACES = 16384, 2048
 #: Cells of a bust of 250 mm, a byte each; of larger models all points are searched.
-MAX_CELLS = 80_000_000
+MAX_CELLS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -34,80 +40,177 @@ class Contact:
     face_mm2: float
 
 
-def measure_contact(
-    lines: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, centre: tuple[float, float], face: Face | None = None
-) -> Contact:
-    """Find what ``lines`` (N, 6) of supports, by their beginnings and ends in mm, touch of a mesh ((V, 3) mm, (T, 3)) that was
-    sliced to stand with its middle at ``centre`` mm."""
+def measure_contact(lines: np.ndarray, surface: Surface, centre: tuple[float, float]) -> Contact:
+    """Find what ``lines`` (N, 6) of supports, by their beginnings and ends in mm, touch of a mesh that was sliced to stand with
+    its middle at ``centre`` mm."""
     import numpy as np
-    from scipy.spatial import cKDTree
 
-    points = support_points(lines)
-    corners = vertices[triangles]
-    places = corners.mean(1)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    areas = np.linalg.norm(normals, axis=1) / 2
+    vertices, triangles = surface.vertices, surface.triangles
+    areas = np.empty(len(triangles))
     touched = np.zeros(len(triangles), bool)
-    # Support holds up; what looks up can only be stood upon.
-    facing = np.flatnonzero((normals[:, 2] < 0) & (corners[:, :, 2].min(1) > 0.05))
-    if len(points) and len(facing):
-        low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
-        there = places[facing] + np.array([*(np.asarray(centre) - (low + high) / 2), -vertices[:, 2].min()])
+    facing, there = [], []
+    for begin in range(0, len(triangles), _BLOCK):
+        corners = vertices[triangles[begin : begin + _BLOCK]]
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        areas[begin : begin + _BLOCK] = np.linalg.norm(normals, axis=1) / 2
+        # Support holds up; what looks up can only be stood upon.
+        down = np.flatnonzero((normals[:, 2] < 0) & (corners[:, :, 2].min(1) > 0.05))
+        facing.append(down + begin)
+        there.append(corners[down].mean(1))
+    if len(lines) and sum(map(len, facing)):
+        low, high = vertices.min(0), vertices.max(0)
+        shift = np.array([*(np.asarray(centre) - (low + high)[:2] / 2), -low[2]])
         # In this measure, whatever is near enough lies within 1.
         scale = np.array([1 / ACROSS, 1 / ACROSS, 1 / BELOW])
-        there = there * scale
-        distance, _ = cKDTree(_around(points * scale, there)).query(there, distance_upper_bound=1.0)
-        touched[facing] = np.isfinite(distance)
-    on_face = face.covers(places) if face is not None else np.zeros(len(triangles), bool)
-    return Contact(touched, float(areas[touched].sum()), float(areas[touched & on_face].sum()))
+        places = ((np.concatenate(there) + shift) * scale).astype(np.float32)
+        touched[np.concatenate(facing)] = _within_one(_parts(lines, scale.astype(np.float32)), places.T)
+    return Contact(touched, float(areas[touched].sum()), float(areas[touched & surface.on_face].sum()))
 
 
-def _around(points: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Those of ``points`` (N, 3) that can lie within 1 of any of the ``places`` (P, 3): in their cells, or next to one. Most
-    support is far from all skin, and need not be searched."""
+def _parts(lines: np.ndarray, scale: np.ndarray) -> Iterator[np.ndarray]:
+    """The points of lines, in the measure of ``scale`` (3,), some at a time, (3, P)."""
     import numpy as np
 
-    low = places.min(0) - 1
-    size = np.ceil(places.max(0) + 1 - low).astype(np.int64) + 1
-    if size.prod() > MAX_CELLS:
-        return points
-    near = np.zeros(size, bool)
-    x, y, z = (places - low).astype(np.int64).T
-    for i in (-1, 0, 1):
-        for j in (-1, 0, 1):
-            for k in (-1, 0, 1):
-                near[x + i, y + j, z + k] = True
-    inside = points[((points >= low) & (points < low + size)).all(1)]
-    x, y, z = (inside - low).astype(np.int64).T
-    return inside[near[x, y, z]]
+    count = _counts(lines)
+    total = count.cumsum()
+    steps = np.arange(POINTS_AT_ONCE, min(int(total[-1]), MAX_POINTS) + POINTS_AT_ONCE, POINTS_AT_ONCE)
+    for begin, end in pairwise([0, *np.searchsorted(total, steps, "right").tolist()]):
+        if end > begin:
+            yield _points(lines[begin:end], count[begin:end]) * scale[:, None]
+
+
+def _within_one(parts: Iterable[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """Which of the ``places`` (3, P) have a point of the ``parts`` (3, N) nearer than 1: mask (P,).
+
+    Most support is far from all skin, and most skin from all support, which cells twice as wide show. What is left is sorted
+    into cells of 1, of which a place's own and the 26 around it are searched; three in a row lie one behind the other.
+    """
+    import numpy as np
+
+    # Room for a cell more on either side, so that no row runs into the next.
+    low = places.min(1, keepdims=True) - 2
+    size = np.ceil(places.max(1) + 2 - low[:, 0]).astype(np.int64) + 1
+    near = _Around(places, low, size)
+    points = np.concatenate([part[:, near.has(part)] for part in parts] or [places[:, :0]], axis=1)
+    left = np.flatnonzero(_Around(points, low, size).has(places))
+    key = _cells(points - low, size)
+    order = np.argsort(key)
+    key, points = key[order], points[:, order]
+    touched = np.zeros(places.shape[1], bool)
+    for row in (size[0] * (y + size[1] * z) for z in (-1, 0, 1) for y in (-1, 0, 1)):
+        left = left[~touched[left]]
+        for begin in range(0, len(left), _PLACES):
+            few = left[begin : begin + _PLACES]
+            middle = _cells(places[:, few] - low, size) + row
+            first = np.searchsorted(key, middle - 1)
+            count = np.searchsorted(key, middle + 1, "right") - first
+            owner = np.repeat(few, count)
+            other = np.arange(len(owner)) + np.repeat(first + count - count.cumsum(), count)
+            apart = points[:, other] - places[:, owner]
+            touched[owner[(apart * apart).sum(0) < 1]] = True
+    return touched
+
+
+def _cells(places: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Numbers (N,) of the cells of 1 in which places (3, N) lie; those of one row follow each other."""
+    import numpy as np
+
+    x, y, z = places
+    cell = z.astype(np.int64)
+    for values, room in ((y, size[1]), (x, size[0])):
+        cell *= room
+        cell += values.astype(np.int32)
+    return cell
+
+
+class _Around:
+    """Cells twice as wide in which something within 1 of ``places`` (3, N) can be; all of the space that ``low`` (3, 1) and
+    ``size`` (3,) bound, where they would be too many."""
+
+    def __init__(self, places: np.ndarray, low: np.ndarray, size: np.ndarray) -> None:
+        import numpy as np
+
+        self._low, self._size = low, size // 2 + 1
+        self._high = low + 2 * self._size[:, None] - 2
+        self._near = None
+        if self._size.prod() <= MAX_CELLS:
+            self._near = np.zeros(self._size.prod(), bool)
+            for begin in range(0, places.shape[1], _BLOCK):
+                for corner in np.ndindex(2, 2, 2):
+                    beside = 2 * np.array(corner, np.float32)[:, None] - 1
+                    self._near[self._cell(places[:, begin : begin + _BLOCK] + beside)] = True
+
+    def has(self, places: np.ndarray) -> np.ndarray:
+        """Which of ``places`` (3, N) lie there: mask (N,)."""
+        import numpy as np
+
+        inside = np.ones(places.shape[1], bool)
+        for values, low, high in zip(places, self._low[:, 0] + 1, self._high[:, 0], strict=True):
+            inside &= values >= low
+            inside &= values < high
+        if self._near is not None:
+            chosen = np.flatnonzero(inside)
+            inside[chosen] = self._near.take(self._cell(places.take(chosen, axis=1)))
+        return inside
+
+    def _cell(self, places: np.ndarray) -> np.ndarray:
+
+        return _cells((places - self._low) * 0.5, self._size)
 
 
 def mark_contact(
-    lines: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, request: SliceRequest, picture: Path | None = None
+    lines: np.ndarray, surface: Surface, request: SliceRequest, picture: Path | None = None, model: Path | None = None
 ) -> dict[str, float]:
     """The areas, mm^2, that the ``lines`` of supports of a sliced mesh touch (see :func:`measure_contact`): ``area_mm2`` in
     all, ``face_mm2`` on the face, where the request says where that is; ``picture`` (PNG) shows them, if there are any.
-    :class:`SlicingError` ``face_invalid``."""
-    face = read_face(request.face) if request.face is not None else None
-    contact = measure_contact(lines, vertices, triangles, request.centre or request.bed.centre, face)
+    ``model`` is the mesh's file, if it lies in one."""
+    contact = measure_contact(lines, surface, request.centre or request.bed.centre)
     if picture is not None and not contact.touched.any():
         # Of an earlier slice.
         picture.unlink(missing_ok=True)
     elif picture is not None:
         from ..sculpture.preview import save_marked
 
-        save_marked(vertices, triangles, contact.touched, picture)
+        save_marked(*_seen(surface, request, model), contact.touched, picture)
     figures = {"area_mm2": round(contact.area_mm2, 1)}
-    return {**figures, "face_mm2": round(contact.face_mm2, 1)} if face is not None else figures
+    return {**figures, "face_mm2": round(contact.face_mm2, 1)} if request.face is not None else figures
+
+
+def _seen(surface: Surface, request: SliceRequest, model: Path | None) -> tuple[Seen, np.ndarray]:
+    """The look from below and its picture: those that were kept when the sculpture was made, or new ones."""
+    from ..sculpture.preview import coloured, look_from_below
+    from ..sculpture.surface import read_seen
+
+    kept = None
+    if model is not None and request.surface is not None and request.face is not None:
+        kept = read_seen(request.surface, model, request.face, len(surface.triangles))
+    if kept is not None:
+        return kept
+    seen = look_from_below(surface.vertices, surface.triangles)
+    return seen, coloured(seen)
 
 
 def support_points(lines: np.ndarray) -> np.ndarray:
-    """(N, 3) points mm, :data:`STEP` apart, on all ``lines`` (N, 6) of supports."""
+    """(N, 3) points mm, at most :data:`STEP` apart, on all ``lines`` (N, 6) of supports."""
+    return _points(lines, _counts(lines)).T
+
+
+def _points(lines: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """``count`` (N,) points on each of the lines (N, 6), from end to end: (3, P) float32."""
     import numpy as np
 
-    a, b = np.hsplit(lines.astype(np.float64), 2)
-    count = np.maximum(np.ceil(np.linalg.norm(b - a, axis=1) / STEP).astype(np.int64), 1) + 1
-    count = np.where(count.cumsum() <= MAX_POINTS, count, 0)
-    owner = np.repeat(np.arange(len(a)), count)
-    share = (np.arange(len(owner)) - np.repeat(count.cumsum() - count, count)) / np.maximum(count[owner] - 1, 1)
-    return a[owner] + share[:, None] * (b - a)[owner]
+    step = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
+    share = step.astype(np.float32) / np.repeat((count - 1).astype(np.float32), count)
+    points = np.empty((3, len(share)), np.float32)
+    for axis in range(3):
+        np.multiply(share, np.repeat(lines[:, axis + 3] - lines[:, axis], count), out=points[axis])
+        points[axis] += np.repeat(lines[:, axis], count)
+    return points
+
+
+def _counts(lines: np.ndarray) -> np.ndarray:
+    """How many points (N,) each line has, at least its ends."""
+    import numpy as np
+
+    length = np.sqrt(((lines[:, 3:] - lines[:, :3]) ** 2).sum(1))
+    return np.maximum(np.ceil(length / STEP).astype(np.int64), 1) + 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import Progress
-from .blocking import shell
+from .blocking import shell, write_stl
 from .cura_definitions import Library
 from .cura_stack import Choice, Resolved, resolve
 from .engine import Accepted, Bed, Profile, SliceRequest, SlicingError
@@ -268,11 +268,8 @@ def _models(model: Path, folder: Path, settings: Resolved, request: SliceRequest
     spared = to_spare(model, request, layer, line) if settings.machine.get("support_enable") == "True" else None
     if spared is None:
         return ["-l", str(stl)]
-    import trimesh
-
     vertices, triangles, mask = spared
-    keep_off = trimesh.Trimesh(*shell(vertices, triangles, mask), process=False)
-    keep_off.export(folder / "keep_off.stl")
+    write_stl(*shell(vertices, triangles, mask), folder / "keep_off.stl")
     # Both are moved alike: each would be centred on its own.
     low, high = vertices.min(0), vertices.max(0)
     x, y = ((request.centre or request.bed.centre)[axis] - (low[axis] + high[axis]) / 2 for axis in (0, 1))

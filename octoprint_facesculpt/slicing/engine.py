@@ -54,7 +54,8 @@ class SliceRequest:
     of either. ``supports`` False switches supports off, whatever those say. ``thumbnail`` is a PNG to put into the G-code;
     ``index`` is where the index of its layers (:mod:`.gcode_index`) is to be written.
     A nozzle other than 0.4 mm changes the widths of lines in presets, not in a ``config``.
-    ``face`` is a file that says where the model's face is (:mod:`.face`), and ``face_care`` how supports may meet it:
+    ``face`` is a file that says where the model's face is (:mod:`.face`), ``surface`` one of what was found of both when they
+    were made (:mod:`..sculpture.surface`), which saves finding it again, and ``face_care`` how supports may meet it:
     ``spare`` keeps them off where it prints without, ``free`` off all of it, ``ignore`` leaves them to the slicer.
     With ``keep_supports`` the result says where all supports are.
     """
@@ -70,6 +71,7 @@ class SliceRequest:
     index: Path | None = None
     nozzle_mm: float = 0.4
     face: Path | None = None
+    surface: Path | None = None
     face_care: str = "spare"
     keep_supports: bool = False
     time_limit_seconds: float = 3600.0

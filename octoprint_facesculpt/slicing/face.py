@@ -17,6 +17,8 @@ from .engine import SliceRequest, SlicingError
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..sculpture.surface import Surface
+
 #: How supports may meet the face: kept off where it prints without them, kept off everywhere, or as the slicer likes.
 CARES = ("spare", "free", "ignore")
 MAX_POINTS, MAX_BYTES = 2000, 1024 * 1024
@@ -37,11 +39,9 @@ class Face:
 
     def covers(self, places: np.ndarray) -> np.ndarray:
         """Which of ``places`` (P, 3) belong to the face: mask (P,)."""
-        import numpy as np
-        from scipy.spatial import cKDTree
+        from ..sculpture.surface import covered
 
-        distance, _ = cKDTree(self.points).query(places, distance_upper_bound=self.reach_mm)
-        return np.isfinite(distance)
+        return covered(places, self.points, self.reach_mm)
 
     def to_json(self) -> dict[str, Any]:
         """As :func:`read_face` reads it."""
@@ -84,11 +84,34 @@ def to_spare(
     """
     if request.face is None or request.face_care == "ignore":
         return None
-    face = read_face(request.face)
-    vertices, triangles = read_mesh(model)
+    surface = surface_of(model, request)
     until = 91.0 if request.face_care == "free" else holds_until(layer_mm, line_mm)
-    mask = spared(vertices, triangles, face, until)
-    return (vertices, triangles, mask) if mask.any() else None
+    mask = surface.on_face & (surface.lean_deg < until)
+    return (surface.vertices, surface.triangles, mask) if mask.any() else None
+
+
+def surface_of(model: Path, request: SliceRequest) -> Surface:
+    """The surface of a mesh file that was checked before: what was found of it when the sculpture was made, if the request
+    names a file of that which is about just this mesh and this face. :class:`SlicingError` ``face_invalid``."""
+    from ..sculpture.surface import read_surface
+
+    if request.surface is not None and request.face is not None:
+        read_face(request.face)
+        if (found := read_surface(request.surface, model, request.face)) is not None:
+            return found
+    return find_surface(*read_mesh(model), request)
+
+
+def find_surface(vertices: np.ndarray, triangles: np.ndarray, request: SliceRequest) -> Surface:
+    """The surface of a mesh ((V, 3) mm, (T, 3)) with the face that the request names. :class:`SlicingError`
+    ``face_invalid``."""
+    import numpy as np
+
+    from ..sculpture.surface import Surface, overhang
+
+    face = read_face(request.face) if request.face is not None else None
+    on_face = np.zeros(len(triangles), bool) if face is None else face.covers(vertices[triangles].mean(1))
+    return Surface(vertices, triangles, overhang(vertices, triangles), on_face)
 
 
 def read_mesh(model: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -98,22 +121,3 @@ def read_mesh(model: Path) -> tuple[np.ndarray, np.ndarray]:
 
     mesh = trimesh.load_mesh(model)
     return np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
-
-
-def overhang(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(T,) degrees by which each triangle leans out from the vertical, smoothed over its neighbours; negative: looks up."""
-    import numpy as np
-
-    corners = vertices[triangles]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    around = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(around, triangles[:, corner], normals)
-    mean = around[triangles].sum(1)
-    length = np.linalg.norm(mean, axis=1)
-    return np.degrees(np.arcsin(np.clip(-mean[:, 2] / np.maximum(length, 1e-12), -1, 1)))
-
-
-def spared(vertices: np.ndarray, triangles: np.ndarray, face: Face, until_deg: float) -> np.ndarray:
-    """The triangles of the face, mask (T,), that no support shall touch: those that lean out less than ``until_deg``."""
-    return face.covers(vertices[triangles].mean(1)) & (overhang(vertices, triangles) < until_deg)

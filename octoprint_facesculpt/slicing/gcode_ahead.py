@@ -48,6 +48,14 @@ def _keep_freed() -> None:
             library.mallopt(what, _KEPT_BYTES)
 
 
+def _give_back() -> None:
+    """Let the C library give back what it has kept (malloc_trim(3)): what comes after needs less, and elsewhere."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class Ahead:
     """Reads a file in a thread as it grows; ``written`` says that nothing will be added any more. The lines of supports are
     kept if wanted."""
@@ -66,6 +74,7 @@ class Ahead:
         # It may be waiting for more.
         self.written.set()
         self._thread.__exit__()
+        _give_back()
 
     def reading(self, old_head: bytes, head: bytes) -> Reading | None:
         """What the G-code does when ``old_head``, with which it begins, is replaced by ``head``, both of them comments alone:
@@ -92,7 +101,6 @@ class Ahead:
         from .gcode_facts import Follower
         from .motion import Clock
 
-        _keep_freed()
         follower = Follower(Clock(), self._keep_supports)
         begun = self._path.name.partition(".")[0] + ".*"
         near = False
@@ -101,6 +109,7 @@ class Ahead:
                 return None
             near = near or any(self._path.parent.glob(begun))
             self.written.wait(_LOOK_NEAR if near else _LOOK_FAR)
+        _keep_freed()
         with self._path.open("rb", buffering=0) as file:
             for block in blocks(_Growing(self, file, stop)):
                 if stop.is_set():

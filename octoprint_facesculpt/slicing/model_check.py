@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .engine import Bed, SlicingError
-from .model_file import RIM, STL_HEAD, require_count, stl_triangles
+from .model_file import RIM, STL_HEAD, STL_RECORD, require_count, stl_triangles
 
 #: A model must be longer than this in its longest direction and thicker than this in its thinnest, mm.
 MIN_LENGTH, MIN_THICKNESS = 2.0, 0.4
@@ -20,7 +20,7 @@ def model_size(path: Path) -> np.ndarray:
     """(3,) extents of a closed mesh in mm; :class:`SlicingError` ``model_invalid``, ``model_empty`` or ``model_open``."""
     count = stl_triangles(path)
     if count is not None:
-        record = np.dtype([("normal", "<3f4"), ("corners", "<(3,3)f4"), ("attribute", "<u2")])
+        record = np.dtype(STL_RECORD)
         with path.open("rb") as file:
             file.seek(STL_HEAD)
             return _examine(count, (np.fromfile(file, record, _BLOCK)["corners"] for _ in range(0, count, _BLOCK)))

@@ -12,6 +12,8 @@ MAX_OTHER_BYTES = 200 * 1024 * 1024
 RIM = 4.0
 #: Bytes of a binary STL file before its triangles, and of each of them.
 STL_HEAD, STL_TRIANGLE = 84, 50
+#: Each of them, as numpy names types.
+STL_RECORD = [("normal", "<3f4"), ("corners", "<(3,3)f4"), ("attribute", "<u2")]
 
 
 def stl_triangles(path: Path) -> int | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..progress import Progress
 from .contact import mark_contact
 from .engine import Bed, SliceRequest, SliceResult, SlicingError
-from .face import read_mesh
+from .face import find_surface, surface_of
 from .gcode_index import read_index
 from .model_file import RIM
 from .presets import TREE
@@ -21,6 +21,7 @@ from .targets import Target, Tried, first_height, solve_height, solve_layers
 
 if TYPE_CHECKING:
     from ..sculpture.shaping import Sculpture
+    from ..sculpture.surface import Surface
 
 #: Sculptures are not made lower than this to save time or plastic, mm.
 LOWEST = 20.0
@@ -103,8 +104,9 @@ def plan_print(
         sized, asked = made["sculpture"], made["request"]
         drawn = picture and folder / "contact.png"
         assert result.support_lines is not None, "they were to be kept"
-        contact = mark_contact(result.support_lines, sized.vertices, sized.triangles, asked, drawn)
-        plan = describe(result, sized.vertices, sized.triangles, asked, wishes, contact)
+        surface = find_surface(sized.vertices, sized.triangles, asked)
+        contact = mark_contact(result.support_lines, surface, asked, drawn)
+        plan = describe(result, surface, asked, wishes, contact)
         if picture is not None:
             picture.unlink(missing_ok=True)
             if (folder / "contact.png").is_file():
@@ -156,21 +158,13 @@ def layer_of(request: SliceRequest, result: SliceResult) -> float:
 
 def describe(
     result: SliceResult,
-    vertices: Any,
-    triangles: Any,
+    surface: Surface,
     request: SliceRequest,
     wishes: Wishes,
     contact: dict[str, float],
 ) -> dict[str, Any]:
     """The plan of a sliced print: figures, checks and warnings, each ``{code, message}``."""
-    import numpy as np
-
-    from ..sculpture.costs import tipping_angle
-
-    corners = vertices[triangles]
-    on_bed = (corners[:, :, 2] < vertices[:, 2].min() + 0.05).all(1)
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    foot, tip = float(areas[on_bed].sum()), tipping_angle(vertices - [0, 0, vertices[:, 2].min()], triangles)
+    foot, tip = _standing(surface)
     seconds = result.estimated_seconds * wishes.correction
     tried = Tried(result.height_mm, layer_of(request, result), seconds, result.filament_g)
     plan: dict[str, Any] = {
@@ -199,6 +193,22 @@ def describe(
         plan["target"] = {**asdict(wishes.target), "reached": round(wishes.target.reached(tried), 2)}
     plan["warnings"] = _warnings(plan, wishes)
     return plan
+
+
+def _standing(surface: Surface) -> tuple[float, float]:
+    """mm^2 on the bed, and by how many degrees it can lean before it falls."""
+    import numpy as np
+
+    vertices, triangles = surface.vertices, surface.triangles
+    on_bed = (vertices[:, 2] < vertices[:, 2].min() + 0.05)[triangles].all(1)
+    corners = vertices[triangles[on_bed]]
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    tip = surface.tip_deg
+    if tip is None:
+        from ..sculpture.costs import tipping_angle
+
+        tip = tipping_angle(vertices - [0, 0, vertices[:, 2].min()], triangles)
+    return float(areas.sum()), tip
 
 
 def _model_layers(request: SliceRequest) -> int:
@@ -231,10 +241,10 @@ def _warnings(plan: dict[str, Any], wishes: Wishes) -> list[dict[str, str]]:
 def plan_model(model: Path, request: SliceRequest, result: SliceResult, wishes: Wishes, picture: Path | None) -> dict[str, Any]:
     """The result of slicing a mesh file, whose supports were kept, with ``contact`` and ``plan``."""
     assert result.support_lines is not None, "they were to be kept"
-    vertices, triangles = read_mesh(model)
-    contact = mark_contact(result.support_lines, vertices, triangles, request, picture)
+    surface = surface_of(model, request)
+    contact = mark_contact(result.support_lines, surface, request, picture, model)
     return {
         **result.to_json(),
         "contact": contact,
-        "plan": describe(result, vertices, triangles, request, wishes, contact),
+        "plan": describe(result, surface, request, wishes, contact),
     }

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from scipy.spatial import cKDTree
 
+from octoprint_facesculpt.sculpture.surface import overhang
 from octoprint_facesculpt.slicing import SliceRequest, SlicingError, slice_model
-from octoprint_facesculpt.slicing.blocking import shell, write_painted
+from octoprint_facesculpt.slicing import contact as contact_room
+from octoprint_facesculpt.slicing.blocking import shell, write_painted, write_stl
 from octoprint_facesculpt.slicing.contact import mark_contact, support_points
-from octoprint_facesculpt.slicing.face import Face, holds_until, overhang, read_face, read_mesh, spared
+from octoprint_facesculpt.slicing.face import HELD_SHARE, Face, holds_until, read_face, read_mesh, surface_of, to_spare
 from octoprint_facesculpt.slicing.gcode_facts import read
 
 #: How far the wedge's sides lean out, degrees.
@@ -66,7 +69,7 @@ def contact(wedge: Path, face: Path, engine: str, care: str, folder: Path) -> tu
     assert "support_lines" not in result.to_json()
     assert result.bounds[0][0] + result.bounds[1][0] == pytest.approx(235, abs=1.5), "it is no longer in the middle"
     assert sorted(file.name for file in folder.iterdir() if file.suffix not in (".gcode", ".png")) == []
-    return mark_contact(supports(gcode), *read_mesh(wedge), request, folder / f"{care}.png"), result.support_share
+    return mark_contact(supports(gcode), surface_of(wedge, request), request, folder / f"{care}.png"), result.support_share
 
 
 @pytest.mark.parametrize("engine", ["prusaslicer", "curaengine"])
@@ -86,7 +89,7 @@ def test_what_would_print_into_the_air_keeps_its_supports(wedge: Path, face_file
     for care in ("spare", "free"):
         request = SliceRequest(profile="bust_028", face=face_file, face_care=care)
         slice_model(wedge, tmp_path / "x.gcode", request)
-        figures[care] = mark_contact(supports(tmp_path / "x.gcode"), *read_mesh(wedge), request)["face_mm2"]
+        figures[care] = mark_contact(supports(tmp_path / "x.gcode"), surface_of(wedge, request), request)["face_mm2"]
     assert figures["spare"] > 60 and figures["free"] < 0.15 * figures["spare"]
 
 
@@ -110,11 +113,25 @@ def test_supports_are_read_with_their_state(tmp_path: Path) -> None:
     assert len(np.unique(points, axis=0)) == 9
 
 
+@pytest.mark.parametrize("cells", [10**8, 1])
+def test_what_is_near_is_found_whatever_the_way(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_room, "MAX_CELLS", cells)
+    monkeypatch.setattr(contact_room, "POINTS_AT_ONCE", 700)
+    random = np.random.default_rng(4)
+    places = (random.random((3000, 3)) * (60, 40, 50)).astype(np.float32)
+    ends = random.random((800, 3)) * (80, 60, 70) - 10
+    lines = np.concatenate([ends, ends + random.normal(0, 4, (800, 3))], axis=1).astype(np.float32)
+    found = contact_room._within_one(contact_room._parts(lines, np.ones(3, np.float32)), places.T)
+    distance, _ = cKDTree(support_points(lines)).query(places)
+    assert (found == (distance < 1))[np.abs(distance - 1) > 1e-4].all() and 0.02 < found.mean() < 0.95
+
+
 def test_there_is_no_picture_where_nothing_is_touched(wedge: Path, face_file: Path, tmp_path: Path) -> None:
     gcode, picture = tmp_path / "x.gcode", tmp_path / "x.png"
     gcode.write_text("M104 S200\n;TYPE:Perimeter\nG1 X0 Y0 Z0.2\nG1 X10 E1\n")
     picture.write_text("of an earlier slice")
-    assert mark_contact(supports(gcode), *read_mesh(wedge), SliceRequest(face=face_file), picture) == {
+    request = SliceRequest(face=face_file)
+    assert mark_contact(supports(gcode), surface_of(wedge, request), request, picture) == {
         "area_mm2": 0.0,
         "face_mm2": 0.0,
     }
@@ -133,16 +150,21 @@ def test_only_the_face_is_spared_and_only_where_it_holds(wedge: Path, face_file:
     sides = (places[:, 1] > 7) & (places[:, 0] < 5)
     leaning = sides & (vertices[triangles].max(1)[:, 2] < 13) & (vertices[triangles].min(1)[:, 2] > 8)
     np.testing.assert_allclose(lean[leaning], LEAN, atol=1)
-    face = read_face(face_file)
-    assert not spared(vertices, triangles, face, LEAN - 5)[leaning].any()
-    mask = spared(vertices, triangles, face, LEAN + 5)[leaning]
-    assert (mask == (vertices[triangles].mean(1)[leaning][:, 1] < 0)).all()
+    front = vertices[triangles].mean(1)[leaning][:, 1] < 0
+    request = SliceRequest(face=face_file)
+    assert (surface_of(wedge, request).on_face[leaning] == front).all()
+    # A line of such a width in layers of such a height holds up to a little less than the wedge's lean, and a little more.
+    for margin, spared in ((-5, np.zeros_like(front)), (5, front)):
+        line = np.tan(np.radians(LEAN + margin)) * 0.2 / HELD_SHARE
+        found = to_spare(wedge, request, 0.2, line)
+        assert (found is None and not spared.any()) or (found is not None and (found[2][leaning] == spared).all())
 
 
-def test_a_shell_is_closed_and_around_its_surface() -> None:
+def test_a_shell_is_closed_and_around_its_surface(tmp_path: Path) -> None:
     ball = trimesh.creation.icosphere(4, 20)
     chosen = ball.triangles_center[:, 2] < -5
-    made = trimesh.Trimesh(*shell(ball.vertices, ball.faces, chosen), process=False)
+    path = write_stl(*shell(ball.vertices, ball.faces, chosen), tmp_path / "shell.stl")
+    made = trimesh.load_mesh(path)
     assert made.is_watertight and made.is_winding_consistent and made.volume > 0
     inside = made.contains(ball.triangles_center)
     assert inside[ball.triangles_center[:, 2] < -6].all() and not inside[~chosen & (ball.triangles_center[:, 2] > -3)].any()
@@ -154,6 +176,7 @@ def test_a_painted_mesh_is_a_3mf_that_others_can_read(tmp_path: Path) -> None:
     path = write_painted(box.vertices, box.faces, chosen, tmp_path / "box.3mf")
     read = trimesh.load_mesh(path)
     np.testing.assert_allclose(read.extents, (10, 20, 30))
+    np.testing.assert_allclose(read.triangles - read.bounds[0], box.triangles - box.bounds[0], atol=1e-5)
     with zipfile.ZipFile(path) as package:
         model = package.read("3D/3dmodel.model").decode()
     assert model.count('slic3rpe:custom_supports="8"') == 4 and model.count("<triangle ") == 12

@@ -83,7 +83,7 @@ def test_arcs_are_made_where_the_engine_can(name: str, tmp_path: Path) -> None:
 def test_supports_keep_off_the_face(name: str, bust, tmp_path: Path) -> None:
     from octoprint_facesculpt.sculpture.export import export_mesh, write_face
     from octoprint_facesculpt.slicing.contact import mark_contact
-    from octoprint_facesculpt.slicing.face import read_mesh
+    from octoprint_facesculpt.slicing.face import surface_of
 
     model = export_mesh(bust.vertices, bust.triangles, tmp_path / "bust.stl")
     face = write_face(bust.landmarks, tmp_path / "face.json")
@@ -91,7 +91,7 @@ def test_supports_keep_off_the_face(name: str, bust, tmp_path: Path) -> None:
     for care in ("ignore", "free"):
         request = SliceRequest(name, "bust_028", face=face, face_care=care, keep_supports=True)
         result = slice_model(model, tmp_path / f"{care}.gcode", request, silent, GIVEN[name])
-        touched[care] = mark_contact(result.support_lines, *read_mesh(model), request)["face_mm2"]
+        touched[care] = mark_contact(result.support_lines, surface_of(model, request), request)["face_mm2"]
     assert touched["free"] < 0.3 * touched["ignore"]
 
 

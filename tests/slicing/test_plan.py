@@ -15,6 +15,7 @@ from octoprint_facesculpt.progress import silent
 from octoprint_facesculpt.sculpture import SculptureSettings
 from octoprint_facesculpt.sculpture.shaping import Sculpture, check, scaled
 from octoprint_facesculpt.slicing import Bed, SliceRequest, SliceResult, SlicingError
+from octoprint_facesculpt.slicing.face import find_surface
 from octoprint_facesculpt.slicing.gcode_check import read
 from octoprint_facesculpt.slicing.gcode_index import read_index
 from octoprint_facesculpt.slicing.plan import Wishes, describe, plan_print, tallest
@@ -97,7 +98,8 @@ def described(figure: Sculpture, wishes: Wishes, face_mm2: float = 0.0, **change
         filament_mm=30_000.0, filament_g=90.0, layers=500, height_mm=100.0, bounds=bounds, support_share=0.2,
     )  # fmt: skip
     contact = {"area_mm2": 500.0, "face_mm2": face_mm2}
-    return describe(replace(result, **changes), figure.vertices, figure.triangles, SliceRequest(), wishes, contact)
+    surface = find_surface(figure.vertices, figure.triangles, SliceRequest())
+    return describe(replace(result, **changes), surface, SliceRequest(), wishes, contact)
 
 
 def codes(plan: dict[str, Any]) -> list[str]:
