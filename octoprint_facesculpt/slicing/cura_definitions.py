@@ -6,7 +6,6 @@ What a key *means* in a stack of them is the business of :mod:`.cura_stack`. Deb
 
 from __future__ import annotations
 
-import configparser
 import json
 import os
 import re
@@ -14,12 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 from ..folders import default_folder, user_folder
 from .engine import SlicingError
 
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+#: Folders of Cura's resources that are looked into.
+FOLDERS = ("definitions", "extruders", "materials", "quality", "variants")
 MAX_BYTES, MAX_PARENTS = 4 * 1024 * 1024, 20
 #: The printer a container is made for stands at its top.
 _MADE_FOR, _HEAD_BYTES = re.compile(rb"^definition[ \t]*=[ \t]*(\S+)\s*$", re.MULTILINE), 1000
@@ -80,10 +83,16 @@ def default_roots() -> tuple[Path, ...]:
 
 
 class Library:
-    """Cura's resource folders, searched in the order given."""
+    """Cura's resource folders, searched in the order given. ``used`` are the files that were read."""
 
     def __init__(self, roots: Sequence[Path] | None = None) -> None:
-        self._roots = tuple(roots) if roots is not None else default_roots()
+        self.roots = tuple(roots) if roots is not None else default_roots()
+        self.used: list[Path] = []
+
+    def folders(self) -> list[Path]:
+        """All folders in which anything is looked for, whether they are there or not."""
+        tops = [root / name for root in self.roots for name in FOLDERS]
+        return [*tops, *(Path(place, name) for top in tops for place, names, _ in os.walk(top) for name in names)]
 
     def require(self) -> None:
         """:class:`SlicingError` ``definitions_missing`` unless the base of all printers is there."""
@@ -97,7 +106,7 @@ class Library:
 
     def machines(self) -> list[str]:
         """Names of all printers and their bases."""
-        found = (path.name for root in self._roots for path in (root / "definitions").glob("*.def.json"))
+        found = (path.name for root in self.roots for path in (root / "definitions").glob("*.def.json"))
         return sorted({name.removesuffix(".def.json") for name in found})
 
     def machine(self, name: str) -> Definition:
@@ -145,6 +154,8 @@ class Library:
 
     def material(self, machine: Definition, name: str, variant: str, diameter: float) -> Container:
         """A material as a printer prints it: general values, then the printer's, then the nozzle's."""
+        from xml.etree import ElementTree
+
         candidates = [f"{name}_175", name] if round(diameter) == 2 else [name]
         path = next((p for stem in candidates if (p := self._find("materials", f"{stem}.xml.fdm_material"))), None)
         if path is None:
@@ -152,13 +163,13 @@ class Library:
                 "definitions_missing", f"Cura's material {name} is missing.", "Install it with: sudo apt install fdm-materials"
             )
         try:
-            root = ElementTree.fromstring(_read(path))
+            root = ElementTree.fromstring(self._read(path))
         except ElementTree.ParseError as error:
             raise SlicingError("profile_invalid", f"{path.name} is not a material.") from error
         return _material(root, name, machine.name, variant)
 
     def _find(self, folder: str, file: str) -> Path | None:
-        return next((path for root in self._roots if (path := root / folder / file).is_file()), None)
+        return next((path for root in self.roots if (path := root / folder / file).is_file()), None)
 
     def _definition(self, folder: str, name: str, depth: int) -> Definition:
         if not isinstance(name, str) or not _ID.fullmatch(name):
@@ -170,7 +181,7 @@ class Library:
         if path is None:
             raise SlicingError("profile_unknown", f"There is no printer definition '{name}'.", "Choose another printer.")
         try:
-            own = json.loads(_read(path))
+            own = json.loads(self._read(path))
             parent = own.get("inherits")
             base = self._definition(folder, parent, depth + 1) if parent else Definition("", {}, {})
             settings = {key: dict(properties) for key, properties in base.settings.items()}
@@ -183,9 +194,13 @@ class Library:
 
     def _containers(self, folder: str, definition: str) -> Iterator[Container]:
         """All containers made for a definition, in the order of their names."""
-        for root in self._roots:
+        for root in self.roots:
             for name in _made_for(root / folder).get(definition, ()):
-                yield _container(_read(Path(name)), Path(name))
+                yield _container(self._read(Path(name)), Path(name))
+
+    def _read(self, path: Path) -> str:
+        self.used.append(path)
+        return _read(path)
 
 
 @cache
@@ -220,6 +235,8 @@ def _leaves(settings: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _container(text: str, path: Path) -> Container:
+    import configparser
+
     parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), strict=False)
     try:
         parser.read_string(text)
@@ -229,11 +246,11 @@ def _container(text: str, path: Path) -> Container:
     return Container(sections.get("general", {}).get("name", ""), sections.get("metadata", {}), sections.get("values", {}))
 
 
-def _material(root: ElementTree.Element, name: str, machine: str, variant: str) -> Container:
+def _material(root: Element, name: str, machine: str, variant: str) -> Container:
     space = {"m": "http://www.ultimaker.com/material", "cura": "http://www.ultimaker.com/cura"}
     values: dict[str, str] = {}
 
-    def take(element: ElementTree.Element) -> None:
+    def take(element: Element) -> None:
         for setting in element.findall("m:setting", space):
             key = _MATERIAL_KEYS.get(setting.get("key", ""))
             if key and setting.text:

@@ -10,11 +10,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from .cura_definitions import Container, Definition, Library
 from .cura_expressions import FormulaError, evaluate
+from .cura_resolved import Choice, Resolved
 from .engine import SlicingError
 
 EXTRUDER, GLOBAL = "extruder", "global"
@@ -27,30 +27,9 @@ _BED_TEMPERATURE = re.compile(r"\{\s*material_bed_temperature(_layer_0)?\s*[,}]"
 _PRINT_TEMPERATURE = re.compile(
     r"\{\s*(default_material_print|material_(print|initial_print|final_print|standby))_temperature(_layer_0)?\s*[,}]"
 )
+#: Names that mean something else at another time.
+_DATED = re.compile(r"\{\s*(time|date|day)\s*[,}]")
 _CODES = ("machine_start_gcode", "machine_end_gcode", "machine_extruder_start_code", "machine_extruder_end_code")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A printer and how it prints, in Cura's names."""
-
-    machine: str = "creality_ender3"
-    quality: str = "standard"
-    #: Empty: what the printer prefers.
-    variant: str = ""
-    material: str = ""
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """Every setting as text, for the engine: those of the machine and those of its extruder; ``unresolved`` says why a
-    setting has no value, ``invalid`` why its value is not allowed."""
-
-    machine: dict[str, str]
-    extruder: dict[str, str]
-    density: float
-    unresolved: dict[str, str] = field(default_factory=dict)
-    invalid: dict[str, str] = field(default_factory=dict)
 
 
 def resolve(choice: Choice, overrides: Mapping[str, str], library: Library | None = None) -> Resolved:
@@ -113,6 +92,7 @@ class _Stack:
         start = str(values[GLOBAL].get("machine_start_gcode", ""))
         values[GLOBAL]["material_bed_temp_prepend"] = not _BED_TEMPERATURE.search(start)
         values[GLOBAL]["material_print_temp_prepend"] = not _PRINT_TEMPERATURE.search(start)
+        dated = any(_DATED.search(str(stack.get(key, ""))) for stack in values.values() for key in _CODES)
         for stack in values.values():
             for key in _CODES:
                 if key in stack:
@@ -122,6 +102,7 @@ class _Stack:
             extruder={key: _text(value) for key, value in values[EXTRUDER].items()},
             density=float(material.metadata.get("density") or 1.24),
             unresolved=dict(self.unresolved),
+            dated=dated,
             invalid={**self._limits(GLOBAL, values[GLOBAL]), **self._limits(EXTRUDER, values[EXTRUDER])},
         )
 

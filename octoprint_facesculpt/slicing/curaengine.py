@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..progress import Progress
 from .blocking import shell, write_stl
 from .cura_definitions import Library
-from .cura_stack import Choice, Resolved, resolve
+from .cura_resolved import Choice, Resolved, resolve
 from .engine import Accepted, Bed, Profile, SliceRequest, SlicingError
 from .face import to_spare
 from .presets import presets
