@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from itertools import zip_longest
 from pathlib import Path
@@ -256,6 +257,8 @@ def slice_command(
     from .slicing.arguments import parse_point
     from .slicing.plan import plan_model
 
+    # Nothing here multiplies large matrices, and numpy starts faster without threads for it.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     centre = parse_point(center) if center else None
     planned = bool(face or contact)
     more: dict[str, Any] = {"supports": not no_supports, "thumbnail": thumbnail, "centre": centre}

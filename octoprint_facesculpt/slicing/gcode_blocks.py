@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from .engine import SlicingError
 
 #: Larger blocks are hardly read faster, and need more memory.
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 384 * 1024
 LINE_LIMIT = 100_000
 #: What a row is: a straight move, an arc, or a new value for the position (G92).
 MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
@@ -27,7 +28,9 @@ _WORD = re.compile(rb"([A-Z])([-+]?(?:\d+\.?\d*|\.\d+))")
 _NOT_A_NUMBER = re.compile(rb"\b[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\de[-+\d])", re.IGNORECASE)
 #: Comments that mean something begin with one of these.
 _TELLING = (b";TYP", b";TIM", b";Fil", b";End", b"; es", b"; fi", b"; to", b"; prusa")
+_TELLING_STARTS = {int.from_bytes(start[:3], "little") for start in _TELLING}
 _CONFIG_BEGIN, _CONFIG_END = b"; prusaslicer_config = begin", b"; prusaslicer_config = end"
+_CONFIG_START = int.from_bytes(_CONFIG_BEGIN[:3], "little")
 
 _MARGIN = 8
 _ROW_OF = np.full(256, -1, np.intp)
@@ -41,10 +44,10 @@ def _u(value: int) -> np.uint64:
 
 _ZEROS, _OVER_NINE, _HIGH = _u(0x3030303030303030), _u(0x7676767676767676), _u(0x8080808080808080)
 _DIGITS_BEHIND = _u(0x7060504030201000)
+_SEMICOLON = ord(";")
 _DOT = _u(ord(".") ^ ord("0"))
 _ONE, _BYTE, _7, _8, _16, _32, _60 = _u(1), _u(255), _u(7), _u(8), _u(16), _u(32), _u(60)
 _PAIRS, _FOURS = _u(0x00FF00FF00FF00FF), _u(0x0000FFFF0000FFFF)
-_SECOND, _MINUS = _u(0xFF00), _u(ord("-") << 8)
 #: The bytes of the last 0 to 8 of eight characters.
 _LAST = np.array([(2**64 - 1) & ~(2 ** (64 - 8 * length) - 1) for length in range(9)], np.uint64)
 _10, _100, _10000 = _u(2561), _u(6553601), _u(42949672960001)
@@ -123,9 +126,8 @@ def _read(buffer: bytearray, eights: np.ndarray, end: int, offset: int, in_confi
     text = np.frombuffer(buffer, np.uint8)[: end + _MARGIN]
     # Spaces and line ends part the words; so does any other control character, which is then looked at in the slow way.
     cuts = np.flatnonzero(text[_MARGIN:end] <= 32) + _MARGIN
-    at_cut = text[cuts]
-    is_end = at_cut == 10
-    ends = cuts.take(np.flatnonzero(is_end))
+    is_end = text.take(cuts) == 10
+    ends = cuts.take(is_end.nonzero()[0])
     starts = np.empty_like(ends)
     starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
     _require_text(buffer, end, starts, ends)
@@ -147,12 +149,13 @@ def _read(buffer: bytearray, eights: np.ndarray, end: int, offset: int, in_confi
     for line, what, given in zip(rows, kinds, slow_words, strict=True):
         row = int(number[line])
         kind[row] = what
-        for index, letter in enumerate(LETTERS):
-            if bytes((letter,)) in given:
-                words[index, row] = given[bytes((letter,))]
+        for letter, value in given.items():
+            if letter in LETTERS:
+                words[LETTERS.index(letter), row] = value
     shift = offset - _MARGIN
+    chosen = is_row.nonzero()[0]
     block = Block(
-        words, kind, starts[is_row] + shift, ends[is_row] + 1 + shift,
+        words, kind, starts.take(chosen) + shift, ends.take(chosen) + (1 + shift),
         {int(number[line]): given for line, given in arcs.items()},
         [(int(number[line]) + 1, what) for line, what in events],
         commands + int(total),
@@ -180,15 +183,16 @@ def _words(
     line = is_end.cumsum() - is_end
     is_word = fast.take(line)
     is_word &= ~is_end
-    word = np.flatnonzero(is_word)
+    word = is_word.nonzero()[0]
     begin, line = cuts.take(word), line.take(word)
     word += 1
     behind = cuts.take(word)
-    head = eights.take(begin + 1)
-    letters = _ROW_OF.take((head & _BYTE).view(np.int64))
-    negative = head & _SECOND == _MINUS
     length = behind - begin
     length -= 2
+    begin += 1
+    letters = _ROW_OF.take(text.take(begin))
+    begin += 1
+    negative = text.take(begin) == ord("-")
     length -= negative
     values, bad = _numbers(text, eights, behind, length)
     np.negative(values, where=negative, out=values)
@@ -270,38 +274,43 @@ def _slow_lines(
     rows, kinds, given, arcs, events, commands = [], [], [], {}, [], 0
     silent = (first & _BYTE) == ord(";")
     telling = np.zeros(len(first), bool)
+    for start in _TELLING_STARTS:
+        telling |= first == start
     # The settings are comments, and all of them tell.
-    if in_config or buffer.find(_CONFIG_BEGIN, _MARGIN, int(ends[-1])) >= 0:
+    if in_config or ((first == _CONFIG_START).any() and buffer.find(_CONFIG_BEGIN, _MARGIN, int(ends[-1])) >= 0):
         telling[:] = True
-    else:
-        for start in {start[:3] for start in _TELLING}:
-            telling |= first == int.from_bytes(start, "little")
     empty = starts == ends
     lines = np.flatnonzero(~fast & ~empty & (telling | ~silent))
     for line, start, end in zip(lines.tolist(), starts.take(lines).tolist(), ends.take(lines).tolist(), strict=True):
         raw = bytes(buffer[start:end])
-        if raw.startswith(b";"):
+        if raw[0] == _SEMICOLON:
             in_config = in_config or raw.startswith(_CONFIG_BEGIN)
             if in_config or raw.startswith(_TELLING):
                 events.append((line, raw.rstrip()))
             in_config = in_config and not raw.startswith(_CONFIG_END)
             continue
-        code = raw.partition(b";")[0].strip()
+        code, kind, words = _command(raw)
         if not code:
             continue
-        if b"{" in code:
-            raise refusal("placeholder", f"It contains the line '{code.decode()[:80]}'")
-        if _NOT_A_NUMBER.search(code):
-            raise refusal("bad_number", f"It contains the line '{code.decode()[:80]}'")
-        kind = _KINDS.get(code.split(None, 1)[0].upper())
         if kind is None:
             commands += 1
             events.append((line, code))
             continue
-        words = words_of(code)
         rows.append(line)
         kinds.append(kind)
         given.append(words)
         if kind in (CLOCKWISE, COUNTERCLOCKWISE):
             arcs[line] = {letter: words.get(letter, 0.0) for letter in (b"I", b"J", b"R")}
     return rows, kinds, given, arcs, events, commands, in_config
+
+
+@lru_cache(maxsize=256)
+def _command(raw: bytes) -> tuple[bytes, int | None, dict[bytes, float]]:
+    """A line's command, which kind of row it is, if it is one, and that one's words. Many lines are the same as others."""
+    code = raw.partition(b";")[0].strip()
+    if b"{" in code:
+        raise refusal("placeholder", f"It contains the line '{code.decode()[:80]}'")
+    if _NOT_A_NUMBER.search(code):
+        raise refusal("bad_number", f"It contains the line '{code.decode()[:80]}'")
+    kind = _KINDS.get(code.split(None, 1)[0].upper()) if code else None
+    return code, kind, words_of(code) if kind is not None else {}

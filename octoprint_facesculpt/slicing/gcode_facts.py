@@ -115,6 +115,8 @@ class Follower:
         self._known = [False, False, False]
         self._relative, self._relative_e, self._unit, self._hurry = False, False, 1.0, 1.0
         self._features: dict[str, int] = {"": 0}
+        #: The lines that began them, and their numbers.
+        self._feature_lines: dict[bytes, int] = {}
         #: (row, feature) and (row, limits): from which row of the block on they hold.
         self._feature_rows: list[tuple[int, int]] = [(0, 0)]
         self._limit_rows: list[tuple[int, Limits]] = [(0, clock.limits)]
@@ -125,8 +127,11 @@ class Follower:
         self.facts.commands += block.commands
         begin = 0
         for row, line in block.events:
+            if (feature := self._feature_lines.get(line)) is not None:
+                self._feature_rows.append((row, feature))
+                continue
             if line.startswith(b";TYPE:"):
-                self._begin_feature(row, line[6:])
+                self._begin_feature(row, line)
                 continue
             if line.startswith(b";"):
                 self._comment(line[1:].strip().decode("utf-8", errors="replace"))
@@ -152,10 +157,13 @@ class Follower:
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves
         return facts
 
-    def _begin_feature(self, row: int, name: bytes) -> None:
-        feature = name.decode("utf-8", errors="replace")
+    def _begin_feature(self, row: int, line: bytes) -> None:
+        feature = line[6:].decode("utf-8", errors="replace")
         if feature in self._features or len(self._features) < _MAX_FEATURES:
-            self._feature_rows.append((row, self._features.setdefault(feature, len(self._features))))
+            number = self._features.setdefault(feature, len(self._features))
+            self._feature_rows.append((row, number))
+            if len(self._feature_lines) < _MAX_FEATURES:
+                self._feature_lines[line] = number
 
     def _comment(self, text: str) -> None:
         """PrusaSlicer tells time, filament and settings at the end, CuraEngine time and filament at the start."""
