@@ -25,7 +25,7 @@ ACROSS, BELOW = 0.4, 0.65
 STEP = 0.5
 #: Points that are looked at at most, of which a bust of a day has some 300,000; and at once.
 MAX_POINTS, POINTS_AT_ONCE = 4_000_000, 50_000
-#: Triangles or points that are looked at at once, and places whose neighbours are.
+#: Triangles, lines or points that are looked at at once, and places whose neighbours are.
 _BLOCK, _PLACES = 16384, 2048
 #: Cells of a bust of 250 mm, a byte each; of larger models all points are searched.
 MAX_CELLS = 16_000_000
@@ -71,12 +71,18 @@ def _parts(lines: np.ndarray, scale: np.ndarray) -> Iterator[np.ndarray]:
     """The points of lines, in the measure of ``scale`` (3,), some at a time, (3, P)."""
     import numpy as np
 
-    count = _counts(lines)
-    total = count.cumsum()
-    steps = np.arange(POINTS_AT_ONCE, min(int(total[-1]), MAX_POINTS) + POINTS_AT_ONCE, POINTS_AT_ONCE)
-    for begin, end in pairwise([0, *np.searchsorted(total, steps, "right").tolist()]):
-        if end > begin:
-            yield _points(lines[begin:end], count[begin:end]) * scale[:, None]
+    left = MAX_POINTS
+    for begin in range(0, len(lines), _BLOCK):
+        part = lines[begin : begin + _BLOCK]
+        count = _counts(part)
+        total = count.cumsum()
+        steps = np.arange(POINTS_AT_ONCE, min(int(total[-1]), left) + POINTS_AT_ONCE, POINTS_AT_ONCE)
+        for first, end in pairwise([0, *np.searchsorted(total, steps, "right").tolist()]):
+            if end > first:
+                yield _points(part[first:end], count[first:end]) * scale[:, None]
+        left -= int(total[-1])
+        if left <= 0:
+            return
 
 
 def _within_one(parts: Iterable[np.ndarray], places: np.ndarray) -> np.ndarray:

@@ -397,6 +397,24 @@ def test_the_command_understands_what_was_wished(
     shop.close()
 
 
+def test_what_is_known_of_the_surface_goes_to_the_slice(tmp_path: Path, astronaut: Path) -> None:
+    from octoprint_facesculpt.cli import commands
+
+    shop = Shop(tmp_path)
+    sculpture = shop.sculpture(shop.photo(astronaut))
+    stage = Stage.get(Stage.sculpture == sculpture, Stage.stage == "slice")
+    folder = shop.workshop.folder(sculpture)
+    folder.mkdir(parents=True)
+    for files in ((), ("face.json",), ("face.json", "surface.npz")):
+        for name in files:
+            (folder / name).touch()
+        name, *arguments = shop.pipeline._arguments(sculpture, stage)
+        parsed = commands.commands[name].make_context(name, arguments).params
+        known = [parsed[option].name for option in ("face", "surface") if parsed[option] is not None]
+        assert known == list(files) and parsed["contact"].name == "contact.png"
+    shop.close()
+
+
 def test_all_photos_go_to_the_command_with_their_faces(tmp_path: Path, astronaut: Path) -> None:
     from octoprint_facesculpt.cli import commands
 
