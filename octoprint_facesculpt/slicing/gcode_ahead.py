@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from .engine import SlicingError
 if TYPE_CHECKING:
     from .gcode_facts import Follower, GcodeFacts
 
-#: Seconds between two looks: for a file of which nothing is to be seen, for one that is about to come (what it is made from is
-#: there), and at how far it has grown.
+#: Seconds between two looks, at first: for a file of which nothing is to be seen, for one that is about to come (what it is
+#: made from is there), and at how far it has grown. Later it is looked at less often: this share of the time that has gone by,
+#: and so many seconds at most, so that a slicer that takes long costs no more looks.
 _LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.02, 0.1
+_LOOK_SHARE, _LOOK_SELDOM = 0.02, 0.5
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 16 * 1024 * 1024
 
 
@@ -103,12 +106,13 @@ class Ahead:
 
         follower = Follower(Clock(), self._keep_supports)
         begun = self._path.name.partition(".")[0] + ".*"
-        near = False
+        since, near = time.monotonic(), False
         while not self._path.exists():
             if self.written.is_set() or stop.is_set():
                 return None
-            near = near or any(self._path.parent.glob(begun))
-            self.written.wait(_LOOK_NEAR if near else _LOOK_FAR)
+            if not near and any(self._path.parent.glob(begun)):
+                since, near = time.monotonic(), True
+            self.written.wait(_pause(_LOOK_NEAR if near else _LOOK_FAR, since))
         _keep_freed()
         with self._path.open("rb", buffering=0) as file:
             for block in blocks(_Growing(self, file, stop)):
@@ -118,11 +122,17 @@ class Ahead:
         return follower
 
 
+def _pause(least: float, since: float) -> float:
+    """Seconds until the next look, of something that began at a moment of the clock."""
+    return max(least, min(_LOOK_SELDOM, _LOOK_SHARE * (time.monotonic() - since)))
+
+
 class _Growing:
     """A file whose end is only its end when it has been written."""
 
     def __init__(self, ahead: Ahead, file: io.FileIO, stop: threading.Event) -> None:
         self._ahead, self._file, self._stop = ahead, file, stop
+        self._since = time.monotonic()
 
     def readinto(self, place: memoryview) -> int:
         """Fill ``place`` as soon as there is enough; less of it, or nothing, only at the end."""
@@ -130,7 +140,7 @@ class _Growing:
         while not ahead.written.is_set() and not self._stop.is_set():
             if os.fstat(self._file.fileno()).st_size - ahead._size >= room:
                 break
-            ahead.written.wait(_LOOK_GROWING)
+            ahead.written.wait(_pause(_LOOK_GROWING, self._since))
         filled = 0
         while filled < room and (count := self._file.readinto(place[filled:])):
             filled += count
