@@ -16,6 +16,7 @@ from .desk.alone import Wish
 from .desk.desk import RecoveryDesk
 from .desk.drill import Drill
 from .desk.estimate import estimator
+from .desk.hooks import LineHooks
 from .desk.ports import Surroundings
 from .errors import FaceSculptError
 from .host import Host, analysis_of, pause_place
@@ -57,6 +58,8 @@ class FaceSculptPlugin(
     workshop: Workshop
     pipeline: Pipeline
     layers: LayerPictures
+    #: Of the lines that are sent and received; OctoPrint takes its hooks before :meth:`initialize`.
+    line_hooks = LineHooks()
 
     def initialize(self) -> None:
         data = Path(self.get_plugin_data_folder())
@@ -68,6 +71,7 @@ class FaceSculptPlugin(
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
         around = Surroundings(self.publish, self._wish, self._model_of, self._job_of, self.queue.resumed)
         self.recovery = RecoveryDesk(data / "recovery", self.host, around)
+        self.line_hooks.connect(self.recovery)
         self.drill = Drill(data / "recovery-drill", self.host, around)
         self._fetching = threading.Lock()
         self._slicers: list[dict[str, Any]] = []
@@ -105,13 +109,6 @@ class FaceSculptPlugin(
                 self.host.correct_print_time(path, seconds)
 
     # -- hooks of the printer's connection; they run on its threads and only remember
-
-    def on_gcode_sending(self, _comm, _phase, cmd, _cmd_type, gcode, subcode=None, tags=None):
-        return self.recovery.on_sending(cmd, gcode, tags)
-
-    def on_gcode_received(self, _comm, line):
-        self.recovery.on_received(line)
-        return line
 
     def on_script(self, comm, kind, name, *_args, **_kwargs):
         return self.recovery.on_script(kind, name, pause_place(comm))

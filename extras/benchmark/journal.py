@@ -15,12 +15,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from octoprint_facesculpt.desk.hooks import LineHooks
 from octoprint_facesculpt.desk.watch import PrintWatch
 from octoprint_facesculpt.recovery.journal import BLOCK, Journal
 from tests.recovery.host import VirtualJournal
@@ -36,25 +37,21 @@ def hook_cost(lines: int) -> dict[str, float]:
         watch = PrintWatch(kept, lambda _origin, path: {"path": path})
         watch.on_event("PrintStarted", {"origin": "local", "path": "x.gcode"})
         assert watch.active
-
-        def ours(cmd: str, tags: set[str]) -> None:
-            watch.on_sending(cmd, "G1", tags)
-            watch.on_received("ok")
-
-        def empty(_cmd: str, _tags: set[str]) -> None:
-            pass
-
+        ours, empty = LineHooks(), LineHooks()
+        ours.connect(SimpleNamespace(watch=watch, on_sending=watch.on_sending, on_received=watch.on_received))
         taken = [(_timed(ours, lines), _timed(empty, lines)) for _ in range(5)]
         kept.close()
     cost = statistics.median(a - b for a, b in taken) / lines * 1e6
     return {"microseconds_a_line": round(cost, 2), "limit": 20.0}
 
 
-def _timed(hook: Callable[[str, set[str]], None], lines: int) -> float:
+def _timed(hooks: LineHooks, lines: int) -> float:
     offset, begun = 0, time.thread_time()
     for number in range(lines):
         offset += 33
-        hook(f"G1 X{number % 200}.125 Y{number % 190}.375 E0.04213", {"source:file", f"filepos:{offset}", f"fileline:{number}"})
+        tags = {"source:file", f"filepos:{offset}", f"fileline:{number}"}
+        hooks.sending(None, "sending", f"G1 X{number % 200}.125 Y{number % 190}.375 E0.04213", None, "G1", tags=tags)
+        hooks.received(None, "ok")
     return time.thread_time() - begun
 
 

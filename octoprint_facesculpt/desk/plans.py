@@ -79,6 +79,16 @@ class PlanDesk:
         return self._state
 
     @property
+    def _state(self) -> str:
+        return self._now
+
+    @_state.setter
+    def _state(self, state: str) -> None:
+        self._now = state
+        # A print that goes on is one like others.
+        self.watch.pending = None if state in ("idle", "running") else state
+
+    @property
     def job(self) -> dict[str, Any]:
         """What the journal keeps of the interrupted print."""
         return self._reading.job if self._reading else {}

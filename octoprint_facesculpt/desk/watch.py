@@ -13,6 +13,7 @@ from ..recovery.journal import Journal
 from ..recovery.machine import Machine
 from ..recovery.resuming import recovering
 from ..recovery.supply import SupplyWatch
+from .closely import Reason
 from .last_look import HEATING, LastLook
 from .sight import BANNER
 
@@ -36,6 +37,19 @@ class PrintWatch:
     """Feeds a journal. ``job(path)`` describes the file of the uploads that is printed, ``None`` for one on the SD card.
     ``clock`` tells seconds."""
 
+    #: What is being done about an interrupted print.
+    pending = Reason[str]()
+    #: No print is under way that the journal knows.
+    _inactive = Reason[bool]()
+    #: Lines of a new layer whose moves are not yet made for certain.
+    _until_settled = Reason[int]()
+    #: The print is paused, until its next line.
+    _paused = Reason[bool]()
+    #: The nozzle has moved up or down since it last printed.
+    _lifted = Reason[bool]()
+    #: The plan that is being carried out.
+    _recovery = Reason[dict[str, Any]]()
+
     def __init__(
         self,
         journal: Journal,
@@ -43,17 +57,18 @@ class PrintWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal, self._job, self._clock = journal, job, clock
-        self._active = False
+        #: Nothing else is to be done for a line of the file, and for an ``ok``, while nothing calls for a closer look.
+        self.note, self.acknowledged = journal.note, journal.acknowledged
+        #: Why lines must be looked at more closely, each reason with its value: a dictionary that stays the same.
+        self.closely: dict[str, Any] = {}
+        self._inactive = True
         #: Whether the printer was reset during the last print, of which OctoPrint makes a cancelled one.
         self.interrupted = False
         #: Whether the last print came to its end, or was cancelled by its user.
         self.finished = False
         self._supply, self._last_look = SupplyWatch(clock), LastLook()
         self._target = self._top = 0.0
-        self._until_settled = 0
-        self._paused = False
-        #: The plan that is being carried out, and the number of its step that was sent last.
-        self._recovery: dict[str, Any] | None = None
+        #: The number of the plan's step that was sent last.
         self.step = -1
         #: Where the nozzle is while the print is paused, and lines that are not the file's move it.
         self._away: Machine | None = None
@@ -69,7 +84,7 @@ class PrintWatch:
     @property
     def active(self) -> bool:
         """Whether a print is under way that the journal knows."""
-        return self._active
+        return not self._inactive
 
     def settled(self) -> None:
         """The interruption has been seen to."""
@@ -80,7 +95,7 @@ class PrintWatch:
         (:meth:`Recovery.to_json`)."""
         self._forget()
         self._seconds = seconds
-        self._recovery, self.step, self._active = recovery, -1, True
+        self._recovery, self.step, self._inactive = recovery, -1, None
 
     def prepared(self) -> None:
         """The steps so far have been made, and the printer waits for its user: the nozzle is where the next step begins."""
@@ -103,7 +118,7 @@ class PrintWatch:
 
     def leave(self) -> None:
         """The resume is stopped; what the journal says of it stays true."""
-        self._active, self._recovery = False, None
+        self._inactive, self._recovery = True, None
 
     def expect(self, extra: int) -> None:
         """So many lines of the script come before the plan's."""
@@ -119,7 +134,7 @@ class PrintWatch:
         self.interrupted, self._target, self._top = False, 0.0, 0.0
         self._supply.forget()
         self._away = self._moved = self._between = None
-        self._until_settled, self._paused, self._recovery = 0, False, None
+        self._until_settled = self._paused = self._lifted = self._recovery = None
         self._last_look = LastLook()
         self._seconds, self._counted, self._extra = 0.0, 0.0, 0
 
@@ -127,19 +142,17 @@ class PrintWatch:
 
     def before(self, cmd: str, gcode: str | None) -> tuple[str, ...]:
         """What must be sent before a line of the file."""
-        return self._last_look.before(cmd) if self._active and gcode in HEATING else ()
+        return self._last_look.before(cmd) if self.active and gcode in HEATING else ()
 
     def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
         """A line leaves for the printer, which has acknowledged the one before."""
-        if not self._active or not tags:
+        if self._inactive or not tags:
             return
-        if self._recovery is not None:
-            self._note_step(self._recovery, tags)
+        if recovery := self._recovery:
+            self._note_step(recovery, tags)
         if "source:file" in tags:
-            self._journal.note(tags)
-            # Nothing else is to be done for nearly all of a print's lines.
-            if gcode != "G1" or "Z" in cmd or self._until_settled or self._paused or self._last_look.lifted:
-                self._from_file(cmd, gcode)
+            self.note(tags)
+            self._from_file(cmd, gcode)
         elif gcode in ("M106", "M107"):
             self._journal.event(fan=_word(cmd, "S", 255.0) if gcode == "M106" else 0.0)
         elif gcode == "M220":
@@ -177,6 +190,7 @@ class PrintWatch:
     def _from_file(self, cmd: str, gcode: str | None) -> None:
         if gcode in ("G0", "G1", "G2", "G3"):
             self._last_look.move(cmd)
+            self._lifted = self._last_look.lifted
             if "Z" in cmd and _word(cmd, "Z", 0.0) > self._top:
                 # A new height is a new layer, or its first hop: once a layer, this goes to disk at once, and again when the
                 # move has been made.
@@ -185,12 +199,12 @@ class PrintWatch:
                 self._journal.event()
         elif gcode in _REPLACES:
             self._journal.set(**{_REPLACES[gcode]: None})
-        if self._until_settled:
-            self._until_settled -= 1
-            if not self._until_settled:
+        if left := self._until_settled:
+            self._until_settled = left - 1
+            if left == 1:
                 self._journal.event()
         if self._paused:
-            self._paused, self._away, self._moved = False, None, None
+            self._paused = self._away = self._moved = None
             self._journal.event(phase="printing", parked=None, moving=False, pause_position=None)
 
     def moves_away(self, place: tuple[float, float, float] | None) -> None:
@@ -198,7 +212,7 @@ class PrintWatch:
 
         Waits for the disk: nothing is being printed, and a lift that the journal does not know would cost the height.
         """
-        if not self._active:
+        if not self.active:
             return
         self._note_pause(place)
         self._moved = (self._clock(), False)
@@ -239,17 +253,17 @@ class PrintWatch:
 
     def on_received(self, line: str) -> None:
         """A line from the printer."""
-        if not self._active:
+        if not self.active:
             return
         if line.startswith("ok"):
-            self._journal.acknowledged()
+            self.acknowledged()
         elif line.strip() == BANNER:
             self.interrupted = True
             self._interrupted("printer_reset")
 
     def on_temperatures(self, parsed: dict[str, Any]) -> None:
         """Temperatures as OctoPrint read them: ``{"T0": (actual, target), "B": ...}``."""
-        if not self._active or self.interrupted:
+        if not self.active or self.interrupted:
             return
         if self._recovery is not None:
             # Its targets are not the print's: what the journal knows of these stays true.
@@ -290,7 +304,7 @@ class PrintWatch:
     def on_event(self, event: str, payload: dict[str, Any]) -> None:
         if event == "PrintStarted":
             self._begin(payload)
-        elif not self._active:
+        elif not self.active:
             return
         elif event == "PrintPaused":
             place = [(payload.get("position") or {}).get(axis) for axis in "xyz"]
@@ -316,30 +330,30 @@ class PrintWatch:
 
     def shutdown(self) -> None:
         """The server ends in good order, and sends nothing any more."""
-        if self._active:
-            self._active = False
+        if self.active:
+            self._inactive = True
             phase = "recovering" if self._recovery is not None else "interrupted"
             self._journal.flush(phase=phase, reason="shutdown")
 
     def _begin(self, payload: dict[str, Any]) -> None:
-        if self._active:  # resumed; known already
+        if self.active:  # resumed; known already
             return
         job = self._job(str(payload.get("origin")), str(payload.get("path")))
         if job is None:
             return
         self._forget()
         self._journal.begin(job, phase="printing")
-        self._active = True
+        self._inactive = None
 
     def _interrupted(self, reason: str) -> None:
-        if self._active:
-            self._active = False
+        if self.active:
+            self._inactive = True
             # What is known of a resume that was under way stays true.
             phase = "recovering" if self._recovery is not None else "interrupted"
             self._journal.event(**{"phase": phase, "reason": reason, **self._supply.suspicion()})
 
     def _end(self, phase: str) -> None:
-        self._active, self.finished = False, True
+        self._inactive, self.finished = True, True
         self._journal.event(phase=phase)
 
 

@@ -19,7 +19,8 @@ from ..progress import Progress, silent
 from .errors import RecoveryError
 from .estimate import PLANNER_BLOCKS
 from .identity import identity_of
-from .journal import TAIL, Journal
+from .journal import Journal
+from .lines import TAIL
 from .machine import Machine
 from .printer import PrinterFacts
 from .replay import GcodeIndex, build_index, moves_from, state_at

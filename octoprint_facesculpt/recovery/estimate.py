@@ -17,7 +17,8 @@ from typing import Any
 
 from .errors import RecoveryError
 from .heights import SAME_HEIGHT, Choice, choices_between, layers_at, line_end_at, located
-from .journal import INTERVAL, TAIL
+from .journal import INTERVAL
+from .lines import TAIL
 from .outage import Outage, Seen
 from .supply import COOLS
 from .window import Window

@@ -18,12 +18,13 @@ import threading
 import time
 import uuid
 import zlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from .lines import LastLines
 
 _logger = logging.getLogger(__name__)
 NAMES = ("journal.0", "journal.1")
@@ -35,10 +36,6 @@ _MAGIC = b"FSJ1"
 _HEAD = struct.Struct("<4sBQH")
 _CRC = struct.Struct("<I")
 _JOB, _STATE = 1, 2
-#: OctoPrint's mark of a line that says at which byte of the file it ends.
-_PLACE = "filepos:"
-#: Acknowledged lines that a record names.
-TAIL = 40
 #: A second between syncs at least, unless something happened that must not be lost.
 INTERVAL = 1.0
 #: Seconds between records while nothing is sent: twice as long each time, up to this.
@@ -218,7 +215,7 @@ class Cadence:
 class Journal:
     """Keeps a print's journal.
 
-    :meth:`note` is called for every line, on the threads that talk to the printer: it only remembers. A thread of the
+    :attr:`note` is called for every line, on the threads that talk to the printer: it only remembers. A thread of the
     journal's own writes: at most once ``interval`` seconds, and at once after :meth:`event`. In between, ten times a second,
     it hands the newest record to the operating system without a sync, which costs the disk nothing and survives the end of
     this process, though not of the machine.
@@ -243,8 +240,9 @@ class Journal:
         self._wake = threading.Event()
         self._job: str | None = None
         self._fields: dict[str, Any] = {}
-        #: The last lines that were sent: byte behind it or marks, moment, moment of its ``ok`` (None: not yet).
-        self._lines: deque[list[Any]] = deque(maxlen=TAIL)
+        self._lines = LastLines(clock)
+        #: To be called for every line and its ``ok``; they never wait.
+        self.note, self.acknowledged = self._lines.note, self._lines.acknowledged
         #: Byte behind the last line before those.
         self._sent = 0
         self._urgent = self._closing = False
@@ -287,27 +285,14 @@ class Journal:
             self._lines.clear()
             self._sent = sent
 
-    def note(self, place: int | set[str]) -> None:
-        """A line goes to the printer, which acknowledged the one before: the byte it ends at, or the marks that OctoPrint gave
-        it, among them that byte. Marks are read when a record is made: few lines come into one. Never waits."""
-        self._lines.append([place, self._clock(), None])
-
-    def acknowledged(self) -> None:
-        """The printer has accepted the line that was noted last. Never waits."""
-        if self._lines and self._lines[-1][2] is None:
-            self._lines[-1][2] = self._clock()
-
     def tail(self) -> list[list[Any]]:
         """The last lines as a record names them: offset, seconds since it was sent, seconds that its ``ok`` took."""
-        now, rows = self._clock(), []
-        for line in self._lines.copy():
-            place, at, ok = line
-            if not isinstance(place, int):
-                # For the next record, too.
-                place = line[0] = _offset(place)
-            if place >= 0:
-                rows.append([place, round(now - at, 3), None if ok is None else round(ok - at, 3)])
-        return rows
+        lines, now = self._lines(), self._clock()
+        return [
+            [line.offset, round(now - line.sent, 3), None if line.ok is None else round(line.ok - line.sent, 3)]
+            for line in lines
+            if line.offset >= 0
+        ]
 
     def set(self, **fields: Any) -> None:
         """Remember what is not in the file (temperatures, tuning); goes to disk with the next record."""
@@ -359,8 +344,7 @@ class Journal:
 
     def due(self, urgent: bool) -> bool | None:
         """:meth:`Cadence.due` now."""
-        sent = self._lines[-1][1] if self._lines else None
-        return self._cadence.due(self._clock(), (self._job, self._sent, sent), urgent)
+        return self._cadence.due(self._clock(), (self._job, self._sent, self._lines.last_sent), urgent)
 
     def record(self) -> dict[str, Any]:
         """The state of things as it goes to disk."""
@@ -380,11 +364,6 @@ class Journal:
             if self.failure is None:
                 _logger.error("the journal cannot be written: %s", error)
             self.failure = str(error)
-
-
-def _offset(marks: set[str]) -> int:
-    """The byte that a line's marks tell; below 0 where they tell none."""
-    return next((int(mark[len(_PLACE) :]) for mark in marks if mark.startswith(_PLACE)), -1)
 
 
 #: Fields of a record that the journal makes itself.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from octoprint_facesculpt.desk.hooks import LineHooks
 from octoprint_facesculpt.desk.watch import OWN_TAG, PrintWatch
 from octoprint_facesculpt.recovery.journal import Journal
 
@@ -83,6 +84,8 @@ class Host(Bench):
         self.seconds, self.version = seconds, version
         self.journal = VirtualJournal(lambda: self.seconds, chance)
         self.watch = PrintWatch(self.journal, lambda _origin, path: {"path": path}, lambda: self.seconds)
+        self.hooks = LineHooks()
+        self.hooks.connect(self)
         self.cuts: list[float] = []
         self.on_cut: Callable[[], None] = lambda: None
         #: Whether the host sends nothing any more, and whether a line was torn on its way.
@@ -156,9 +159,17 @@ class Host(Bench):
         self.watch.on_event("PrintResumed", {})
         self.sending = ""
 
+    def on_sending(self, cmd: str, gcode: str | None, tags: set[str] | None) -> None:
+        """What the hooks leave to the desk."""
+        self.watch.on_sending(cmd, gcode, tags)
+
+    def on_received(self, line: str) -> None:
+        """The same for what the printer says."""
+        self.watch.on_received(line)
+
     def _exchange(self, line: str, tags: set[str]) -> None:
         code = line.partition(";")[0].strip()
-        self.watch.on_sending(code, code.split()[0] if code else None, tags)
+        self.hooks.sending(None, "sending", code, None, code.split()[0] if code else None, tags=tags)
         self.on_wire = True
         self._pass(LINE)
         self.on_wire = False
@@ -171,7 +182,7 @@ class Host(Bench):
             self.dead = True
         if not self.dead:
             self._pass(OK)
-            self.watch.on_received("ok")
+            self.hooks.received(None, "ok")
 
     def _pass(self, seconds: float) -> None:
         until = self.seconds + seconds

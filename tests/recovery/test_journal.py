@@ -13,6 +13,7 @@ import pytest
 
 from octoprint_facesculpt.recovery import journal
 from octoprint_facesculpt.recovery.journal import BLOCK, JOB_BLOCKS, NAMES, RING, Journal, newest, read
+from octoprint_facesculpt.recovery.lines import TAIL
 
 JOB = {"path": "facesculpt/bust.gcode", "identity": "abc"}
 
@@ -233,7 +234,7 @@ def test_record_names_the_last_lines_and_the_state_that_is_not_in_the_file(folde
     kept.set(nozzle=205.0, flow=95)
     kept.close()
     record = read(folder).record
-    assert [row[0] for row in record["tail"]] == list(range(200 - journal.TAIL, 200))
+    assert [row[0] for row in record["tail"]] == list(range(200 - TAIL, 200))
     assert all(row[1] >= 0 and row[2] is None for row in record["tail"])
     assert (record["nozzle"], record["flow"]) == (205.0, 95)
 
