@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
+from collections.abc import Iterator
+
+import pytest
 
 from octoprint_facesculpt.recovery.lines import TAIL, LastLines, Line
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Threads that take turns often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def test_they_are_as_a_plain_list_would_keep_them() -> None:
@@ -35,21 +48,19 @@ def test_a_line_without_a_place_has_none() -> None:
     assert lines() == [Line(-1, 1.0, None)]
 
 
-def test_no_line_ever_has_the_ok_of_another() -> None:
+def test_no_line_ever_has_the_ok_of_another(quick_switches: None) -> None:
     ticks, done = iter(range(10**9)), threading.Event()
     lines = LastLines(lambda: float(next(ticks)))
 
-    def look() -> None:
+    def send() -> None:
         while not done.is_set():
-            seen.extend(lines())
+            lines.note(1)
+            lines.acknowledged()
 
-    seen: list[Line] = []
-    looker = threading.Thread(target=look)
-    looker.start()
-    for number in range(20_000):
-        lines.note(number)
-        lines.acknowledged()
+    sender = threading.Thread(target=send)
+    sender.start()
+    seen = [line for _ in range(2000) for line in lines()]
     done.set()
-    looker.join()
+    sender.join()
     # The clock counts its readings: the ok of a line follows its sending at once.
     assert seen and all(line.ok is None or line.ok == line.sent + 1 for line in seen)
