@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from typing import Any, Protocol
 
+from ..recovery.lines import LastLines
 from .watch import PrintWatch
 
 
@@ -19,40 +20,44 @@ class Desk(Protocol):
 
 
 class LineHooks:
-    """:attr:`sending` and :attr:`received` are for OctoPrint, which takes them before there is a desk: until :attr:`connect` is
+    """:meth:`sending` and :meth:`received` are for OctoPrint, which takes them before there is a desk: until :meth:`connect` is
     called they do nothing.
 
     While nothing calls for a closer look (:attr:`PrintWatch.closely`), a line of the file that moves in X and Y only needs to
-    be noted, and an ``ok`` too; everything else is the desk's. A line that goes through OctoPrint finds the processor's caches
-    full of other things, and each object that is touched on the way costs more than what is done with it: so the two are
-    functions that hold all they need.
+    be noted, and an ``ok`` too; everything else is the desk's. Why they go no further than they must,
+    :class:`~octoprint_facesculpt.recovery.lines.LastLines` tells.
     """
 
+    __slots__ = ("_closely", "_desk", "_lines")
+
     def __init__(self) -> None:
-        desk: Desk | None = None
-        closely: dict[str, Any] = {"not connected": True}
-        note: Callable[[set[str]], None]
-        acknowledged: Callable[[], None]
+        self._desk: Desk | None = None
+        self._lines = LastLines(time.monotonic)
+        self._closely: dict[str, Any] = {"not connected": True}
 
-        def connect(to: Desk) -> None:
-            nonlocal desk, closely, note, acknowledged
-            note, acknowledged, desk = to.watch.note, to.watch.acknowledged, to
-            closely = to.watch.closely
+    def connect(self, desk: Desk) -> None:
+        """From now on there is a desk."""
+        self._desk, self._lines = desk, desk.watch.lines
+        self._closely = desk.watch.closely
 
-        def sending(
-            _comm: Any, _phase: str, cmd: str, _type: str | None, gcode: str | None,
-            subcode: str | None = None, tags: set[str] | None = None,
-        ) -> str | None:  # fmt: skip
-            if gcode == "G1" and not closely and tags and "source:file" in tags and "Z" not in cmd:
-                note(tags)
-                return None
-            return desk.on_sending(cmd, gcode, tags) if desk is not None else None
+    def sending(
+        self, _comm: Any, _phase: str, cmd: str, _type: str | None, gcode: str | None,
+        subcode: str | None = None, tags: set[str] | None = None,
+    ) -> str | None:  # fmt: skip
+        if gcode == "G1" and not self._closely and tags and "source:file" in tags and "Z" not in cmd:
+            lines = self._lines
+            append, clock = lines.append, lines.clock
+            append((tags, clock(), lines.ok))
+            lines.ok = None
+            return None
+        return self._desk.on_sending(cmd, gcode, tags) if self._desk is not None else None
 
-        def received(_comm: Any, line: str) -> str:
-            if not closely and line.startswith("ok"):
-                acknowledged()
-            elif desk is not None:
-                desk.on_received(line)
-            return line
-
-        self.connect, self.sending, self.received = connect, sending, received
+    def received(self, _comm: Any, line: str) -> str:
+        if not self._closely and line.startswith("ok"):
+            lines = self._lines
+            if lines.ok is None:
+                clock = lines.clock
+                lines.ok = clock()
+        elif self._desk is not None:
+            self._desk.on_received(line)
+        return line

@@ -57,8 +57,9 @@ class PrintWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal, self._job, self._clock = journal, job, clock
-        #: Nothing else is to be done for a line of the file, and for an ``ok``, while nothing calls for a closer look.
-        self.note, self.acknowledged = journal.note, journal.acknowledged
+        #: A line of the file that moves in X and Y only needs to be noted here, and an ``ok``, while nothing calls for a closer
+        #: look.
+        self.lines = journal.lines
         #: Why lines must be looked at more closely, each reason with its value: a dictionary that stays the same.
         self.closely: dict[str, Any] = {}
         self._inactive = True
@@ -151,7 +152,7 @@ class PrintWatch:
         if recovery := self._recovery:
             self._note_step(recovery, tags)
         if "source:file" in tags:
-            self.note(tags)
+            self._journal.note(tags)
             self._from_file(cmd, gcode)
         elif gcode in ("M106", "M107"):
             self._journal.event(fan=_word(cmd, "S", 255.0) if gcode == "M106" else 0.0)
@@ -256,7 +257,7 @@ class PrintWatch:
         if not self.active:
             return
         if line.startswith("ok"):
-            self.acknowledged()
+            self._journal.acknowledged()
         elif line.strip() == BANNER:
             self.interrupted = True
             self._interrupted("printer_reset")

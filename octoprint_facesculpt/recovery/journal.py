@@ -240,9 +240,8 @@ class Journal:
         self._wake = threading.Event()
         self._job: str | None = None
         self._fields: dict[str, Any] = {}
-        self._lines = LastLines(clock)
-        #: To be called for every line and its ``ok``; they never wait.
-        self.note, self.acknowledged = self._lines.note, self._lines.acknowledged
+        self.lines = LastLines(clock)
+        self.note, self.acknowledged = self.lines.note, self.lines.acknowledged
         #: Byte behind the last line before those.
         self._sent = 0
         self._urgent = self._closing = False
@@ -271,7 +270,7 @@ class Journal:
         with self._disk_lock:
             with self._lock:
                 self._job, self._fields = identifier, {"phase": "starting", **fields}
-                self._lines.clear()
+                self.lines.clear()
                 self._sent = 0
             self._try(partial(self._disk.job, {**job, "job": identifier, "wall": time.time(), "boot": self._boot}))
         self.flush()
@@ -282,12 +281,12 @@ class Journal:
         with self._lock:
             self._job = reading.job["job"]
             self._fields = {k: v for k, v in reading.record.items() if k not in _MADE} | fields
-            self._lines.clear()
+            self.lines.clear()
             self._sent = sent
 
     def tail(self) -> list[list[Any]]:
         """The last lines as a record names them: offset, seconds since it was sent, seconds that its ``ok`` took."""
-        lines, now = self._lines(), self._clock()
+        lines, now = self.lines(), self._clock()
         return [
             [line.offset, round(now - line.sent, 3), None if line.ok is None else round(line.ok - line.sent, 3)]
             for line in lines
@@ -344,7 +343,7 @@ class Journal:
 
     def due(self, urgent: bool) -> bool | None:
         """:meth:`Cadence.due` now."""
-        return self._cadence.due(self._clock(), (self._job, self._sent, self._lines.last_sent), urgent)
+        return self._cadence.due(self._clock(), (self._job, self._sent, self.lines.last_sent), urgent)
 
     def record(self) -> dict[str, Any]:
         """The state of things as it goes to disk."""

@@ -25,39 +25,37 @@ class Line:
 class LastLines:
     """Remembers the last :data:`TAIL` lines; ``clock`` tells seconds.
 
-    :attr:`note` says that a line goes to the printer, which acknowledged the one before: the byte it ends at, or the marks that
-    OctoPrint gave it, among them that byte. Marks are read when a record is made: few lines come into one.
-    :attr:`acknowledged` says that the printer has accepted the line that was noted last; only the first time counts.
-
-    Both are called for every line on the threads that talk to the printer. There the processor's caches hold other things, and
-    whatever is looked up costs several times what it does in a loop: so these are functions with all they need at hand, and
-    the ``ok`` of a line is kept with the line after it.
+    A line is noted, and acknowledged, on the threads that talk to the printer: ``append((place, clock(), ok))`` and
+    ``ok = None`` note one, and ``ok = clock()``, unless there is one already, acknowledges it. Both are methods here;
+    OctoPrint's hooks do it themselves. A line that goes through OctoPrint finds the processor's caches full of other things,
+    so that each object that is touched on the way costs more than what is done with it.
     """
 
+    __slots__ = ("_kept", "append", "clock", "ok")
+
     def __init__(self, clock: Callable[[], float]) -> None:
-        kept: deque[tuple[int | set[str], float, float | None]] = deque(maxlen=TAIL)
-        append = kept.append
-        ok: float | None = None
+        self._kept: deque[tuple[int | set[str], float, float | None]] = deque(maxlen=TAIL)
+        #: Appends a line: where it is, when it was sent, and the ``ok`` of the line before.
+        self.append = self._kept.append
+        self.clock = clock
+        #: When the last line was acknowledged; None: not yet.
+        self.ok: float | None = None
 
-        def note(place: int | set[str]) -> None:
-            nonlocal ok
-            append((place, clock(), ok))
-            ok = None
+    def note(self, place: int | set[str]) -> None:
+        """A line goes to the printer, which acknowledged the one before: the byte it ends at, or the marks that OctoPrint gave
+        it, among them that byte. Marks are read when a record is made: few lines come into one."""
+        self.append((place, self.clock(), self.ok))
+        self.ok = None
 
-        def acknowledged() -> None:
-            nonlocal ok
-            if ok is None:
-                ok = clock()
-
-        self.note: Callable[[int | set[str]], None] = note
-        self.acknowledged: Callable[[], None] = acknowledged
-        self._kept = kept
-        self._ok = lambda: ok
+    def acknowledged(self) -> None:
+        """The printer has accepted the line that was noted last; only the first time counts."""
+        if self.ok is None:
+            self.ok = self.clock()
 
     def __call__(self) -> list[Line]:
         """The lines, oldest first. May be asked on any thread."""
         # In this order: a line that is noted in between has no ok yet, and the one before it has brought its own.
-        last_ok = self._ok()
+        last_ok = self.ok
         kept = list(self._kept.copy())
         if kept and last_ok is not None and last_ok < kept[-1][1]:
             last_ok = None
