@@ -26,7 +26,6 @@ def __plugin_load__():
         "octoprint.plugin.backup.additional_excludes": backup_excludes,
         # The only phase: each costs every line of a print. After other plugins, so that their lines are looked at, too.
         "octoprint.comm.protocol.gcode.sending": (__plugin_implementation__.line_hooks.sending, 1_000_000),
-        "octoprint.comm.protocol.gcode.received": __plugin_implementation__.line_hooks.received,
         "octoprint.comm.protocol.atcommand.queuing": __plugin_implementation__.on_at_command,
         "octoprint.comm.protocol.scripts": __plugin_implementation__.on_script,
         "octoprint.comm.protocol.temperatures.received": __plugin_implementation__.on_temperatures,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from octoprint.filemanager import FileDestinations
 from octoprint.filemanager.util import DiskFileWrapper
+from octoprint.printer import PrinterCallback
 from octoprint.webcams import get_snapshot_webcam
 
 _logger = logging.getLogger(__name__)
@@ -68,6 +70,12 @@ class Host:
     def send(self, lines: list[str], tags: set[str]) -> None:
         """Send lines to the printer outside a print."""
         self._printer.commands(list(lines), tags=set(tags))
+
+    def follow_terminal(self, logged: Callable[[str], None]) -> None:
+        """Call ``logged`` with each line of the terminal, at once, on the thread that sends or receives it."""
+        follower = PrinterCallback()
+        follower.on_printer_add_log = logged
+        self._printer.register_callback(follower)
 
     def log(self, text: str) -> None:
         """Write a line into the terminal."""

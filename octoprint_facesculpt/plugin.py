@@ -72,6 +72,7 @@ class FaceSculptPlugin(
         around = Surroundings(self.publish, self._wish, self._model_of, self._job_of, self.queue.resumed)
         self.recovery = RecoveryDesk(data / "recovery", self.host, around)
         self.line_hooks.connect(self.recovery)
+        self.host.follow_terminal(self.line_hooks.logged)
         self.drill = Drill(data / "recovery-drill", self.host, around)
         self._fetching = threading.Lock()
         self._slicers: list[dict[str, Any]] = []

@@ -51,7 +51,7 @@ def _timed(hooks: LineHooks, lines: int) -> float:
         offset += 33
         tags = {"source:file", f"filepos:{offset}", f"fileline:{number}"}
         hooks.sending(None, "sending", f"G1 X{number % 200}.125 Y{number % 190}.375 E0.04213", None, "G1", tags=tags)
-        hooks.received(None, "ok")
+        hooks.logged("Recv: ok")
     return time.thread_time() - begun
 
 

@@ -182,7 +182,7 @@ class Host(Bench):
             self.dead = True
         if not self.dead:
             self._pass(OK)
-            self.hooks.received(None, "ok")
+            self.hooks.logged("Recv: ok")
 
     def _pass(self, seconds: float) -> None:
         until = self.seconds + seconds
