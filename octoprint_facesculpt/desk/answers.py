@@ -42,7 +42,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Answers:
     """``question`` is the one that is open. ``height`` is what was found out about the nozzle's height: ``kind`` (trusted,
-    chosen, agrees, decides, undecided, disagrees) and, when it was measured, ``measured``, ``expected`` and ``off``."""
+    chosen, agrees, decides, undecided, disagrees) and, when it was measured, ``measured``, ``expected``, ``off`` and the
+    ``layers`` it can be in."""
 
     question: str = "intro"
     looked: bool = False
@@ -90,7 +91,8 @@ class Answers:
         low, high = stop.z, stop.z + stop.z_spread
         heights = [one.z for one in stop.choices] or [low]
         wanted = self.wanted
-        if plan["asks"] and wanted.choice is None and len(layers_at(height, stop.choices)) > 1:
+        possible = layers_at(height, stop.choices)
+        if plan["asks"] and wanted.choice is None and len(possible) > 1:
             # Lifted within a layer it can have come to the height of the next: which it was must be seen on the print.
             verdict = replace(judge(height, heights, plan["layer_height"]), kind="undecided")
             wanted = replace(wanted, height=height)
@@ -104,7 +106,7 @@ class Answers:
             verdict = judge(height, heights, plan["layer_height"])
             if verdict.kind == "decides":
                 wanted = replace(wanted, choice=heights.index(verdict.expected))
-        found = {**asdict(verdict), "measured": height}
+        found = {**asdict(verdict), "measured": height, "layers": sorted(possible)}
         if verdict.kind == "disagrees":
             return replace(self, height=found, wanted=replace(self.wanted, height=None), question="height")
         return replace(self, height=found, wanted=wanted, question="height" if verdict.kind == "undecided" else "heat")

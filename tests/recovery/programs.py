@@ -68,6 +68,17 @@ def print_file(layers: int = 4, sides: int = 40, radius: float = 10.0, relative_
     return ("\n".join(out) + "\n").encode()
 
 
+def hopping_file(layers: int = 8) -> bytes:
+    """A small :func:`print_file` whose nozzle is lifted by two layers, 0.4 mm, in the middle of each layer."""
+    out: list[str] = []
+    for line in print_file(layers, radius=4.0).decode().splitlines():
+        if line.startswith(";Z:"):
+            z = float(line[3:])
+        hop = line.startswith("G1 X117.5 Y115.500")
+        out += [f"G1 Z{z + 0.4:.2f} F9000", line, f"G1 Z{z:.2f}"] if hop else [line]
+    return ("\n".join(out) + "\n").encode()
+
+
 def busy_file(layers: int = 8, radius: float = 14.0) -> bytes:
     """A print that does all that a slicer may: rings, arcs, infill, hops, travels with and without retraction, a pause
     (``;PAUSE`` in layer 3, for the host to make), a change of filament (M600 in layer 5), changed temperatures, an end."""

@@ -87,7 +87,7 @@ def test_a_measurement_that_does_not_tell_leaves_the_question_open(tmp_path: Pat
     plan = {"stop": asdict(stopped(tmp_path, hop=1.4)), "asks": True, "layer_height": 0.2}
     answers = Answers(question="height", looked=True).measure(1.16, plan)
     assert (answers.question, answers.height and answers.height["kind"]) == ("height", "undecided")
-    assert not answers.complete
+    assert answers.height["layers"] == [2, 3] and not answers.complete
     said = answers.choose(0)
     assert said.complete
     assert (said.wanted.choice, said.wanted.height) == (0, 1.16)

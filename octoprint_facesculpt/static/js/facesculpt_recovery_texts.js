@@ -96,7 +96,7 @@ $(function () {
 
         const undecided = (height) => !!height && height.kind === "undecided";
 
-        /** The layers it may have stopped in, when somebody must say in which; after a measurement that does not tell, each once. */
+        /** The layers it may have stopped in, when somebody must say in which; after a measurement that does not tell, those that fit it. */
         self.layerChoices = (plan, height) => {
             if (!plan.asks || plan.stop.choices.length < 2) return [];
             const found = plan.stop.choices.map((one, number) => ({
@@ -106,7 +106,7 @@ $(function () {
                     ? _.sprintf(gettext("Layer %(layer)d"), {layer: one.layer})
                     : _.sprintf(gettext("Layer %(layer)d, %(height)s mm"), {layer: one.layer, height: mm(one.z)})
             }));
-            return undecided(height) ? _.uniq(found, "layer") : found;
+            return undecided(height) ? _.uniq(found.filter((one) => _.contains(height.layers, one.layer)), "layer") : found;
         };
         self.heightQuestion = (plan, height) => {
             if (!plan.asks) return "";
