@@ -42,8 +42,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Answers:
     """``question`` is the one that is open. ``height`` is what was found out about the nozzle's height: ``kind`` (trusted,
-    chosen, agrees, decides, undecided, disagrees) and, when it was measured, ``measured``, ``expected``, ``off`` and the
-    ``layers`` it can be in."""
+    chosen, agrees, decides, undecided, disagrees) and, when it was measured, ``measured``, ``expected`` and ``off``;
+    when it is undecided, the ``layers`` that it fits."""
 
     question: str = "intro"
     looked: bool = False
@@ -106,7 +106,9 @@ class Answers:
             verdict = judge(height, heights, plan["layer_height"])
             if verdict.kind == "decides":
                 wanted = replace(wanted, choice=heights.index(verdict.expected))
-        found = {**asdict(verdict), "measured": height, "layers": sorted(possible)}
+        found = {**asdict(verdict), "measured": height}
+        if verdict.kind == "undecided":
+            found["layers"] = sorted(possible)
         if verdict.kind == "disagrees":
             return replace(self, height=found, wanted=replace(self.wanted, height=None), question="height")
         return replace(self, height=found, wanted=wanted, question="height" if verdict.kind == "undecided" else "heat")
