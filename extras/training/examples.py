@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from samples import Shard
 
 from octoprint_facesculpt.reconstruction.alignment import CROP, HeadCrop, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera, fit_camera
-from octoprint_facesculpt.reconstruction.guides import guide_channels
+from octoprint_facesculpt.reconstruction.guides import SIDEWAYS, guide_channels
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.volume import GRID, TRUNCATION, SurfaceSamples, surface_samples, to_grid
 
@@ -73,6 +73,14 @@ class Example:
     displacement: np.ndarray
     seen: np.ndarray
     scale: float
+
+    def mirrored(self) -> Example:
+        """The example of the mirror image: its landmarks' groups are alike on both sides, only what points sideways turns."""
+        guides, displacement = self.guides[..., ::-1].copy(), self.displacement[..., ::-1].copy()
+        guides[list(SIDEWAYS)] *= -1
+        displacement[0] *= -1
+        turned = {name: getattr(self, name)[..., ::-1].copy() for name in ("guess", "truth", "seen")}
+        return replace(self, guides=guides, displacement=displacement, **turned)
 
 
 class ExampleMaker:

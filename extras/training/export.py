@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from samples import shipped_model
 
-from octoprint_facesculpt.reconstruction.descent import YAWS, Descent, Points, Step
+from octoprint_facesculpt.reconstruction.descent import YAWS, Descent, Step
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
 from octoprint_facesculpt.reconstruction.look import Observer
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet
@@ -88,7 +88,7 @@ def main() -> None:
     }
     descent, precision = read_descent(*arguments.descent)
     recogniser, known = checkpoint.recogniser(arguments.recognition)
-    observer = Observer(correspondence, vertices, Points.of(model, vertices), descent, recogniser)
+    observer = Observer.of(model, correspondence, vertices, descent, recogniser)
     save(arguments.out, observer, net, model, precision, metadata)
     counted = re.findall(r"(\d+) samples", arguments.descent_log.read_text())
     card = Template(Path(__file__).with_name("model_card.md.in").read_text()).substitute(

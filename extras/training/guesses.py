@@ -28,7 +28,6 @@ from samples import Shard, save_arrays, shipped_model
 from octoprint_facesculpt.portrait.landmarker import Landmarker, Roi
 from octoprint_facesculpt.reconstruction.alignment import HeadCrop, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.descent import Points
 from octoprint_facesculpt.reconstruction.fitting import Guess
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.look import Observer, Sight, look
@@ -96,7 +95,7 @@ def _load(
     model, kept = shipped_model(loaded.model, loaded.head.expression_names)
     net, vertices, _ = correspondence(checkpoint)
     descent, precision = read_descent(*steps)
-    observer = Observer(net, vertices, Points.of(model, vertices), descent, recogniser(recognition)[0])
+    observer = Observer.of(model, net, vertices, descent, recogniser(recognition)[0])
     return Learned(observer, model, precision), Landmarker(landmarks_model), kept
 
 

@@ -2,6 +2,8 @@
 
     python extras/training/recognised.py --materials runs/materials.pkl --recognition node_modules/@vladmandic/face-api/model \
         --pictures runs/train --out runs/recognised
+
+With ``--mirrored`` the mirror images come behind the pictures of each shard, as pictures of mirrored people.
 """
 
 from __future__ import annotations
@@ -38,14 +40,14 @@ def load(materials: Path, recognition: Path) -> tuple[HeadModel, np.ndarray, Rec
     return *shipped_model(loaded.model, loaded.head.expression_names), net.to(memory_format=torch.channels_last)
 
 
-def make(materials: Path, recognition: Path, path: Path, out: Path) -> Path:
+def make(materials: Path, recognition: Path, mirrored: bool, path: Path, out: Path) -> Path:
     """Write what is seen of the shard ``path`` into the folder ``out`` unless it is there."""
     target = out / path.name
     if target.exists():
         return target
     model, kept, net = load(materials, recognition)
     shard, stack, rng = Shard.read(path, kept), ShapeStack(model), np.random.default_rng(11)
-    seen = []
+    seen: dict[bool, list[np.ndarray]] = {False: [], True: []}
     for rows in np.array_split(np.arange(len(shard)), max(1, len(shard) // BATCH)):
         pictures = []
         for row, head in zip(rows, stack.vertices(shard.coefficients[rows]), strict=True):
@@ -54,14 +56,18 @@ def make(materials: Path, recognition: Path, path: Path, out: Path) -> Path:
             noisy = landmarks + DETECTION * eyes * rng.normal(size=landmarks.shape)
             pictures.append(aligned(shard.picture(row), noisy))
         x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255)
-        with torch.inference_mode():
-            seen.append(net.lower(x.to(memory_format=torch.channels_last)).numpy())
-    maps = np.concatenate(seen)
+        for turned in (False, True)[: 1 + mirrored]:
+            with torch.inference_mode():
+                seen[turned].append(net.lower((x.flip(3) if turned else x).to(memory_format=torch.channels_last)).numpy())
+    maps = np.concatenate(seen[False] + seen[True])
     step = maps.max((0, 2, 3)) / 255 + 1e-6
+    coded = np.round(maps / step[:, None, None]).astype(np.uint8)
     yaw = np.array([shard.true_camera(row).yaw for row in range(len(shard))])
     identity = shard.coefficients[:, : len(model.identity)]
-    coded = np.round(maps / step[:, None, None]).astype(np.uint8)
-    save_arrays(target, maps=coded, step=step, identity=identity, yaw=yaw)
+    image = np.zeros(len(shard), bool)
+    if mirrored:
+        identity, yaw, image = np.r_[identity, model.mirror.of(identity)], np.r_[yaw, -yaw], np.r_[image, ~image]
+    save_arrays(target, maps=coded, step=step, identity=identity, yaw=yaw, mirrored=image)
     return target
 
 
@@ -69,10 +75,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "recognition", "pictures", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--mirrored", action="store_true", help="also mirror images, as the held-out pictures need them")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    known = (arguments.materials, arguments.recognition)
+    known = (arguments.materials, arguments.recognition, arguments.mirrored)
     with ProcessPoolExecutor(arguments.processes) as pool:
         jobs = [pool.submit(make, *known, path, arguments.out) for path in sorted(arguments.pictures.glob("*.npz"))]
         for job in jobs:

@@ -43,7 +43,7 @@ STEPS = 127 / TRUNCATION
 
 
 class Examples(Dataset):
-    """Examples of ``samples``, some with improved guesses when ``mixed``.
+    """Examples of ``samples``; when ``mixed`` some with improved guesses, and half of the time their mirror images.
 
     An example costs more to make than to learn from: each is kept (about 1.2 MB) for the following epochs.
     """
@@ -67,10 +67,13 @@ class Examples(Dataset):
                 guess=np.round(made.guess * STEPS).astype(np.int8),
                 truth=np.round(made.truth * STEPS).astype(np.int8),
             )
-        example = self.kept[i]
+        example, picture = self.kept[i], picture_channels(sample.picture())
         middle = sample.crop.landmarks[:468].mean(0) * GRID / CROP
+        if self.mixed and torch.rand(()) < 0.5:
+            example, picture = example.mirrored(), picture[..., ::-1].copy()
+            middle[0] = GRID - middle[0]
         return (
-            picture_channels(sample.picture()), example.guides.astype(np.float32),
+            picture, example.guides.astype(np.float32),
             example.guess.astype(np.float32) / STEPS, example.truth.astype(np.float32) / STEPS,
             example.displacement, example.seen, middle.astype(np.float32), np.float32(example.scale),
         )  # fmt: skip
@@ -178,7 +181,7 @@ def main() -> None:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
-            running.append((float(volume), float(flow)))
+            running.append((volume.item(), flow.item()))
             seen_samples += len(guess)
             now = time.monotonic()
             spent, last = spent + now - last, now

@@ -5,7 +5,8 @@
 
 It begins with dlib's layers and a ridge regression from what they see for every range of yaw; then the upper layers and the
 regressions are trained on together. The learning rate rises for ``WARM_UP`` pictures and follows a half cosine over the whole
-of --minutes. How far it is off on held-out pictures is how far it is believed. All maps are held in memory, 18 kB a picture.
+of --minutes. How far it is off on held-out pictures, each taken together with its mirror image, is how far it is believed. All
+maps are held in memory, 18 kB a picture.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from train_correspondence import shape_metric
 
 from octoprint_facesculpt.reconstruction.descent import YAWS
-from octoprint_facesculpt.reconstruction.head_model import HeadModel
+from octoprint_facesculpt.reconstruction.head_model import HeadModel, Mirror
 from octoprint_facesculpt.reconstruction.recognition import FEATURES, LOWER, RecognitionNet
 
 BATCH = 64
@@ -44,12 +45,14 @@ RANGES = len(YAWS) + 1
 
 @dataclass(frozen=True)
 class Seen:
-    """N pictures: ``maps`` (N, C, H, W) uint8 in steps of ``step`` (N, C), ``identity`` (N, I), yaw range ``number`` (N,)."""
+    """N pictures: ``maps`` (N, C, H, W) uint8 in steps of ``step`` (N, C), ``identity`` (N, I), yaw range ``number`` (N,), and
+    which are ``mirrored`` (N,) images, each shard's in the order of the pictures before them."""
 
     maps: np.ndarray
     step: np.ndarray
     identity: np.ndarray
     number: np.ndarray
+    mirrored: np.ndarray
 
     @classmethod
     def read(cls, folder: Path) -> Seen:
@@ -60,6 +63,7 @@ class Seen:
             np.concatenate([np.repeat(file["step"][None], len(file["maps"]), 0) for file in files]),
             np.concatenate([file["identity"] for file in files]).astype(np.float32),
             np.concatenate([np.searchsorted(YAWS, file["yaw"]) for file in files]),
+            np.concatenate([file["mirrored"] for file in files]),
         )
 
     def __len__(self) -> int:
@@ -101,10 +105,11 @@ class Regressions(nn.Module):
 
 
 @torch.no_grad()
-def said_of(net: RecognitionNet, regressions: Regressions, seen: Seen) -> np.ndarray:
-    """Identity (N, I) of all pictures."""
+def said_of(net: RecognitionNet, regressions: Regressions, seen: Seen, mirror: Mirror) -> np.ndarray:
+    """Identity of all pictures that are not mirror images, each taken together with its own."""
     parts = seen.parts(np.arange(len(seen)))
-    return torch.cat([regressions(net.upper(maps), number) for maps, _, number in parts]).numpy()
+    said = torch.cat([regressions(net.upper(maps), number) for maps, _, number in parts]).numpy()
+    return (said[~seen.mirrored] + mirror.of(said[seen.mirrored])) / 2
 
 
 def precision_of(wrong: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -119,14 +124,14 @@ def precision_of(wrong: np.ndarray, number: np.ndarray) -> np.ndarray:
     return np.stack(found)
 
 
-def face_errors(model: HeadModel, said: np.ndarray, seen: Seen) -> list[str]:
+def face_errors(model: HeadModel, said: np.ndarray, identity: np.ndarray, number: np.ndarray) -> list[str]:
     """A line for each yaw range: how many pictures, error of the average and of what was ``said`` (N, I), mm."""
     measure, lines = FaceError(model), []
     for one in range(RANGES):
-        rows = seen.number == one
+        rows = number == one
         # The expression, which is not asked for, and the camera's number count as known.
         rest = np.zeros((rows.sum(), len(model.expression) + 1))
-        average, alone = (measure(*(np.c_[x[rows], rest] for x in (found, seen.identity))) for found in (0 * said, said))
+        average, alone = (measure(*(np.c_[x[rows], rest] for x in (found, identity))) for found in (0 * said, said))
         lines.append(f"yaw range {one}: {rows.sum()} held-out pictures, average {average:.3f} -> {alone:.3f} mm")
     return lines
 
@@ -143,6 +148,7 @@ def main() -> None:
     model, _ = shipped_model(materials.model, materials.head.expression_names)
     metric = shape_metric(model)[:, : len(model.identity)]
     seen, held_out = Seen.read(arguments.train), Seen.read(arguments.test)
+    own = ~held_out.mirrored
     net, regressions = RecognitionNet(), Regressions(len(model.identity))
     rng = np.random.default_rng(0)
     learned, spent = 0, 0.0
@@ -165,9 +171,9 @@ def main() -> None:
     net.to(memory_format=torch.channels_last)
 
     def save() -> None:
-        said = said_of(net, regressions, held_out)
-        precision = torch.from_numpy(precision_of(said - held_out.identity, held_out.number)).float()
-        table = "\n".join(face_errors(model, said, held_out))
+        said, truth = said_of(net, regressions, held_out, model.mirror), (held_out.identity[own], held_out.number[own])
+        precision = torch.from_numpy(precision_of(said - truth[0], truth[1])).float()
+        table = "\n".join(face_errors(model, said, *truth))
         print(table, flush=True)
         state = {"net": net.state_dict(), "regressions": regressions.state_dict(), "optimiser": optimiser.state_dict()}
         numbers = {"learned": learned, "seconds": spent, "pictures": len(seen), "table": table}

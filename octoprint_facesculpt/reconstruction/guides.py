@@ -21,6 +21,8 @@ LANDMARK_GROUPS = (
 LANDMARK_SIGMA = 1.0
 #: Channels: model coordinates 3, normals 3, depth 1, silhouette 1, landmarks.
 CHANNELS = 8 + len(LANDMARK_GROUPS)
+#: Those that point sideways, and change their sign in a mirror.
+SIDEWAYS = (0, 3)
 
 
 def picture_channels(picture: np.ndarray) -> np.ndarray:

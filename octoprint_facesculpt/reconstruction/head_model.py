@@ -7,11 +7,32 @@ ICT-FaceKit (Li et al., "Learning Formation of Physically-Based Face Attributes"
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 #: Outer corners of the eyes in MediaPipe's numbering: the subject's right, the subject's left.
 OUTER_EYE_CORNERS = (33, 263)
+#: One in so many vertices tells which shapes are each other's mirror images.
+MIRRORED_EVERY = 8
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Which heads are each other's mirror images: every shape of a head model is, up to its sign, the image of one of them.
+
+    ``vertices`` (V,): the number of the vertex on the other side of the head; ``shapes`` (I + E,): the number of the shape that
+    is each one's mirror image, ``signs`` (I + E,) times it.
+    """
+
+    vertices: np.ndarray
+    shapes: np.ndarray
+    signs: np.ndarray
+
+    def of(self, coefficients: np.ndarray) -> np.ndarray:
+        """Mirrored heads' ``coefficients`` (..., n), all of them or the identity's alone."""
+        count = coefficients.shape[-1]
+        return (self.signs[:count] * coefficients)[..., self.shapes[:count]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,21 @@ class HeadModel:
         """Mean (478, 3) and shapes (I + E, 478, 3) of the landmark points alone."""
         shapes = np.concatenate([self.identity, self.expression])
         return self.landmarks(self.mean), np.stack([self.landmarks(shape) for shape in shapes])
+
+    @cached_property
+    def mirror(self) -> Mirror:
+        """What becomes of a head in a mirror; the template is alike on both sides."""
+        from scipy.spatial import cKDTree
+
+        flip = np.array([-1, 1, 1], np.float32)
+        vertices = cKDTree(self.mean).query(self.mean * flip)[1]
+        shapes = np.concatenate([self.identity, self.expression])
+        some = slice(None, None, MIRRORED_EVERY)
+        here = shapes[:, some].reshape(len(shapes), -1)
+        there = (shapes[:, vertices[some]] * flip).reshape(len(shapes), -1)
+        alike = (there @ here.T) / np.linalg.norm(here, axis=1)
+        images = np.abs(alike).argmax(1)
+        return Mirror(vertices, images, np.sign(alike[np.arange(len(shapes)), images]))
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """Arrays to store, shapes in half precision (their rounding is below 0.02 mm)."""

@@ -160,7 +160,7 @@ def first_guess(learned: Weights, crop: HeadCrop, sight: Sight) -> Prior:
     known = np.zeros_like(learned.precision)
     known[:identity, :identity] = recogniser.precision[turned]
     person = np.zeros_like(seen)
-    person[:identity] = recogniser.identity(sight.person, turned)
+    person[:identity] = recogniser.identity(sight.person, turned, learned.observer.mirror)
     precision = learned.precision + known
     head = np.linalg.solve(precision, learned.precision @ seen + known @ person)
     head[:-1] = _plausible(head[:-1], identity)

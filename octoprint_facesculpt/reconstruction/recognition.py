@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .head_model import Mirror
 from .resampling import resample
 
 #: Side of the network's picture in pixels, and numbers it says of a face.
@@ -82,7 +83,8 @@ class RecognitionNet(nn.Module):
 class Recogniser:
     """``identity = (features - mean) @ shape`` of each range of yaw of :mod:`descent`.
 
-    ``mean`` (Y, FEATURES), ``shape`` (Y, FEATURES, I), and the ``precision`` (Y, I, I) of the identity coefficients found so.
+    ``mean`` (Y, FEATURES), ``shape`` (Y, FEATURES, I), and the ``precision`` (Y, I, I) of the identity coefficients that are
+    found so from a picture and its mirror image.
     """
 
     net: RecognitionNet
@@ -91,13 +93,21 @@ class Recogniser:
     precision: np.ndarray
 
     def look(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """The network's (FEATURES,) numbers for the face with MediaPipe's ``landmarks`` ((478, 3) px) in ``image``."""
+        """The network's numbers (2, FEATURES) for the face with MediaPipe's ``landmarks`` ((478, 3) px) in ``image``, and for
+        its mirror image."""
         picture = torch.from_numpy(aligned(image, landmarks)).permute(2, 0, 1).float() / 255
         with torch.inference_mode():
-            return self.net(picture[None])[0].numpy()
+            return self.net(torch.stack([picture, picture.flip(2)])).numpy()
 
-    def identity(self, features: np.ndarray, number: int) -> np.ndarray:
-        """(I,) coefficients of the person with ``features``, the face turned into the yaw range ``number``."""
+    def identity(self, features: np.ndarray, number: int, mirror: Mirror) -> np.ndarray:
+        """(I,) coefficients of the person with ``features`` (2, FEATURES), the face turned into the yaw range ``number``.
+
+        What is said of the mirror image is off by something else: the mean is better by a twenty-fifth.
+        """
+        own, mirrored = (self._identity(*one) for one in zip(features, (number, len(self.mean) - 1 - number), strict=True))
+        return (own + mirror.of(mirrored)) / 2
+
+    def _identity(self, features: np.ndarray, number: int) -> np.ndarray:
         return (features - self.mean[number]) @ self.shape[number]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import FaceSculptError
 from .correspondence import CorrespondenceNet
-from .descent import YAWS, Descent, Points, Step
+from .descent import YAWS, Descent, Step
 from .guides import CHANNELS
 from .head_model import HeadModel
 from .look import Observer
@@ -113,7 +113,7 @@ def load(path: Path = PACKAGED) -> Weights:
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     identity = {"name": metadata.get("name", path.stem), "version": metadata.get("version", "?"), "sha256": digest}
-    observer = Observer(correspondence, points, Points.of(head, points), descent, recogniser)
+    observer = Observer.of(head, correspondence, points, descent, recogniser)
     return Weights(observer, volume, head, precision, identity)
 
 

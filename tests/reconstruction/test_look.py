@@ -11,7 +11,7 @@ import torch
 
 from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.portrait.landmarker import Roi
-from octoprint_facesculpt.reconstruction.alignment import head_crop
+from octoprint_facesculpt.reconstruction.alignment import CROP, head_crop
 from octoprint_facesculpt.reconstruction.correspondence import REGION, STAGES, FaceEncoder
 from octoprint_facesculpt.reconstruction.look import look, picture_of
 from octoprint_facesculpt.reconstruction.weights import load
@@ -50,6 +50,28 @@ def test_head_points_are_where_mediapipe_sees_them(sight, crop) -> None:
     off = crop.landmarks[close, :2] - sight.points.place[nearest.argmin(1)[close]]
     eyes = np.linalg.norm(crop.landmarks[33, :2] - crop.landmarks[263, :2])
     assert np.median(np.linalg.norm(off, axis=1)) < 0.07 * eyes
+
+
+def test_a_mirrored_picture_shows_the_mirrored_head(portrait, sight) -> None:
+    model, mirror = load().head, load().head.mirror
+    width = portrait.image.shape[1]
+    landmarks = portrait.landmarks.copy()
+    landmarks[:, 0] = width - landmarks[:, 0]
+    # MediaPipe's landmark on the other side of the face is the one whose place on the head is.
+    here = model.landmarks(model.mean)
+    other = np.linalg.norm(here[:, None] * [-1, 1, 1] - here[None], axis=2).argmin(1)
+    landmarks = landmarks[other]
+    crop = head_crop(landmarks, here)
+    seen = look(load().observer, np.ascontiguousarray(portrait.image[:, ::-1]), landmarks, crop)
+    head, image, unturned = (
+        model.vertices(coefficients)[model.face]
+        for coefficients in (sight.head[:-1], mirror.of(seen.head[:-1]), seen.head[:-1])
+    )
+    assert np.linalg.norm(head - image, axis=1).mean() < 0.1
+    assert np.linalg.norm(head - unturned, axis=1).mean() > 0.3
+    # The points of each side are seen where those of the other were.
+    half = len(sight.points.place) // 2
+    assert np.abs(np.roll(seen.points.place, half, 0) * [-1, 1] + [CROP, 0] - sight.points.place).mean() < 0.1
 
 
 @pytest.mark.parametrize("factor", [1, 4])

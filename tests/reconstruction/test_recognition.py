@@ -47,8 +47,9 @@ def test_the_same_person_in_another_light_is_the_same_person(portrait) -> None:
     sideways, landmarks = turned(portrait.image, portrait.landmarks)
     pictures = ((portrait.image, portrait.landmarks), (darker, portrait.landmarks), (sideways, landmarks))
     features = [recogniser.look(*picture) for picture in pictures]
-    assert features[0].shape == (FEATURES,)
-    first, dark, side = (np.tensordot(recogniser.identity(f, 2), learned.head.identity[:, face], 1) for f in features)
+    assert features[0].shape == (2, FEATURES)
+    mirror = learned.head.mirror
+    first, dark, side = (np.tensordot(recogniser.identity(f, 2, mirror), learned.head.identity[:, face], 1) for f in features)
 
     def size(shape: np.ndarray) -> float:
         return float(np.linalg.norm(shape, axis=1).mean())
@@ -56,6 +57,16 @@ def test_the_same_person_in_another_light_is_the_same_person(portrait) -> None:
     assert size(first) > 1.0
     assert size(dark - first) < 0.35 * size(first)
     assert size(side - first) < 0.2 * size(first)
+
+
+def test_the_mirror_image_is_the_mirrored_person(portrait) -> None:
+    learned = load()
+    recogniser, mirror = learned.observer.recogniser, learned.head.mirror
+    features = recogniser.look(portrait.image, portrait.landmarks)
+    for number in (1, 2, 4):
+        person = recogniser.identity(features, number, mirror)
+        image = recogniser.identity(features[::-1], len(recogniser.mean) - 1 - number, mirror)
+        assert np.allclose(mirror.of(image), person)
 
 
 @pytest.mark.parametrize(("trust", "share"), [(1e-9, 0.0), (1e9, 1.0)])
@@ -69,7 +80,7 @@ def test_it_is_believed_as_far_as_it_was_right(portrait, trust: float, share: fl
         observer = replace(learned.observer, recogniser=replace(own, precision=precision))
         return first_guess(replace(learned, observer=observer), crop, sight).guess.coefficients[: len(model.identity)]
 
-    said = own.identity(sight.person, 2)
+    said = own.identity(sight.person, 2, model.mirror)
     deaf = guessed(1e-12 * own.precision)
     expected = deaf + share * (said - deaf)
     # An improbable head is drawn back to the mean as a whole: the direction is what counts.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from octoprint_facesculpt.reconstruction.head_model import Mirror
 from octoprint_facesculpt.reconstruction.recognition import CHIP, FEATURES, LOWER_CHANNELS, LOWER_SIDE, RecognitionNet
 
 
@@ -57,11 +58,26 @@ def test_maps_come_back_from_their_bytes(training, tmp_path) -> None:
     maps = rng.uniform(0, 4, (5, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE)).astype(np.float32)
     step = maps.max((0, 2, 3)) / 255
     coded = np.round(maps / step[:, None, None]).astype(np.uint8)
-    np.savez(tmp_path / "000000.npz", maps=coded, step=step, identity=np.ones((5, 2)), yaw=np.array([-60, -20, 0, 20, 60]))
+    rest = {"identity": np.ones((5, 2)), "yaw": np.array([-60, -20, 0, 20, 60]), "mirrored": np.zeros(5, bool)}
+    np.savez(tmp_path / "000000.npz", maps=coded, step=step, **rest)
     seen = training.Seen.read(tmp_path)
     back, identity, number = seen.at(np.arange(5))
     assert np.abs(back.numpy() - maps).max() <= step.max() / 2 + 1e-6
     assert number.tolist() == [0, 1, 2, 3, 4] and identity.shape == (5, 2)
+
+
+def test_a_picture_and_its_mirror_image_are_taken_together(training) -> None:
+    rng = np.random.default_rng(5)
+    maps = rng.integers(0, 255, (4, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE), np.uint8)
+    number, mirrored = np.array([1, 2, 3, 2]), np.array([False, False, True, True])
+    seen = training.Seen(maps, np.full((4, LOWER_CHANNELS), 0.01, np.float32), np.zeros((4, 3), np.float32), number, mirrored)
+    net, regressions = RecognitionNet().eval(), training.Regressions(3)
+    torch.nn.init.normal_(regressions.shape)
+    mirror = Mirror(np.arange(1), np.array([0, 2, 1]), np.array([-1, 1, 1]))
+    with torch.inference_mode():
+        alone = next(regressions(net.upper(part), which).numpy() for part, _, which in seen.parts(np.arange(4)))
+    together = training.said_of(net, regressions, seen, mirror)
+    assert together == pytest.approx((alone[:2] + alone[2:][:, [0, 2, 1]] * [-1, 1, 1]) / 2, abs=1e-5)
 
 
 def test_upper_layers_go_on_where_the_lower_ones_end() -> None:
