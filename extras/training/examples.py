@@ -9,6 +9,7 @@ import numpy as np
 import render
 import voxels
 from samples import Shard
+from trimesh.registration import procrustes
 
 from octoprint_facesculpt.reconstruction.alignment import CROP, HeadCrop, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera, fit_camera
@@ -62,9 +63,9 @@ def read_samples(pictures: Path, guesses: Path, kept: np.ndarray, model: HeadMod
 class Example:
     """One training example of the hourglass.
 
-    ``guides`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID) signed distances; ``displacement``
-    (3, GRID, GRID) from the guess's visible points to the true ones in crop pixels; ``seen`` (GRID, GRID) 0 or 1;
-    ``scale`` of the guess's camera.
+    ``guides`` (CHANNELS, CROP, CROP); ``guess`` and ``truth`` (GRID, GRID, GRID) signed distances, the true head where the
+    guess has its face; ``displacement`` (3, GRID, GRID) from the guess's visible points to the true ones in crop pixels;
+    ``seen`` (GRID, GRID) 0 or 1; ``scale`` of the guess's camera.
     """
 
     guides: np.ndarray
@@ -118,12 +119,19 @@ class ExampleMaker:
         start = Camera(sample.camera.rotation, sample.camera.scale, k, sample.camera.centre)
         return coefficients, fit_camera(self.landmarks(coefficients), pixels + wrong * (guessed - pixels), start)
 
-    def volume(self, projected: np.ndarray, scale: float, offset: float) -> np.ndarray:
+    def volume(self, projected: np.ndarray, scale: float) -> np.ndarray:
         """Signed distance of the template projected to the crop ((V, 3): x, y, depth in mm)."""
-        points = to_grid(projected, scale, GRID, offset).astype(np.float32)
+        points = to_grid(projected, scale, GRID).astype(np.float32)
         # The picture's y axis points down, which turns every triangle over.
         normals = -voxels.vertex_normals(points, self.model.triangles)
         return voxels.signed_distance(self._samples.of(points), self._samples.of(normals), GRID, TRUNCATION)
+
+    def _placed(self, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
+        """The true head (V, 3) moved by a similarity so that its face lies on the guess's: the shape is what is wrong then,
+        and a head to be printed can be wrong about nothing else."""
+        face = self.model.face
+        moved = procrustes(truth[face].astype(np.float64), guess[face].astype(np.float64), reflection=False, return_cost=False)
+        return truth @ moved[:3, :3].T + moved[:3, 3]
 
     def make(self, sample: Sample, coefficients: np.ndarray, camera: Camera) -> Example:
         """Example of ``sample`` with the guess ``coefficients`` (C,) seen by ``camera``."""
@@ -147,8 +155,8 @@ class ExampleMaker:
         count = covered.reshape(GRID, 2, GRID, 2).sum((1, 3))
         return Example(
             guides=guide_channels(surface, crop.landmarks[:, :2]),
-            guess=self.volume(seen_guess, camera.scale, 0.0),
-            truth=self.volume(seen_truth, true_camera.scale, offset),
+            guess=self.volume(seen_guess, camera.scale),
+            truth=self.volume(camera.project(self._placed(truth, guess)), camera.scale),
             displacement=(quarter / np.maximum(count, 1)[..., None]).transpose(2, 0, 1).astype(np.float32),
             seen=(count > 0).astype(np.float32),
             scale=camera.scale,

@@ -130,13 +130,13 @@ def _middles(rows: int) -> np.ndarray:
     return np.stack([rows - u - v, u, v], 1) / rows
 
 
-def to_grid(projected: np.ndarray, scale: float, grid: int = GRID, depth_offset: float = 0.0) -> np.ndarray:
+def to_grid(projected: np.ndarray, scale: float, grid: int = GRID) -> np.ndarray:
     """Projected points ((N, 3): crop pixels, depth in mm) to voxel coordinates (N, 3) (x, y, z; centres at halves).
 
-    ``scale`` (crop pixels per mm) and ``depth_offset`` (mm) place the depth.
+    ``scale`` (crop pixels per mm) places the depth.
     """
     pitch = CROP / grid
-    z = (projected[:, 2] + depth_offset) * scale / pitch + grid / 2
+    z = projected[:, 2] * scale / pitch + grid / 2
     return np.stack([projected[:, 0] / pitch, projected[:, 1] / pitch, z], 1)
 
 
