@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "recognition", "pictures", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--mirrored", action="store_true", help="also mirror images, as the held-out pictures need them")
+    parser.add_argument("--mirrored", action="store_true", help="also mirror images; the held-out pictures need them")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

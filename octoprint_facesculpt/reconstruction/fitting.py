@@ -16,7 +16,7 @@ from .camera import Camera
 from .head_model import HeadModel
 
 #: How much of an independent measurement one displacement of the volumetric network is.
-DISPLACEMENT_INDEPENDENCE = 0.003
+DISPLACEMENT_INDEPENDENCE = 0.012
 STEPS = 4
 
 

@@ -41,8 +41,8 @@ FINE = 192
 #: Voxels around the surface in which that volume is a distance and not only a sign, and by how many it is smoothed: an edge
 #: sharper than a voxel would come out as teeth.
 FINE_REACH, FINE_SMOOTHING = 1.0, 0.6
-#: Yaw in degrees up to which the volumetric network is believed, and from which on not at all; spread of its say around the
-#: middle of the face in mm (its loss is weighted alike).
+#: Yaw in degrees up to which the volumetric network's volume is believed, and from which on not at all; spread of its say
+#: around the middle of the face in mm (its loss is weighted alike). Its correspondences are taken from every side.
 BELIEVED_YAW = (15.0, 28.0)
 BELIEVED_MM = 70.0
 #: How much of what is seen of a person is believed: photos and scans are further from drawn pictures than these are from each
@@ -89,17 +89,17 @@ def reconstruct(
     prior = first_guess(learned, crop, sight)
     guess = fitted = fit(learned, prior, prior.guess, sight.points)
     done("guess", 0.35, "Looking closely")
-    share = believed(model, fitted)
-    points = in_volume(model, guess, GRID)
-    if share.any():
-        picture = crop.resample(portrait.image)
-        for _ in range(PASSES):
-            reading = read(learned, crop, guess, picture)
-            raster = reading.raster
-            moved = displaced(model, guess, raster.triangle, raster.weights, reading.displacement, reading.log_scale)
-            guess = fit(learned, prior, guess, sight.points, moved)
+    picture = crop.resample(portrait.image)
+    for _ in range(PASSES):
         reading = read(learned, crop, guess, picture)
-        points = corrected(in_volume(model, guess, GRID), reading.coarse, reading.correction, share)
+        raster = reading.raster
+        moved = displaced(model, guess, raster.triangle, raster.weights, reading.displacement, reading.log_scale)
+        guess = fit(learned, prior, guess, sight.points, moved)
+    points = in_volume(model, guess, GRID)
+    share = believed(model, guess)
+    if share.any():
+        reading = read(learned, crop, guess, picture)
+        points = corrected(points, reading.coarse, reading.correction, share)
     neutral = points + in_volume(model, neutral_of(guess, model), GRID) - in_volume(model, guess, GRID)
     points = neutral + expression * (points - neutral)
     done("network", 0.55, "Building the volume")
