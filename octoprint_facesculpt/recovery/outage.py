@@ -68,7 +68,8 @@ def classify(reading: Reading | None, seen: Seen) -> Outage:
         if seen.nozzle >= target - COOLED:
             reasons.append(f"The nozzle is still at {seen.nozzle:.0f} of {target:.0f} degrees: the printer had power.")
             return Outage("host", seconds, tuple(reasons))
-        reasons.append(f"The nozzle has cooled to {seen.nozzle:.0f} of {target:.0f} degrees: the printer had no power.")
+        cooled = f"The nozzle has cooled to {seen.nozzle:.0f} of {target:.0f} degrees"
+        reasons.append(f"{cooled}: the printer had no power, or began anew.")
         return Outage("both", seconds, tuple(reasons))
     reasons.append("The temperatures are not known.")
     return Outage("host" if same_boot else "both", seconds, tuple(reasons))

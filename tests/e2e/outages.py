@@ -172,13 +172,14 @@ class Story:
         self.server.start()
         self._ready()
         self._order(do="speed", factor=REAL)
-        wanted = "both" if kind == "both" else "host"
+        # A board that began anew lets its nozzle cool, which may be seen as a board without power; that is judged alike.
+        wanted = {"both": ("both",), "server": ("host", "both")}.get(kind, ("host",))
 
         def planned() -> dict[str, Any] | None:
             found = self._recovery()
             if found["state"] == "refused":
                 raise RuntimeError(f"refused: {found['error']}")
-            seen = found["state"] == "ready" and found["plan"]["outage"]["kind"] == wanted
+            seen = found["state"] == "ready" and found["plan"]["outage"]["kind"] in wanted
             return found if seen and (kind != "kept" or found["plan"]["stop"]["exact"] or time.monotonic() > patience) else None
 
         patience = time.monotonic() + 60
