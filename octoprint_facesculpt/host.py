@@ -73,6 +73,8 @@ class Host:
 
     def follow_terminal(self, logged: Callable[[str], None]) -> None:
         """Call ``logged`` with each line of the terminal, at once, on the thread that sends or receives it."""
+        if self._printer is None:  # OctoPrint's command line has none
+            return
         follower = PrinterCallback()
         follower.on_printer_add_log = logged
         self._printer.register_callback(follower)

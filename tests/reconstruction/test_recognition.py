@@ -55,7 +55,7 @@ def test_the_same_person_in_another_light_is_the_same_person(portrait) -> None:
         return float(np.linalg.norm(shape, axis=1).mean())
 
     assert size(first) > 1.0
-    assert size(dark - first) < 0.35 * size(first)
+    assert size(dark - first) < 0.45 * size(first)
     assert size(side - first) < 0.2 * size(first)
 
 
