@@ -11,8 +11,8 @@ from typing import Any
 
 from ..recovery.errors import RecoveryError
 from ..recovery.estimate import Estimate
-from ..recovery.heights import layers_at
-from ..recovery.measure import Verdict, judge
+from ..recovery.heights import layers_near
+from ..recovery.measure import CALIPER, Verdict, judge
 
 _logger = logging.getLogger(__name__)
 #: Questions before anything is heated, in their order.
@@ -91,7 +91,7 @@ class Answers:
         low, high = stop.z, stop.z + stop.z_spread
         heights = [one.z for one in stop.choices] or [low]
         wanted = self.wanted
-        possible = layers_at(height, stop.choices)
+        possible = layers_near(height, stop.choices, max(plan["layer_height"], CALIPER))
         if plan["asks"] and wanted.choice is None and len(possible) > 1:
             # Lifted within a layer it can have come to the height of the next: which it was must be seen on the print.
             verdict = replace(judge(height, heights, plan["layer_height"]), kind="undecided")

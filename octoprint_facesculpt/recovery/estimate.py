@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import RecoveryError
-from .heights import SAME_HEIGHT, Choice, choices_between, layers_at, line_end_at, located
+from .heights import SAME_HEIGHT, Choice, choices_between, layers_at, layers_near, line_end_at, located
 from .journal import INTERVAL
 from .lines import TAIL
 from .outage import Outage, Seen
@@ -158,7 +158,7 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
             raise RecoveryError("height_invalid", text, "Measure again.")
         if stop.left is not None and height > max(c.z for c in stop.choices) + BETWEEN:
             stop, choice = replace(stop, choices=(stop.left,)), 0
-        elif choice is None and len(layers_at(height, stop.choices)) > 1:
+        elif choice is None and len(layers_near(height, stop.choices, BETWEEN)) > 1:
             # It may have been lifted within a layer to about the height of the next: somebody must say which of them it is.
             return replace(stop, z=height, z_spread=0.0)
         elif choice is None and stop.choices:

@@ -102,6 +102,13 @@ def layers_at(height: float, choices: Sequence[Choice]) -> set[int]:
     return {c.layer for c in choices if c.z - MEASURED_HEIGHT <= height <= max(c.z, c.top) + MEASURED_HEIGHT}
 
 
+def layers_near(height: float, choices: Sequence[Choice], reach: float) -> set[int]:
+    """:func:`layers_at`, or those of the nearest height, if it is within ``reach`` mm: a measurement that is a little off can
+    belong to any layer that came to that height."""
+    nearest = min((c.z for c in choices if abs(c.z - height) <= reach), key=lambda z: abs(z - height), default=height)
+    return layers_at(height, choices) or layers_at(nearest, choices)
+
+
 def _choice(window: Window, group: _Group, top: float, likely: float | None, at_line_end: bool) -> Choice:
     spans = group.spans
     earliest, latest = min(s[0] for s in spans), max(s[1] for s in spans)

@@ -160,7 +160,6 @@ class _Around:
         return inside
 
     def _cell(self, places: np.ndarray) -> np.ndarray:
-
         return _cells((places - self._low) * 0.5, self._size)
 
 

@@ -46,6 +46,7 @@ def test_a_height_within_two_layers_is_asked_about_until_somebody_names_the_laye
     until(server, "ready")
     with chromium() as browser, dashboard(browser, server.url) as tab:
         tab.find("recovery-begin").click()
+        walk_to(tab, "look")
         for box in tab.find("step-look").locator("input[type=checkbox]").all():
             box.check()
         tab.find("looked").click()

@@ -93,6 +93,28 @@ def test_a_measurement_that_does_not_tell_leaves_the_question_open(tmp_path: Pat
     assert (said.wanted.choice, said.wanted.height) == (0, 1.16)
 
 
+@pytest.mark.parametrize("hop", [1.2, 1.22])
+def test_a_measurement_that_is_a_little_off_decides_between_no_two_layers(tmp_path: Path, hop: float):
+    """Further off than two heights are told apart, but not far enough to be wrong: whichever layer came to that height."""
+    stop = stopped(tmp_path, hop=hop)
+    answers = Answers(question="height", looked=True).measure(1.35, {"stop": asdict(stop), "asks": True, "layer_height": 0.2})
+    assert (answers.question, answers.height and answers.height["kind"]) == ("height", "undecided")
+    assert answers.height["layers"] == [2, 3] and answers.wanted.choice is None
+    assert choose(stop, None, 1.35).asks
+    # One that is wrong stays wrong.
+    answers = answers.measure(1.6, {"stop": asdict(stop), "asks": True, "layer_height": 0.2})
+    assert answers.height["kind"] == "disagrees"
+
+
+def test_a_measurement_agrees_only_where_nothing_is_asked(tmp_path: Path):
+    """Two layers that came to one height: that it was this height does not tell which."""
+    both = [c for c in stopped(tmp_path, hop=1.2).choices if c.z == 1.2]
+    stop = replace(stopped(tmp_path, hop=1.2), z=1.2, choices=tuple(both))
+    assert {c.layer for c in both} == {2, 3}
+    answers = Answers(question="height", looked=True).measure(1.31, {"stop": asdict(stop), "asks": True, "layer_height": 0.2})
+    assert (answers.question, answers.height and answers.height["kind"]) == ("height", "undecided")
+
+
 def test_a_nozzle_that_was_moved_away_is_where_it_is_measured(tmp_path: Path):
     """Motors that died about a pause, around a change of layer: far above all layers is no contradiction."""
     stop = replace(stopped(tmp_path, hop=1.4), parked=True, z_spread=20.0)
