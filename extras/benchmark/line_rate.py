@@ -1,13 +1,14 @@
 """Lines per second through OctoPrint with and without this plugin, in pairs.
 
-    python extras/benchmark/line_rate.py [--pairs 200] [--block 2000] [--out RESULT.json]
+    python extras/benchmark/line_rate.py [--baud 115200] [--pairs 200] [--block 2000] [--out RESULT.json]
 
 Two real OctoPrints with all that it comes with, one with this plugin and one without, print the same lines to simulated
 printers that take no more lines after each block. The blocks are printed in turn, a fraction of a second each, so that
 whatever else this machine does meets both alike. Compared are processor time (of the server alone, all its threads) and time
 by the clock of each block with those of the block beside it; told are the medians of the pairs' ratios and the interval that
-holds the true median in 95 of 100 cases. Each line waits for the answer to the one before, and the printer answers at once: by
-the clock a line takes as long as both programs need for it.
+holds the true median in 95 of 100 cases. Each line waits for the answer to the one before. With ``--baud`` line and answer take
+as long as on a serial line (an Ender 3's has 115,200), which is how fast a print can be sent; without, they take no time and
+the printer answers at once: by the clock a line takes as long as both programs need for it.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ class Rig:
         return float(status["last_line"])
 
 
-def measure(pairs: int, block: int, minutes: float) -> dict[str, Any]:
+def measure(pairs: int, block: int, minutes: float, baud: int | None) -> dict[str, Any]:
     """The blocks' times with and without the plugin, and the medians of their ratios; the time ends it between two pairs."""
+    options = ("--baud", str(baud)) if baud else ()
     found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         gcode = Path(folder, "lines.gcode")
@@ -84,7 +86,7 @@ def measure(pairs: int, block: int, minutes: float) -> dict[str, Any]:
         rigs = {}
         for with_it in (True, False):
             base = Path(folder, "with" if with_it else "without")
-            printer = running.enter_context(SimulatedPrinter(base.with_suffix(".printer"), speed=1e6))
+            printer = running.enter_context(SimulatedPrinter(base.with_suffix(".printer"), 1e6, options))
             server = OctoPrintServer(base, str(printer.link), offline=True, without_us=not with_it)
             config = yaml.safe_load((base / "config.yaml").read_text())
             (base / "config.yaml").write_text(yaml.safe_dump(config | {"gcodeAnalysis": {"runAt": "never"}}))
@@ -131,12 +133,13 @@ def compared(with_it: list[float], without: list[float]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--baud", type=int, help="of the serial line; else it takes no time")
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--block", type=int, default=2000, help="lines of a block")
     parser.add_argument("--minutes", type=float, default=1e6, help="end after so long")
     parser.add_argument("--out", type=Path, help="write the result as JSON")
     arguments = parser.parse_args()
-    result = {**measure(arguments.pairs, arguments.block, arguments.minutes), "limit": LIMIT}
+    result = {**measure(arguments.pairs, arguments.block, arguments.minutes, arguments.baud), "limit": LIMIT}
     print(json.dumps(result, indent=1))
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=1))

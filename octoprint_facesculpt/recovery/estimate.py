@@ -285,7 +285,7 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
         return _Bounds(given if arrived else window.after_line(lines[-2].offset), given, given)
     # Without a new line it cannot have gone further than what it was given; and a new one is recorded soon.
     cut = _Bounds(low, max(min(high + since, given + interval + late), low))
-    finished = _without_host(window, lines, low, high, UNSYNCED if record.get("boot") == seen.boot else since)
+    finished = _without_host(window, lines, low, high, UNSYNCED if record.get("boot") == seen.boot else since, since)
     off = any(offset <= finished.given_to for offset in window.colds)
     target = float(record.get("nozzle_target") or 0.0)
     warm = seen.nozzle is not None and target - RESET_COOLS <= seen.nozzle < target - DOUBT
@@ -353,14 +353,21 @@ class _Finished:
     given_to: int
 
 
-def _without_host(window: Window, lines: list[_Line], low: float, high: float, since: float) -> _Finished:
-    """The board makes all it was given: a line for every block that ran out after the record, too."""
+def _without_host(window: Window, lines: list[_Line], low: float, high: float, news: float, since: float) -> _Finished:
+    """The board makes all it was given: a line for every block that ran out after the record, too. A line that went out would
+    have been recorded ``news`` seconds later, and anything ``since`` seconds later."""
     given = window.after_line(lines[-1].offset)
     least = window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0
-    last = window.piece_at(window.block_start(window.piece_at(high + since).blocks + PLANNER_BLOCKS + AHEAD))
+    # No line goes out, and none is recorded, before the last one has found its place: an arc's pieces take their time.
+    placed = given
+    if lines[-1].offset not in window.waits:
+        placed = window.block_start(window.blocks_before(lines[-1].offset) - PLANNER_BLOCKS + AHEAD)
+    furthest = min(max(high, placed) + news, high + since)
+    last = window.piece_at(window.block_start(window.piece_at(furthest).blocks + PLANNER_BLOCKS + AHEAD))
     most = window.after_line(last.move.end_offset)
-    usual = window.piece_at((low + high) / 2 + since / 3).blocks + PLANNER_BLOCKS + 1
-    bounds = _Bounds(least, max(most, given + since), max(given, window.block_start(usual)))
+    usual = window.block_start(window.piece_at((low + high) / 2 + news / 3).blocks + PLANNER_BLOCKS + 1)
+    likely = window.after_line(window.piece_at(usual).move.end_offset) if usual >= given else given
+    bounds = _Bounds(least, max(most, given + news), likely)
     return _Finished(bounds, max(last.move.end_offset, lines[-1].offset) + LINES_WITHOUT_MOVES)
 
 

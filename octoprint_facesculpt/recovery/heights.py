@@ -115,9 +115,7 @@ def _choice(window: Window, group: _Group, top: float, likely: float | None, at_
     inside = likely is not None and any(first <= likely <= last for first, last, _ in spans)
     at = likely if inside and likely is not None else _middle(spans, window)
     if at_line_end:
-        piece = window.piece_at(at)
-        ends = [last for _, last, p in spans if p.move is piece.move and p.end == p.move.end and last == p.until]
-        at = ends[-1] if ends else at
+        at = min((last for _, last, p in spans if p.end == p.move.end and at <= last == p.until), default=at)
     gap = max(window.printed_at(at) - window.printed_at(earliest), 0.0)
     overlap = max(window.printed_at(latest) - window.printed_at(at), 0.0)
     point = window.point_at(at)

@@ -31,6 +31,8 @@ STEP = 0.1
 SAVED = 0.05
 #: The same while time does not wait for the host: none must be lost when this process had to wait for its turn.
 SAVED_FREE = 2.0
+#: Bits of a character on the serial line: start, eight of data, stop. And the characters of an answer.
+BITS, ANSWER = 10, len("ok\n")
 
 
 class Simulator:
@@ -46,6 +48,7 @@ class Simulator:
         version: str = "2.1",
         plastic: bool = False,
         seed: int | None = None,
+        baud: int | None = None,
     ) -> None:
         self.machine, self.speed, self.raise_mm, self.version = Machine(), speed, raise_mm, version
         if plastic:
@@ -70,6 +73,9 @@ class Simulator:
         self._cut_at: float | None = None
         self._allowed, self._seen = 0.0, time.monotonic()
         self._pending = b""
+        #: Real seconds that a character takes on the serial line, and until when it is busy with what has come so far.
+        self._character = BITS / baud if baud else 0.0
+        self._arrives = 0.0
         self._waiting: Any = None
         self._reason: Any = None
         self._said_busy = self._reported = 0.0
@@ -115,18 +121,25 @@ class Simulator:
             self._save_up()
             self._advance(self._allowed)
         if self._master in ready:
-            self._pending += os.read(self._master, 4096)
+            self._hear_line(os.read(self._master, 4096))
             if not self.machine.powered:
                 self._pending = b""
         if self._waiting is not None:
             self._wait()
         elif b"\n" in self._pending and (self._until is None or self.lines < self._until):
+            if (rest := self._arrives - time.monotonic()) > 0:
+                time.sleep(rest)
             raw, _, self._pending = self._pending.partition(b"\n")
             self._last_line = time.monotonic()
             self._line(raw.decode("ascii", "replace"))
         elif self.hold and time.monotonic() - self._last_line > GRACE:
             # The host is silent: the queue runs dry as it would, at the wanted speed.
             self._advance(SAVED * self.speed)
+
+    def _hear_line(self, text: bytes) -> None:
+        """Text from the host, which takes its time to come, and so will the answer."""
+        self._pending += text
+        self._arrives = max(self._arrives, time.monotonic()) + self._character * (len(text) + ANSWER * text.count(b"\n"))
 
     def _poll(self, timeout: float) -> list[Any]:
         sources = [self._master, *([self._listener] if self._listener else []), *self._clients]
@@ -344,11 +357,12 @@ def main() -> None:
     parser.add_argument("--homing-raise", type=float, default=5.0, help="lift before homing, mm (0 as on Marlin 1.1)")
     parser.add_argument("--firmware", choices=VERSIONS, default="2.1", help="version of Marlin, or Klipper")
     parser.add_argument("--plastic", action="store_true", help="remember what is printed, and tell when the nozzle touches it")
+    parser.add_argument("--baud", type=int, help="let lines and answers take as long as at this rate; else no time")
     parser.add_argument("--seed", type=int, help="motors jump when they wake up, by chance from this seed")
     arguments = parser.parse_args()
     simulator = Simulator(
         arguments.link, arguments.speed, arguments.log, arguments.control, arguments.homing_raise, arguments.firmware,
-        arguments.plastic, arguments.seed,
+        arguments.plastic, arguments.seed, arguments.baud,
     )  # fmt: skip
     print("ready", flush=True)
     try:

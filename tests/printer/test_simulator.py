@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,6 +202,17 @@ def test_orders_that_make_no_sense_are_refused_and_harm_nothing(printer: Simulat
         with pytest.raises(ValueError, match="Error"):
             printer.order(**order)
     assert printer.order(do="status")["powered"] in (True, False)
+
+
+def test_lines_take_their_time_on_the_serial_line(tmp_path: Path) -> None:
+    with SimulatedPrinter(tmp_path, speed=FAST, options=("--baud", "2400")) as running:
+        host, lines = Host(running.link), [numbered(n, f"M117 {'.' * 40}") for n in range(1, 6)]
+        characters = sum(len(line) + len("\n") + len("ok\n") for line in lines)
+        begun = time.monotonic()
+        for line in lines:
+            host.write(line)
+            assert host.until("ok")
+        assert time.monotonic() - begun >= characters * 10 / 2400
 
 
 def test_it_leaves_no_link_behind(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from octoprint_facesculpt.recovery.errors import RecoveryError
-from octoprint_facesculpt.recovery.estimate import Estimate, choose
+from octoprint_facesculpt.recovery.estimate import Estimate, choose, estimate
 from octoprint_facesculpt.recovery.heights import Choice
 from octoprint_facesculpt.recovery.identity import identity_of
 from octoprint_facesculpt.recovery.journal import Reading
-from octoprint_facesculpt.recovery.outage import Seen, classify
+from octoprint_facesculpt.recovery.outage import Outage, Seen, classify
 from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import recover, resume_gcode
+from octoprint_facesculpt.recovery.window import read_window
 
 from .cases import KINDS, PHASES, Case, make_cases
 from .outages import FIRMWARES, Campaign, Outcome
@@ -234,6 +235,24 @@ def test_a_nozzle_that_cooled_a_little_may_have_had_power(vase: Campaign, record
     assert doubtful.earliest == min(without.earliest, powered.earliest)
     assert doubtful.latest == max(without.latest, powered.latest)
     assert without.earliest < powered.earliest
+
+
+def test_a_killed_server_may_have_sent_the_line_behind_an_arc(tmp_path: Path):
+    """Nothing goes out, and nothing is recorded, until the last of an arc's pieces has found its place in the planner."""
+    file = tmp_path / "busy.gcode"
+    file.write_bytes(busy_file(layers=3))
+    text = file.read_bytes()
+    before = text.index(b"G3 ", text.index(b";Z:0.40"))
+    first = text.index(b"\n", before) + 1
+    second = text.index(b"\n", first) + 1
+    window = read_window(file, first)
+    tail = [[before - 9 - 25, 0.73, 0.03], [before - 9, 0.70, 0.005], [before, 0.695, 0.0], [first, 0.695]]
+    seen = Seen("before", "another", nozzle=200.0)
+    record = {"phase": "printing", "sent": first, "tail": tail, "boot": "before", "nozzle_target": 200.0, "within": 1.0}
+    stop = estimate(window, record, Outage("host", None, ()), seen)
+    given, sent = (window.printed_at(window.after_line(end)) for end in (first, second))
+    assert window.printed_at(stop.at) == pytest.approx(given)
+    assert stop.overlap == pytest.approx(sent - given, abs=0.01)
 
 
 def test_layer_change_within_the_last_second_is_asked_about(vase: Campaign):
