@@ -18,7 +18,7 @@ PATIENCE = 2.0
 STRAGGLERS = 1.0
 #: Seconds between two looks at a child that can be cancelled or grow too large, and at one that only has a time limit. One
 #: that has no limit of memory is looked at less and less often: this share of the time it has been running apart.
-_LOOK, _LOOK_SELDOM, _LOOK_SHARE = 0.1, 0.5, 0.02
+_LOOK, _LOOK_SELDOM, _LOOK_SHARE = 0.1, 0.5, 0.1
 
 
 @cache

@@ -255,7 +255,6 @@ def slice_command(
     """Slice a mesh file into checked G-code."""
     from .slicing import slice_model
     from .slicing.arguments import parse_point
-    from .slicing.plan import plan_model
 
     # Nothing here multiplies large matrices, and numpy starts faster without threads for it.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -267,7 +266,12 @@ def slice_command(
     if wishes.target is not None:
         raise UsageError("usage", "A finished mesh has its size.", "Give the target to 'sculpt'.")
     result = slice_model(model, output, request, reporter.part(0.0, 0.97), slicer_path)
-    data = plan_model(model, request, result, wishes, contact) if planned else result.to_json()
+    if planned:
+        from .slicing.plan import plan_model
+
+        data = plan_model(model, request, result, wishes, contact)
+    else:
+        data = result.to_json()
     if report_file is not None:
         write_json(report_file, data)
     reporter(1.0, "Done")

@@ -12,7 +12,7 @@ from .face import CARES
 
 if TYPE_CHECKING:
     from ..command import Reporter
-    from .plan import Wishes
+    from .targets import Wishes
 
 _File = click.Path(path_type=Path, dir_okay=False)
 
@@ -69,8 +69,7 @@ def wishes_of(
     fixed_height: bool,
 ) -> Wishes:
     """A plan's wishes from the options; :class:`SlicingError` ``target_impossible``."""
-    from .plan import Wishes
-    from .targets import GRAMS, HOURS, Target
+    from .targets import GRAMS, HOURS, Target, Wishes
 
     if target_hours is not None and target_grams is not None:
         raise SlicingError("target_impossible", "A print has one target.", "Give hours or grams.")

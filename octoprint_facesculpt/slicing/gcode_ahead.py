@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 #: Seconds between two looks, at first: for a file of which nothing is to be seen, for one that is about to come (what it is
 #: made from is there), and at how far it has grown. Later it is looked at less often: this share of the time that has gone by,
 #: and so many seconds at most, so that a slicer that takes long costs no more looks.
-_LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.02, 0.1
-_LOOK_SHARE, _LOOK_SELDOM = 0.02, 0.5
+_LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.03, 0.1
+_LOOK_SHARE, _LOOK_SELDOM = 0.05, 0.5
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 16 * 1024 * 1024
 
 
@@ -105,12 +105,12 @@ class Ahead:
         from .motion import Clock
 
         follower = Follower(Clock(), self._keep_supports)
-        begun = self._path.name.partition(".")[0] + ".*"
+        begun = self._path.name.partition(".")[0] + "."
         since, near = time.monotonic(), False
-        while not self._path.exists():
+        while self._path.name not in (there := os.listdir(self._path.parent)):
             if self.written.is_set() or stop.is_set():
                 return None
-            if not near and any(self._path.parent.glob(begun)):
+            if not near and any(name.startswith(begun) for name in there):
                 since, near = time.monotonic(), True
             self.written.wait(_pause(_LOOK_NEAR if near else _LOOK_FAR, since))
         _keep_freed()

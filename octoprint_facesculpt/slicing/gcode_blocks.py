@@ -18,7 +18,7 @@ import numpy as np
 from .engine import SlicingError
 
 #: Larger blocks are hardly read faster, and need more memory.
-BLOCK_BYTES = 384 * 1024
+BLOCK_BYTES = 512 * 1024
 LINE_LIMIT = 100_000
 #: What a row is: a straight move, an arc, or a new value for the position (G92).
 MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
@@ -33,7 +33,9 @@ _CONFIG_BEGIN, _CONFIG_END = b"; prusaslicer_config = begin", b"; prusaslicer_co
 _CONFIG_START = int.from_bytes(_CONFIG_BEGIN[:3], "little")
 
 _MARGIN = 8
-_ROW_OF = np.full(256, -1, np.intp)
+#: What other letters have for a row.
+_NO_ROW = len(LETTERS)
+_ROW_OF = np.full(256, _NO_ROW, np.intp)
 _ROW_OF[list(LETTERS)] = range(len(LETTERS))
 _POWER = 10.0 ** np.arange(16)
 
@@ -44,7 +46,7 @@ def _u(value: int) -> np.uint64:
 
 _ZEROS, _OVER_NINE, _HIGH = _u(0x3030303030303030), _u(0x7676767676767676), _u(0x8080808080808080)
 _DIGITS_BEHIND = _u(0x7060504030201000)
-_SEMICOLON = ord(";")
+_SEMICOLON, _MINUS, _LINE_END = b";-\n"
 _DOT = _u(ord(".") ^ ord("0"))
 _ONE, _BYTE, _7, _8, _16, _32, _60 = _u(1), _u(255), _u(7), _u(8), _u(16), _u(32), _u(60)
 _PAIRS, _FOURS = _u(0x00FF00FF00FF00FF), _u(0x0000FFFF0000FFFF)
@@ -88,7 +90,8 @@ class Source(Protocol):
 def blocks(source: Source) -> Iterator[Block]:
     """The whole of a file in bounded memory; :class:`SlicingError` ``gcode_not_text``, ``gcode_placeholder`` or
     ``gcode_bad_number`` for lines that no printer should be given."""
-    buffer = bytearray(BLOCK_BYTES + LINE_LIMIT + 3 * _MARGIN)
+    # The margin before the text parts no words.
+    buffer = bytearray(b"." * _MARGIN + bytes(BLOCK_BYTES + LINE_LIMIT + 2 * _MARGIN))
     eights = np.empty(len(buffer) - 7, "<u8")
     kept = offset = 0
     in_config = False
@@ -125,26 +128,31 @@ def _read(buffer: bytearray, eights: np.ndarray, end: int, offset: int, in_confi
     """The lines in ``buffer[_MARGIN:end]``, which lie at ``offset`` of the file; ``eights`` are its characters by eight."""
     text = np.frombuffer(buffer, np.uint8)[: end + _MARGIN]
     # Spaces and line ends part the words; so does any other control character, which is then looked at in the slow way.
-    cuts = np.flatnonzero(text[_MARGIN:end] <= 32) + _MARGIN
-    is_end = text.take(cuts) == 10
-    ends = cuts.take(is_end.nonzero()[0])
+    cuts = (text[:end] <= 32).nonzero()[0]
+    last = (text.take(cuts) == _LINE_END).nonzero()[0]
+    ends = cuts.take(last)
     starts = np.empty_like(ends)
     starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
     _require_text(buffer, end, starts, ends)
 
     first = eights.take(starts) & _u(0xFFFFFF)
     fast = (first & _u(0xFFFEFF)) == int.from_bytes(b"G0 ", "little")
-    values, letters, lines = _words(text, eights, cuts, is_end, fast)
+    read = fast.nonzero()[0]
+    values, places, counts = _words(text, eights, cuts, last, fast)
     rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(buffer, starts, ends, first, fast, in_config)
 
-    is_row = fast
+    is_row = fast.copy()
     is_row[rows] = True
     number = is_row.cumsum() - 1
     total = int(number[-1]) + 1 if len(number) else 0
-    words = np.full((len(LETTERS), total), np.nan)
-    letters *= total
-    letters += number.take(lines)
-    words.ravel()[letters] = values
+    # Words of lines that turned out not to be fast, and those without a row, go to a place of their own behind all others.
+    nowhere = len(LETTERS) * total
+    flat = np.full(nowhere + 1, np.nan)
+    places *= total
+    places += np.where(fast, number, nowhere).take(read).repeat(counts)
+    np.minimum(places, nowhere, out=places)
+    flat[places] = values
+    words = flat[:nowhere].reshape(len(LETTERS), total)
     kind = np.zeros(total, np.uint8)
     for line, what, given in zip(rows, kinds, slow_words, strict=True):
         row = int(number[line])
@@ -152,12 +160,13 @@ def _read(buffer: bytearray, eights: np.ndarray, end: int, offset: int, in_confi
         for letter, value in given.items():
             if letter in LETTERS:
                 words[LETTERS.index(letter), row] = value
+    rows_before = number.take(np.array([line for line, _ in events], np.intp)) + 1
     shift = offset - _MARGIN
     chosen = is_row.nonzero()[0]
     block = Block(
         words, kind, starts.take(chosen) + shift, ends.take(chosen) + (1 + shift),
         {int(number[line]): given for line, given in arcs.items()},
-        [(int(number[line]) + 1, what) for line, what in events],
+        list(zip(rows_before.tolist(), (what for _, what in events), strict=True)),
         commands + int(total),
     )  # fmt: skip
     return block, in_config
@@ -176,32 +185,29 @@ def _require_text(buffer: bytearray, end: int, starts: np.ndarray, ends: np.ndar
 
 
 def _words(
-    text: np.ndarray, eights: np.ndarray, cuts: np.ndarray, is_end: np.ndarray, fast: np.ndarray
+    text: np.ndarray, eights: np.ndarray, cuts: np.ndarray, last: np.ndarray, fast: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values, rows of :data:`LETTERS` and lines of the words of all ``fast`` lines. A line that is not as expected is taken
-    out of ``fast``."""
-    line = is_end.cumsum() - is_end
-    is_word = fast.take(line)
-    is_word &= ~is_end
+    """Values and rows of :data:`LETTERS` of the words of all ``fast`` lines, and how many words each of these lines has;
+    ``last`` are the cuts that end lines. A line that is not as expected is taken out of ``fast``."""
+    counts = np.diff(last, prepend=-1)
+    is_word = fast.repeat(counts)
+    is_word[last] = False
+    counts = counts[fast] - 1
     word = is_word.nonzero()[0]
-    begin, line = cuts.take(word), line.take(word)
+    begin = cuts.take(word)
     word += 1
     behind = cuts.take(word)
+    begin += 1
+    rows = _ROW_OF.take(text.take(begin))
+    begin += 1
+    negative = text.take(begin) == _MINUS
     length = behind - begin
-    length -= 2
-    begin += 1
-    letters = _ROW_OF.take(text.take(begin))
-    begin += 1
-    negative = text.take(begin) == ord("-")
     length -= negative
     values, bad = _numbers(text, eights, behind, length)
     np.negative(values, where=negative, out=values)
-    bad |= letters < 0
-    if bad.any():
-        fast[line[bad]] = False
-        good = fast[line]
-        values, letters, line = values[good], letters[good], line[good]
-    return values, letters, line
+    bad |= rows == _NO_ROW
+    fast[np.searchsorted(last, word[bad])] = False
+    return values, rows, counts
 
 
 def _numbers(text: np.ndarray, eights: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -240,8 +246,8 @@ def _numbers(text: np.ndarray, eights: np.ndarray, behind: np.ndarray, length: n
     place *= _DIGITS_BEHIND
     place >>= _60
     values /= _POWER.take(place.view(np.int64))
-    unusual = np.flatnonzero((length - 2).view(np.uint64) > 6)
-    if len(unusual):
+    if len(length) and (length.min() < 2 or length.max() > 8):
+        unusual = np.flatnonzero((length - 2).view(np.uint64) > 6)
         short, longer = unusual[length[unusual] < 2], unusual[length[unusual] > 8]
         # Nothing, or a point without a digit.
         bad[short] |= (length[short] < 1) | (other[short] != 0)
@@ -272,15 +278,14 @@ def _slow_lines(
     """Everything but the fast lines, one by one; rows, their kinds and words, arcs, events, commands, and whether the
     slicer's settings have begun."""
     rows, kinds, given, arcs, events, commands = [], [], [], {}, [], 0
-    silent = (first & _BYTE) == ord(";")
-    telling = np.zeros(len(first), bool)
-    for start in _TELLING_STARTS:
-        telling |= first == start
+    lines = np.flatnonzero(~fast & (starts != ends))
+    first = first.take(lines)
     # The settings are comments, and all of them tell.
-    if in_config or ((first == _CONFIG_START).any() and buffer.find(_CONFIG_BEGIN, _MARGIN, int(ends[-1])) >= 0):
-        telling[:] = True
-    empty = starts == ends
-    lines = np.flatnonzero(~fast & ~empty & (telling | ~silent))
+    if not in_config and not ((first == _CONFIG_START).any() and buffer.find(_CONFIG_BEGIN, _MARGIN, int(ends[-1])) >= 0):
+        telling = (first & _BYTE) != _SEMICOLON
+        for start in _TELLING_STARTS:
+            telling |= first == start
+        lines = lines[telling]
     for line, start, end in zip(lines.tolist(), starts.take(lines).tolist(), ends.take(lines).tolist(), strict=True):
         raw = bytes(buffer[start:end])
         if raw[0] == _SEMICOLON:

@@ -242,10 +242,10 @@ class Follower:
         delta[3] = moves.step
         across = delta[0] != 0
         across |= delta[1] != 0
-        told = np.flatnonzero(across | (delta[2] != 0) | (delta[3] != 0))
-        delta, kept = joined(delta.take(told, axis=1))
-        told = told.take(kept)
-        extruding = np.flatnonzero((moves.step > 0) & across)
+        across &= moves.step > 0
+        extruding = np.flatnonzero(across)
+        # Rows that move nothing are joined to others like all that is too short.
+        delta, told = joined(delta)
         if len(extruding):
             if self._nozzle < NOZZLE_RANGE[0]:
                 raise refusal("cold", "It extrudes with a cold nozzle")
@@ -255,7 +255,7 @@ class Follower:
         if len(told):
             stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
             limits = [(int(np.searchsorted(told, moves.first_of(row))), limits) for row, limits in self._limit_rows]
-            self._clock.add(delta, moves.feed[told] * self._hurry, stops[stops < len(told)], limits)
+            self._clock.add(delta, moves.feed.take(told) * self._hurry, stops[stops < len(told)], limits)
         self._limit_rows = [(end, self._limit_rows[-1][1])]
 
     def _support_lines(self, moves: Moves, extruding: np.ndarray) -> np.ndarray:

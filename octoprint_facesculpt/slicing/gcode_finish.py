@@ -83,7 +83,7 @@ def moved(index: GcodeIndex, changes: Sequence[Change]) -> GcodeIndex:
         # The file's beginning stays where it is.
         return offset and offset + shifts[bisect_left(places, offset)]
 
-    layers = tuple(replace(layer, offset=place(layer.offset)) for layer in index.layers)
+    layers = tuple(layer._replace(offset=place(layer.offset)) for layer in index.layers)
     return replace(index, size=index.size + shifts[-1], end=place(index.end), layers=layers)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
 from .engine import SlicingError
 
@@ -19,9 +19,9 @@ SCHEMA = 1
 MAX_BYTES, MAX_LAYERS = 32 * 1024 * 1024, 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer, as the printer makes it: everything from the last plastic of the layer below on.
+class Layer(NamedTuple):
+    """One layer, as the printer makes it: everything from the last plastic of the layer below on. A tuple, as there are
+    thousands.
 
     ``offset``: byte of the file where its first line begins (it ends where the next layer begins); ``z``: mm, where its
     plastic is put; ``seconds``: when it begins, counted from the first move, without heating up; ``filament_mm`` and
@@ -78,7 +78,8 @@ class GcodeIndex:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, the layers by columns."""
-        columns = {field.name: _shorter(list(map(attrgetter(field.name), self.layers))) for field in fields(Layer)}
+        by_column = zip(*self.layers, strict=True) if self.layers else ((),) * len(Layer._fields)
+        columns = {name: _shorter(values) for name, values in zip(Layer._fields, by_column, strict=True)}
         names = [field.name for field in fields(self) if field.name != "layers"]
         whole = dict(zip(names, _shorter([getattr(self, name) for name in names]), strict=True))
         return {"schema": SCHEMA, **whole, "layers": columns}
@@ -101,8 +102,8 @@ def read_index(path: Path, gcode: Path | None = None) -> GcodeIndex:
         if path.stat().st_size > MAX_BYTES:
             raise invalid
         data = json.loads(path.read_bytes())
-        columns = [_column(data["layers"][field.name], str(field.type)) for field in fields(Layer)]
-        layers = tuple(Layer(*row) for row in zip(*columns, strict=True))
+        columns = [_column(data["layers"][name], kind) for name, kind in get_type_hints(Layer).items()]
+        layers = tuple(map(Layer._make, zip(*columns, strict=True)))
         size, end = int(data["size"]), int(data["end"])
         end_seconds, seconds = float(data["end_seconds"]), float(data["seconds"])
         offsets = [layer.offset for layer in layers]
@@ -116,16 +117,16 @@ def read_index(path: Path, gcode: Path | None = None) -> GcodeIndex:
     return GcodeIndex(size, end, end_seconds, seconds, layers)
 
 
-def _column(values: Any, kind: str) -> list[Any]:
+def _column(values: Any, kind: type) -> list[Any]:
     """A column's values, all of one kind; :class:`ValueError`."""
-    wanted = {"int": int, "bool": bool, "str": str, "float": (int, float)}[kind]
-    if not isinstance(values, list) or not all(isinstance(value, wanted) for value in values):  # type: ignore[arg-type]
+    wanted = (int, float) if kind is float else kind
+    if not isinstance(values, list) or not all(isinstance(value, wanted) for value in values):
         raise ValueError(kind)
-    if kind == "float" and not all(math.isfinite(value) for value in values):
+    if kind is float and not all(math.isfinite(value) for value in values):
         raise ValueError(kind)
     return values
 
 
-def _shorter(values: list[Any]) -> list[Any]:
+def _shorter(values: Iterable[Any]) -> list[Any]:
     """A column whose numbers have no more digits than mean something."""
     return [round(value, 4) if type(value) is float else value for value in values]

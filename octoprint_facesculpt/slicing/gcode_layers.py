@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,7 @@ def is_support(feature: str) -> bool:
     return feature.lower().startswith("support")
 
 
-@dataclass(frozen=True)
-class _Start:
+class _Start(NamedTuple):
     """A place between two moves: byte of the file, the clock's mark, and what a reader must know who starts there."""
 
     offset: int
@@ -79,19 +79,19 @@ class Layers:
         feature, step = moves.feature.take(extruding), moves.step.take(extruding)
         before, self._filament = self._filament, np.asarray(np.bincount(feature, step, len(features)), np.float64)
         self._filament[: len(before)] += before
-        model = ~np.array([name in NOT_MODEL for name in features]).take(feature)
-        height = moves.after[2].take(extruding)
-        # Positions, among the extruding moves, of those that begin a layer.
-        of_model = np.flatnonzero(model)
-        heights = height.take(of_model)
-        begun = of_model[~(np.abs(np.diff(heights, prepend=self._height())) <= _SAME_Z)]
+        model = np.array([name not in NOT_MODEL for name in features]).take(feature)
+        # Positions, among the extruding moves, of those of the model, and of those that begin a layer.
+        of_model = model.nonzero()[0]
+        modelling = extruding if len(of_model) == len(extruding) else extruding.take(of_model)
+        heights = moves.after[2].take(modelling)
+        begun = of_model.take(_rising(heights, self._height()))
         first = [self._rest] if len(begun) and begun[0] == 0 else []
         starts = first + self._starts(moves, extruding[begun[len(first) :] - 1], told, features)
         support = np.array([is_support(name) for name in features]).take(feature)
         self._gather(moves, extruding, model, begun, starts, step, step * support)
-        if len(of_model):
-            self.moves += len(of_model)
-            for z in (heights, moves.before[2].take(extruding.take(of_model))):
+        if len(modelling):
+            self.moves += len(modelling)
+            for z in (heights, moves.before[2].take(modelling)):
                 self.low[2], self.high[2] = min(self.low[2], float(z.min())), max(self.high[2], float(z.max()))
         (self._rest,) = self._starts(moves, extruding[-1:], told, features)
 
@@ -107,9 +107,9 @@ class Layers:
     def _starts(self, moves: Moves, ahead: np.ndarray, told: np.ndarray, features: list[str]) -> list[_Start]:
         """The places behind the moves ``ahead`` (indices)."""
         marks = (self._clock.told + np.searchsorted(told, ahead + 1)).tolist()
-        columns = (moves.ends, *moves.after, moves.extruder, 60 * moves.feed, moves.feature)
+        columns = (moves.ends, *moves.after, moves.extruder, moves.feed, moves.feature)
         return [
-            _Start(offset, self._clock.mark(mark), x, y, z, e, moves.relative_e, feed, features[feature])
+            _Start(offset, self._clock.mark(mark), x, y, z, e, moves.relative_e, 60 * feed, features[feature])
             for mark, offset, x, y, z, e, feed, feature in zip(
                 marks, *(column.take(ahead).tolist() for column in columns), strict=True
             )
@@ -137,6 +137,14 @@ class Layers:
         left, front, right, back = boxes.min(0).tolist()
         self.low[0], self.low[1] = min(self.low[0], left), min(self.low[1], front)
         self.high[0], self.high[1] = max(self.high[0], -right), max(self.high[1], -back)
+
+
+def _rising(heights: np.ndarray, before: float) -> np.ndarray:
+    """Which of the ``heights`` (N,) are others than those before them."""
+    # Most are just the same, and only few have to be looked at closely.
+    changed = np.append(0, (heights[1:] != heights[:-1]).nonzero()[0] + 1)[: len(heights)]
+    there = heights.take(changed)
+    return changed[~(np.abs(np.diff(there, prepend=before)) <= _SAME_Z)]
 
 
 def _boxes(moves: Moves, extruding: np.ndarray, model: np.ndarray, cuts: np.ndarray) -> np.ndarray:

@@ -141,7 +141,9 @@ class Clock:
             return
         gain = 2 * acceleration
         gain *= length
-        total = np.concatenate([[0.0], gain.cumsum()])
+        total = np.empty(count + 1)
+        total[0] = 0.0
+        gain.cumsum(out=total[1:])
         so_far = total[:-1]
         # What the corners allow, and what lets the printer stop at the end of its buffer.
         best2 = _least_ahead(corner2 + so_far)
@@ -182,9 +184,9 @@ class Clock:
     def _answer(self, seconds: np.ndarray) -> None:
         ready = bisect_left(self._marks, self._timed + len(seconds))
         if len(self._times) < ready:
-            running = np.concatenate([[0.0], seconds.cumsum()])
-            numbers = self._marks[len(self._times) : ready]
-            self._times += [self.seconds + float(running[max(number - self._timed, 0)]) for number in numbers]
+            numbers = np.array(self._marks[len(self._times) : ready]) - self._timed
+            running = np.where(numbers > 0, seconds.cumsum().take(numbers - 1, mode="clip"), 0.0)
+            self._times += (self.seconds + running).tolist()
         self._timed += len(seconds)
         self.seconds += float(seconds.sum())
 
@@ -249,14 +251,13 @@ def _least_ahead(values: np.ndarray) -> np.ndarray:
 
 def joined(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Moves (4, N) as Marlin makes them: those of fewer than six steps go on with the next. The moves that are left (4, M),
-    and which they were (M,)."""
+    and which they were (M,); ``delta`` is no longer what it was."""
     long = np.abs(delta[0]) >= _SHORTEST[0]
     for axis in (1, 2, 3):
         long |= np.abs(delta[axis]) >= _SHORTEST[axis]
     short = np.flatnonzero(~long)
     if not len(short):
         return delta, np.arange(delta.shape[1])
-    delta = delta.copy()
     # All stretches of short moves at once, one move of each after the other.
     begun = np.flatnonzero(np.diff(short, prepend=-2) != 1)
     place, left = short.take(begun), np.diff(begun, append=len(short))

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from .face import find_surface, surface_of
 from .gcode_index import read_index
 from .model_file import RIM
 from .presets import TREE
-from .targets import Target, Tried, first_height, solve_height, solve_layers
+from .targets import Tried, Wishes, first_height, solve_height, solve_layers
 
 if TYPE_CHECKING:
     from ..sculpture.shaping import Sculpture
@@ -36,22 +36,6 @@ MIN_FOOT, MIN_TIP_DEG, MAX_SCAR = 0.03, 8.0, 0.0025
 LEAST_MM = 0.05
 #: A target that is missed by more is told.
 MISSED = 0.05
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a print should be like.
-
-    ``target`` is None when the height decides; with ``fixed_height`` a target decides the layers instead of the size.
-    ``correction`` is how much longer this printer takes than is estimated, by ``prints`` earlier prints; ``filament_left_g``
-    what is on the spool.
-    """
-
-    target: Target | None = None
-    fixed_height: bool = False
-    correction: float = 1.0
-    prints: int = 0
-    filament_left_g: float | None = None
 
 
 def plan_print(

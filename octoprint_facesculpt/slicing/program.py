@@ -43,7 +43,7 @@ FREE_BYTES = 300 * 1024 * 1024
 LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
 #: A program's output is read in blocks of so many bytes (what a pipe holds), this share of its running time apart, and at
 #: most so many seconds.
-READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.02, 0.5
+READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.05, 0.5
 #: The program's part of the progress.
 RUNNING = 0.88
 

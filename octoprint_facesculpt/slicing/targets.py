@@ -45,6 +45,22 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What a print should be like.
+
+    ``target`` is None when the height decides; with ``fixed_height`` a target decides the layers instead of the size.
+    ``correction`` is how much longer this printer takes than is estimated, by ``prints`` earlier prints; ``filament_left_g``
+    what is on the spool.
+    """
+
+    target: Target | None = None
+    fixed_height: bool = False
+    correction: float = 1.0
+    prints: int = 0
+    filament_left_g: float | None = None
+
+
+@dataclass(frozen=True)
 class Tried:
     """A real slice: the sculpture's height in mm, its layers in mm, the seconds it takes to print, and its grams."""
 

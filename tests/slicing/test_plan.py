@@ -18,8 +18,8 @@ from octoprint_facesculpt.slicing import Bed, SliceRequest, SliceResult, Slicing
 from octoprint_facesculpt.slicing.face import find_surface
 from octoprint_facesculpt.slicing.gcode_check import read
 from octoprint_facesculpt.slicing.gcode_index import read_index
-from octoprint_facesculpt.slicing.plan import Wishes, describe, plan_print, tallest
-from octoprint_facesculpt.slicing.targets import Target
+from octoprint_facesculpt.slicing.plan import describe, plan_print, tallest
+from octoprint_facesculpt.slicing.targets import Target, Wishes
 
 HOUR = 3600.0
 
