@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from itertools import zip_longest
@@ -258,6 +259,8 @@ def slice_command(
 
     # Nothing here multiplies large matrices, and numpy starts faster without threads for it.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    # Nor does anything leave rubbish that only the collector finds, and to look for it takes its time.
+    gc.disable()
     centre = parse_point(center) if center else None
     planned = bool(face or contact)
     more: dict[str, Any] = {"supports": not no_supports, "thumbnail": thumbnail, "centre": centre}

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 #: and so many seconds at most, so that a slicer that takes long costs no more looks.
 _LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.03, 0.1
 _LOOK_SHARE, _LOOK_SELDOM = 0.05, 0.5
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 16 * 1024 * 1024
+#: What the C library is told (mallopt(3)): to keep what is free until it is more than a block of lines ever needs, and to give
+#: no array of such a block, none of which is larger than this, a mapping of its own.
+_M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 64 * 1024 * 1024
+_M_MMAP_THRESHOLD, _LARGEST_BYTES = -3, 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ def _keep_freed() -> None:
 
     with suppress(OSError, AttributeError):  # another C library than GNU's
         library = ctypes.CDLL(None)
-        for what in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-            library.mallopt(what, _KEPT_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BYTES)
 
 
 def _give_back() -> None:

@@ -281,7 +281,8 @@ def _slow_lines(
     lines = np.flatnonzero(~fast & (starts != ends))
     first = first.take(lines)
     # The settings are comments, and all of them tell.
-    if not in_config and not ((first == _CONFIG_START).any() and buffer.find(_CONFIG_BEGIN, _MARGIN, int(ends[-1])) >= 0):
+    begins = starts.take(lines[first == _CONFIG_START]).tolist()
+    if not in_config and not any(buffer.startswith(_CONFIG_BEGIN, begin) for begin in begins):
         telling = (first & _BYTE) != _SEMICOLON
         for start in _TELLING_STARTS:
             telling |= first == start
