@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engine import SliceRequest
+from .memory import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +25,9 @@ ACROSS, BELOW = 0.4, 0.65
 #: Lines are looked at in points this far apart, mm.
 STEP = 0.5
 #: Points that are looked at at most, of which a bust of a day has some 300,000; and at once.
-MAX_POINTS, POINTS_AT_ONCE = 4_000_000, 50_000
+MAX_POINTS, POINTS_AT_ONCE = 4_000_000, 25_000
 #: Triangles, lines or points that are looked at at once, and places whose neighbours are.
-_BLOCK, _PLACES = 16384, 2048
+_BLOCK, _PLACES = 16384, 1024
 #: Cells of a bust of 250 mm, a byte each; of larger models all points are searched.
 MAX_CELLS = 16_000_000
 
@@ -49,12 +50,13 @@ def measure_contact(lines: np.ndarray, surface: Surface, centre: tuple[float, fl
     areas = np.empty(len(triangles))
     touched = np.zeros(len(triangles), bool)
     facing, there = [], []
+    above = vertices[:, 2] > 0.05
     for begin in range(0, len(triangles), _BLOCK):
         corners = vertices[triangles[begin : begin + _BLOCK]]
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         areas[begin : begin + _BLOCK] = np.linalg.norm(normals, axis=1) / 2
         # Support holds up; what looks up can only be stood upon.
-        down = np.flatnonzero((normals[:, 2] < 0) & (corners[:, :, 2].min(1) > 0.05))
+        down = np.flatnonzero((normals[:, 2] < 0) & above[triangles[begin : begin + _BLOCK]].all(1))
         facing.append(down + begin)
         there.append(corners[down].mean(1))
     if len(lines) and sum(map(len, facing)):
@@ -170,6 +172,7 @@ def mark_contact(
     all, ``face_mm2`` on the face, where the request says where that is; ``picture`` (PNG) shows them, if there are any.
     ``model`` is the mesh's file, if it lies in one."""
     contact = measure_contact(lines, surface, request.centre or request.bed.centre)
+    give_back()
     if picture is not None and not contact.touched.any():
         # Of an earlier slice.
         picture.unlink(missing_ok=True)
@@ -217,5 +220,7 @@ def _counts(lines: np.ndarray) -> np.ndarray:
     """How many points (N,) each line has, at least its ends."""
     import numpy as np
 
-    length = np.sqrt(((lines[:, 3:] - lines[:, :3]) ** 2).sum(1))
+    # Column by column, as sums of three each are slow.
+    x2, y2, z2 = ((lines[:, axis + 3] - lines[:, axis]) ** 2 for axis in range(3))
+    length = np.sqrt(x2 + (y2 + z2))
     return np.maximum(np.ceil(length / STEP).astype(np.int64), 1) + 1

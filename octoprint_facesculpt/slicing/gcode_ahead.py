@@ -12,13 +12,13 @@ import os
 import threading
 import time
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .beside import Beside
 from .engine import SlicingError
+from .memory import give_back, keep_freed
 
 if TYPE_CHECKING:
     from .gcode_facts import Follower, GcodeFacts
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 #: and so many seconds at most, so that a slicer that takes long costs no more looks.
 _LOOK_FAR, _LOOK_NEAR, _LOOK_GROWING = 0.2, 0.03, 0.1
 _LOOK_SHARE, _LOOK_SELDOM = 0.05, 0.5
-#: What the C library is told (mallopt(3)): to keep what is free until it is more than a block of lines ever needs, and to give
-#: no array of such a block, none of which is larger than this, a mapping of its own.
-_M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 64 * 1024 * 1024
-_M_MMAP_THRESHOLD, _LARGEST_BYTES = -3, 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -41,25 +37,6 @@ class Reading:
     facts: GcodeFacts
     size: int
     checksum: int
-
-
-def _keep_freed() -> None:
-    """Let the C library keep memory that is freed. An array of a block of lines lives for less than a millisecond; memory that
-    went back to the kernel each time would be cleared each time (mallopt(3))."""
-    import ctypes
-
-    with suppress(OSError, AttributeError):  # another C library than GNU's
-        library = ctypes.CDLL(None)
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BYTES)
-
-
-def _give_back() -> None:
-    """Let the C library give back what it has kept (malloc_trim(3)): what comes after needs less, and elsewhere."""
-    import ctypes
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Ahead:
@@ -80,7 +57,7 @@ class Ahead:
         # It may be waiting for more.
         self.written.set()
         self._thread.__exit__()
-        _give_back()
+        give_back()
 
     def reading(self, old_head: bytes, head: bytes) -> Reading | None:
         """What the G-code does when ``old_head``, with which it begins, is replaced by ``head``, both of them comments alone:
@@ -116,7 +93,7 @@ class Ahead:
             if not near and any(name.startswith(begun) for name in there):
                 since, near = time.monotonic(), True
             self.written.wait(_pause(_LOOK_NEAR if near else _LOOK_FAR, since))
-        _keep_freed()
+        keep_freed()
         with self._path.open("rb", buffering=0) as file:
             for block in blocks(_Growing(self, file, stop)):
                 if stop.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,8 @@ class Follower:
 
     def __init__(self, clock: Clock, keep_supports: bool = False) -> None:
         self.facts = GcodeFacts()
-        self._supports = [np.zeros((0, 6), np.float32)] if keep_supports else None
+        # One array that grows, as pieces of it would be there twice when they are put together.
+        self._supports = array("f") if keep_supports else None
         self._clock, self._layers = clock, Layers(clock)
         self._nozzle = self._bed = 0.0
         self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
@@ -151,7 +153,7 @@ class Follower:
         facts = self.facts
         facts.ends_cold = self._nozzle == 0 and self._bed == 0
         facts.index = self._layers.finish(size)
-        facts.support_lines = np.concatenate(self._supports) if self._supports is not None else None
+        facts.support_lines = np.asarray(self._supports).reshape(-1, 6) if self._supports is not None else None
         facts.seconds = self._clock.seconds
         facts.filament.update({name: length for name, length in self._layers.filament(list(self._features)).items() if length})
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves
@@ -251,7 +253,7 @@ class Follower:
                 raise refusal("cold", "It extrudes with a cold nozzle")
             self._layers.add(moves, extruding, told, list(self._features))
             if self._supports is not None:
-                self._supports.append(self._support_lines(moves, extruding))
+                self._supports.frombytes(self._support_lines(moves, extruding).tobytes())
         if len(told):
             stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
             limits = [(int(np.searchsorted(told, moves.first_of(row))), limits) for row, limits in self._limit_rows]
