@@ -94,7 +94,7 @@ def save_marked(seen: Seen, plain: np.ndarray, marked: np.ndarray, path: Path) -
         # Of each pixel its two places above and the two below.
         fine = slice(2 * top, 2 * (top + _BAND))
         parts = [part[fine].reshape(-1, 2, plain.shape[1], 2) for part in (seen.triangle, seen.light)]
-        rows, columns = marked.take(parts[0]).any((1, 3)).nonzero()
+        rows, columns = np.nonzero(marked.take(parts[0]).any((1, 3)))
         few = (part[rows, :, columns].swapaxes(0, 1).reshape(2, -1) for part in parts)
         picture[top + rows, columns] = coloured(Seen(*few), marked)[0]
     return write(path, png(picture))

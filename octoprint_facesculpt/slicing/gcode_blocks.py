@@ -123,7 +123,8 @@ def words_of(code: bytes) -> dict[bytes, float]:
 
 def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Block, bool]:
     """The lines in ``buffer[_MARGIN:end]``, which lie at ``offset`` of the file."""
-    # Eight characters from each place on as one number. To index what lies so is faster than numpy.take, which copies all of it.
+    # Eight characters from each place on as one number. To index what lies so is cheaper than to take from it, as numpy.take
+    # first copies all of it.
     eights = np.ndarray((end,), "<u8", buffer=buffer, strides=(1,))
     text = np.frombuffer(buffer, np.uint8)[: end + _MARGIN]
     # Spaces and line ends part the words; so does any other control character, which is then looked at in the slow way.
