@@ -19,8 +19,8 @@ MARK = np.array([0.93, 0.22, 0.16])
 BACKDROP = np.array([0.955, 0.95, 0.945])
 #: Steps of brightness up to 1; clay is not more than a fifth brighter.
 FULL = 200
-#: Rows of a picture that are marked at once.
-_BAND = 64
+#: Rows of a picture that are searched for what is marked at once, and spots that are drawn at once.
+_BAND, _SPOTS = 64, 4096
 
 
 def save_previews(vertices: np.ndarray, triangles: np.ndarray, folder: Path, size: int = 640) -> list[Path]:
@@ -86,18 +86,44 @@ def coloured(seen: Seen, marked: np.ndarray | None = None) -> np.ndarray:
     return _mixed(np.where((seen.triangle >= 0)[..., None], colour * light, BACKDROP))
 
 
-def save_marked(seen: Seen, plain: np.ndarray, marked: np.ndarray, path: Path) -> Path:
-    """Write a picture (PNG) of what is seen, whose plain picture (:func:`coloured`) is known, in which the triangles of the
-    mask ``marked`` (T,) stand out."""
-    picture, marked = plain.copy(), np.concatenate([marked, [False]])
-    for top in range(0, len(plain), _BAND):
-        # Of each pixel its two places above and the two below.
-        fine = slice(2 * top, 2 * (top + _BAND))
-        parts = [part[fine].reshape(-1, 2, plain.shape[1], 2) for part in (seen.triangle, seen.light)]
-        rows, columns = np.nonzero(marked.take(parts[0]).any((1, 3)))
-        few = (part[rows, :, columns].swapaxes(0, 1).reshape(2, -1) for part in parts)
-        picture[top + rows, columns] = coloured(Seen(*few), marked)[0]
-    return write(path, png(picture))
+@dataclass(frozen=True)
+class Spots:
+    """The pixels of a picture that show something marked: their ``rows`` and ``columns`` (P,), and the ``triangle`` (P, 2, 2)
+    that is seen at each of their four places."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    triangle: np.ndarray
+
+
+def spots(triangle: np.ndarray, marked: np.ndarray) -> Spots:
+    """Where the triangles of the mask ``marked`` (T,) are seen, of all that are seen (``Seen.triangle``)."""
+    marked, fine = np.append(marked, False), _by_pixel(triangle)
+    shown = np.empty((len(fine), fine.shape[2]), bool)
+    # Some rows at once: to look their triangles up takes four times the memory of these.
+    for top in range(0, len(fine), _BAND):
+        band = slice(top, top + _BAND)
+        shown[band] = marked.take(fine[band]).any((1, 3))
+    rows, columns = shown.nonzero()
+    return Spots(rows, columns, fine[rows, :, columns])
+
+
+def save_marked(found: Spots, light: np.ndarray, plain: np.ndarray, marked: np.ndarray, path: Path) -> Path:
+    """Write a picture (PNG) of what is seen (``Seen.light``), whose plain picture (:func:`coloured`) is known and drawn upon:
+    the triangles of the mask ``marked`` (T,) stand out, at the spots that were ``found``."""
+    marked, fine = np.append(marked, False), _by_pixel(light)
+    for begin in range(0, len(found.rows), _SPOTS):
+        some = slice(begin, begin + _SPOTS)
+        rows, columns = found.rows[some], found.columns[some]
+        few = (part.swapaxes(0, 1).reshape(2, -1) for part in (found.triangle[some], fine[rows, :, columns]))
+        plain[rows, columns] = coloured(Seen(*few), marked)[0]
+    return write(path, png(plain))
+
+
+def _by_pixel(fine: np.ndarray) -> np.ndarray:
+    """What is known of each place (S, S) by pixels: (S / 2, 2, S / 2, 2)."""
+    side = len(fine) // 2
+    return fine.reshape(side, 2, side, 2)
 
 
 def _mixed(fine: np.ndarray) -> np.ndarray:

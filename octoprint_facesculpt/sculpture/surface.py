@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .export import write
-from .preview import Seen, coloured, look_from_below
+from .preview import coloured, look_from_below
 
 #: Bytes of such a file, and of each array in it, that are read at most.
 MAX_BYTES = 64 * 1024 * 1024
@@ -107,18 +107,26 @@ def read_surface(path: Path, model: Path, face: Path) -> Surface | None:
     return Surface(vertices, triangles, lean, on_face, float(tip)) if sound else None
 
 
-def read_seen(path: Path, model: Path, face: Path, triangles: int) -> tuple[Seen, np.ndarray] | None:
-    """The look from below at a surface of so many triangles that :func:`save_surface` wrote, and its picture; or None as
+def read_seen(path: Path, model: Path, face: Path, triangles: int) -> np.ndarray | None:
+    """What of a surface of so many triangles is seen from below (``Seen.triangle``) that :func:`save_surface` wrote; or None as
     :func:`read_surface`."""
-    read = _read(path, model, face, ("seen", "light", "plain"))
+    read = _read(path, model, face, ("seen",))
     if read is None:
         return None
-    seen, light, plain = read
-    side = len(plain)
-    sound = plain.dtype == np.uint8 and plain.shape == (side, side, 3) and side
-    sound = sound and seen.dtype == np.int32 and light.dtype == np.uint8 and seen.shape == light.shape == (2 * side, 2 * side)
-    sound = sound and seen.max() < triangles and seen.min() >= -1
-    return (Seen(seen, light), plain) if sound else None
+    (seen,) = read
+    side = len(seen) if seen.ndim else 0
+    sound = seen.dtype == np.int32 and seen.shape == (side, side) and side and side % 2 == 0
+    return seen if sound and seen.max() < triangles and seen.min() >= -1 else None
+
+
+def read_light(path: Path, model: Path, face: Path, side: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """How bright that is in ``side`` x ``side`` places (``Seen.light``), and its picture; or None as :func:`read_surface`."""
+    read = _read(path, model, face, ("light", "plain"))
+    if read is None:
+        return None
+    light, plain = read
+    sound = light.dtype == plain.dtype == np.uint8 and light.shape == (side, side)
+    return (light, plain) if sound and plain.shape == (side // 2, side // 2, 3) else None
 
 
 def _read(path: Path, model: Path, face: Path, names: tuple[str, ...]) -> list[np.ndarray] | None:

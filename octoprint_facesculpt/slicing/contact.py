@@ -17,7 +17,7 @@ from .memory import give_back
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..sculpture.preview import Seen
+    from ..sculpture.preview import Spots
     from ..sculpture.surface import Surface
 
 #: Support this near to the skin marks it, mm across and up: half a line, and a layer with the gap that slicers leave above.
@@ -177,25 +177,35 @@ def mark_contact(
         # Of an earlier slice.
         picture.unlink(missing_ok=True)
     elif picture is not None:
-        from ..sculpture.preview import save_marked
-
-        save_marked(*_seen(surface, request, model), contact.touched, picture)
+        _save_picture(contact.touched, surface, request, picture, model)
     figures = {"area_mm2": round(contact.area_mm2, 1)}
     return {**figures, "face_mm2": round(contact.face_mm2, 1)} if request.face is not None else figures
 
 
-def _seen(surface: Surface, request: SliceRequest, model: Path | None) -> tuple[Seen, np.ndarray]:
-    """The look from below and its picture: those that were kept when the sculpture was made, or new ones."""
-    from ..sculpture.preview import coloured, look_from_below
+def _save_picture(touched: np.ndarray, surface: Surface, request: SliceRequest, picture: Path, model: Path | None) -> None:
+    """Write the picture of what is ``touched`` (T,): with the look from below that was kept when the sculpture was made, or a
+    new one."""
+    from ..sculpture.preview import coloured, look_from_below, save_marked, spots
+    from ..sculpture.surface import read_light
+
+    found = kept = None
+    if model is not None and request.surface is not None and request.face is not None:
+        found, side = _kept_spots(touched, request.surface, model, request.face)
+        # Read when what is seen is no longer needed: both at once would take the most memory of all.
+        kept = read_light(request.surface, model, request.face, side)
+    if found is None or kept is None:
+        seen = look_from_below(surface.vertices, surface.triangles)
+        found, kept = spots(seen.triangle, touched), (seen.light, coloured(seen))
+    save_marked(found, *kept, touched, picture)
+
+
+def _kept_spots(touched: np.ndarray, surface: Path, model: Path, face: Path) -> tuple[Spots | None, int]:
+    """The spots of the kept look that show something ``touched``, if there is one, and its size."""
+    from ..sculpture.preview import spots
     from ..sculpture.surface import read_seen
 
-    kept = None
-    if model is not None and request.surface is not None and request.face is not None:
-        kept = read_seen(request.surface, model, request.face, len(surface.triangles))
-    if kept is not None:
-        return kept
-    seen = look_from_below(surface.vertices, surface.triangles)
-    return seen, coloured(seen)
+    seen = read_seen(surface, model, face, len(touched))
+    return (spots(seen, touched), len(seen)) if seen is not None else (None, 0)
 
 
 def support_points(lines: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from .gcode_blocks import SET, Block, blocks, refusal, words_of
 from .gcode_index import GcodeIndex
 from .gcode_layers import NOT_MODEL, Layers, is_support
-from .gcode_moves import Moves, expand_arcs, fill, held, lengths
+from .gcode_moves import Lines, Moves, expand_arcs, fill, held, lengths
 from .motion import Clock, Limits, joined
 
 #: Nozzle temperatures between which a printer extrudes (Marlin's EXTRUDE_MINTEMP and more than any hot end stands).
@@ -109,8 +108,7 @@ class Follower:
 
     def __init__(self, clock: Clock, keep_supports: bool = False) -> None:
         self.facts = GcodeFacts()
-        # One array that grows, as pieces of it would be there twice when they are put together.
-        self._supports = array("f") if keep_supports else None
+        self._supports = Lines() if keep_supports else None
         self._clock, self._layers = clock, Layers(clock)
         self._nozzle = self._bed = 0.0
         self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
@@ -153,7 +151,7 @@ class Follower:
         facts = self.facts
         facts.ends_cold = self._nozzle == 0 and self._bed == 0
         facts.index = self._layers.finish(size)
-        facts.support_lines = np.asarray(self._supports).reshape(-1, 6) if self._supports is not None else None
+        facts.support_lines = self._supports.all() if self._supports is not None else None
         facts.seconds = self._clock.seconds
         facts.filament.update({name: length for name, length in self._layers.filament(list(self._features)).items() if length})
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves
@@ -253,7 +251,7 @@ class Follower:
                 raise refusal("cold", "It extrudes with a cold nozzle")
             self._layers.add(moves, extruding, told, list(self._features))
             if self._supports is not None:
-                self._supports.frombytes(self._support_lines(moves, extruding).tobytes())
+                self._supports.add(self._support_lines(moves, extruding))
         if len(told):
             stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
             limits = [(int(np.searchsorted(told, moves.first_of(row))), limits) for row, limits in self._limit_rows]

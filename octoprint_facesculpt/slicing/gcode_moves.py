@@ -11,6 +11,8 @@ from .gcode_blocks import CLOCKWISE
 
 #: Length of a piece of an arc, mm (Marlin's MM_PER_ARC_SEGMENT), and the most pieces that an arc is cut into.
 _PIECE, _MAX_PIECES = 1.0, 10_000
+#: Lines of supports, of which a bust of a day has some 300,000, for which there is room at first.
+_ROOM = 1_000_000
 
 
 @dataclass
@@ -41,6 +43,25 @@ class Moves:
         """The first move of the block's ``row``, or of a later one."""
         row -= self.begin
         return max(row, 0) if self.rows is None else int(np.searchsorted(self.rows, row))
+
+
+class Lines:
+    """Lines (N, 6) that come in pieces. There is room for so many that hardly ever more is needed: what of it is not used is no
+    memory, while all that has come would be there twice when pieces are put together."""
+
+    def __init__(self) -> None:
+        self._room, self._count = np.empty((_ROOM, 6), np.float32), 0
+
+    def add(self, lines: np.ndarray) -> None:
+        """Add a piece (M, 6)."""
+        begin, self._count = self._count, self._count + len(lines)
+        while self._count > len(self._room):
+            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+        self._room[begin : self._count] = lines
+
+    def all(self) -> np.ndarray:
+        """All of them (N, 6) float32."""
+        return self._room[: self._count]
 
 
 def fill(values: np.ndarray, given: np.ndarray, start: float) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from octoprint_facesculpt.sculpture import save
-from octoprint_facesculpt.sculpture.preview import FULL, coloured, look_from_below, png, save_marked
-from octoprint_facesculpt.sculpture.surface import overhang, read_seen, read_surface
+from octoprint_facesculpt.sculpture.preview import FULL, coloured, look_from_below, png, save_marked, spots
+from octoprint_facesculpt.sculpture.surface import overhang, read_light, read_seen, read_surface
 from octoprint_facesculpt.slicing import SliceRequest
 from octoprint_facesculpt.slicing.contact import mark_contact
 from octoprint_facesculpt.slicing.face import find_surface, read_mesh, surface_of, to_spare
@@ -60,9 +60,32 @@ def test_only_what_is_marked_is_drawn_anew(bust, tmp_path: Path) -> None:
 
     seen = look_from_below(bust.vertices, bust.triangles, 160)
     marked = overhang(bust.vertices, bust.triangles) > 45
-    save_marked(seen, coloured(seen), marked, tmp_path / "part.png")
+    save_marked(spots(seen.triangle, marked), seen.light, coloured(seen), marked, tmp_path / "part.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "part.png")), coloured(seen, marked))
     assert png(coloured(seen)) != (tmp_path / "part.png").read_bytes() and seen.light.max() > 0.8 * FULL
+
+
+def test_an_unsound_look_is_taken_anew(folder: Path, tmp_path: Path) -> None:
+    path, model, face = files(folder)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    side = len(arrays["seen"])
+    broken = tmp_path / "surface.npz"
+    for name, value in (("seen", arrays["seen"][:-1]), ("seen", arrays["seen"] + 10**7), ("seen", np.int32(3))):
+        np.savez(broken, **{**arrays, name: value})
+        assert read_seen(broken, model, face, len(arrays["triangles"])) is None
+        assert read_light(broken, model, face, side) is not None
+    for name, value in (("light", arrays["light"][1:]), ("plain", arrays["plain"][..., 0]), ("plain", arrays["plain"] * 1.0)):
+        np.savez(broken, **{**arrays, name: value})
+        assert read_seen(broken, model, face, len(arrays["triangles"])) is not None
+        assert read_light(broken, model, face, side) is None
+    # The picture is then as if nothing had been kept.
+    quick = surface_of(model, SliceRequest(face=face, surface=path))
+    chin = quick.vertices[quick.triangles[quick.on_face & (quick.lean_deg > 50)]].mean(1) - np.float32([0, 0, 0.2])
+    chin[:, :2] += np.float32(117.5) - (quick.vertices.min(0) + quick.vertices.max(0))[:2] / 2
+    for surface, name in ((broken, "broken.png"), (None, "none.png")):
+        mark_contact(np.tile(chin, 2), quick, SliceRequest(face=face, surface=surface), tmp_path / name, model)
+    assert (tmp_path / "broken.png").read_bytes() == (tmp_path / "none.png").read_bytes()
 
 
 def test_it_counts_for_no_other_mesh_or_face(folder: Path, tmp_path: Path) -> None:
