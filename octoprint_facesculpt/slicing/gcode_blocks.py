@@ -18,7 +18,7 @@ import numpy as np
 from .engine import SlicingError
 
 #: Larger blocks are hardly read faster, and need more memory.
-BLOCK_BYTES = 512 * 1024
+BLOCK_BYTES = 384 * 1024
 LINE_LIMIT = 100_000
 #: What a row is: a straight move, an arc, or a new value for the position (G92).
 MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
