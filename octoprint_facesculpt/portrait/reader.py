@@ -15,6 +15,7 @@ from .errors import PortraitError, SeveralFaces
 from .landmarker import Landmarker, LandmarkResult, Roi
 from .portrait import FaceBox, Portrait
 from .quality import eye_distance, judge
+from .turned import find_turned
 
 DETECTOR = "face_detector"
 LANDMARKS = "face_landmarks_detector"
@@ -29,6 +30,8 @@ DOUBTFUL = 0.97
 #: Faces with more overlap than this are one; no more than so many candidates are looked at (a school class).
 SAME_FACE = 0.4
 MAX_CANDIDATES = 60
+#: Where no face is found at first, so many of the likeliest are looked at as perhaps turned far.
+MAX_TURNED = 3
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ def find_faces(image: np.ndarray, assets: Path | None = None) -> tuple[Found, ..
     The landmark network has the last word on what the detector takes for a face, and on which of them are the same.
     """
     landmarker = Landmarker(asset_path(LANDMARKS, assets))
+    boxes = FaceDetector(asset_path(DETECTOR, assets)).detect(image)
     found: list[Found] = []
-    for box in FaceDetector(asset_path(DETECTOR, assets)).detect(image)[:MAX_CANDIDATES]:
+    for box in boxes[:MAX_CANDIDATES]:
         first = landmarker.run(image, Roi.from_box(box))
         if first.presence < MIN_PRESENCE:
             continue
@@ -54,6 +58,10 @@ def find_faces(image: np.ndarray, assets: Path | None = None) -> tuple[Found, ..
         result = landmarker.run(image, Roi.from_landmarks(first.landmarks))
         if result.presence >= MIN_PRESENCE:
             found.append(Found(_box(result.landmarks, box), result))
+    if not found:
+        likeliest = sorted(boxes, key=lambda box: -box.score)[:MAX_TURNED]
+        results = ((box, find_turned(landmarker, image, box)) for box in likeliest)
+        found = [Found(_box(result.landmarks, box), result) for box, result in results if result is not None]
     kept: list[Found] = []
     for face in sorted(beyond_doubt(found), key=lambda f: -f.box.score * f.result.presence):
         if all(overlap(face.box, other.box) < SAME_FACE for other in kept):
