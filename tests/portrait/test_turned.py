@@ -14,15 +14,15 @@ from octoprint_facesculpt.portrait.detector import FaceDetector
 from octoprint_facesculpt.portrait.landmarker import Landmarker, LandmarkResult, Roi
 from octoprint_facesculpt.portrait.portrait import FaceBox
 from octoprint_facesculpt.portrait.reader import DETECTOR, LANDMARKS, MIN_PRESENCE, find_faces
-from octoprint_facesculpt.portrait.turned import find_turned
 from octoprint_facesculpt.portrait.turned import agreed as agreement
+from octoprint_facesculpt.portrait.turned import find_turned
 
 SHAPE = np.random.default_rng(0).uniform(0, 100, (478, 3))
 
 
 def results(*places: tuple[float, float]) -> list[LandmarkResult]:
     """Faces at places (pixels to the right) with their probabilities."""
-    return [LandmarkResult(SHAPE + [right, 0, 0], presence) for right, presence in places]
+    return [LandmarkResult(SHAPE + np.array([right, 0, 0]), presence) for right, presence in places]
 
 
 @pytest.mark.parametrize(
