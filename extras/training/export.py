@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from samples import shipped_model
 
-from octoprint_facesculpt.reconstruction.descent import YAWS, Descent, Step
+from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, step_of
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
 from octoprint_facesculpt.reconstruction.look import Observer
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet
@@ -52,13 +52,10 @@ VOLUME_COLUMNS = {
 
 
 def read_descent(*paths: Path) -> tuple[Descent, np.ndarray]:
-    """The steps that :mod:`train_descent` wrote, one file each, and the precision of the heads after the last."""
-    files = [np.load(path) for path in paths]
-    steps = tuple(
-        tuple(Step(*(file[f"{name}{number}"] for name in ("mean", "gather", "spread"))) for number in range(len(YAWS) + 1))
-        for file in files
-    )
-    return Descent(files[0]["centre"], files[0]["basis"], steps), files[-1]["precision"]
+    """The steps that were learned, one file each, and the precision of the heads after the last."""
+    files = [dict(np.load(path)) for path in paths]
+    centre, basis, precision = files[0]["centre"], files[0]["basis"], files[-1]["precision"]
+    return Descent(centre, basis, tuple(map(step_of, files))), precision
 
 
 def main() -> None:
@@ -111,7 +108,7 @@ def main() -> None:
         correspondence_minutes=round(stored["seconds"] / 60),
         descent_pictures=f"{sum(map(int, counted)):,}",
         descent_log=arguments.descent_log.read_text().strip(),
-        rank=" and ".join(str(step[0].gather.shape[1]) for step in descent.steps),
+        rank=" and ".join(str((s.ranges[0] if isinstance(s, ByYaw) else s).gather.shape[1]) for s in descent.steps),
         steps=len(descent.steps),
         read=descent.basis.shape[1],
         training_pictures=f"{trained['pictures']:,}",

@@ -122,9 +122,9 @@ def main() -> None:
         )
         gather, spread = found[best]
         arrays |= {
-            f"mean{number}": regression.mean.numpy(),
-            f"gather{number}": gather.numpy(),
-            f"spread{number}": spread.numpy(),
+            f"{number}.mean": regression.mean.numpy(),
+            f"{number}.gather": gather.numpy(),
+            f"{number}.spread": spread.numpy(),
         }
         after.append(better - held.truth)
     first = np.load(min(arguments.samples.glob("*.npz")))

@@ -34,7 +34,7 @@ from train_correspondence import shape_metric, whole_losses
 from train_descent import precision
 
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet, Whole
-from octoprint_facesculpt.reconstruction.descent import Descent, Points, Step, begin, sample, settle, yaw_range
+from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, Points, begin, sample, settle, yaw_range
 
 BATCH = 32
 #: Learning rates: of the encoder, of the layers that see the face as a whole, and, as shares of their numbers' size, of what is
@@ -52,15 +52,16 @@ PRECISION_BATCHES = 60
 
 
 class Reading(nn.Module):
-    """A step of a :class:`Descent` as layers: features (B, P K) -> change (B, C + 1 + 2 P)."""
+    """A linear step of a :class:`Descent` as layers: features (B, P K) -> change (B, C + 1 + 2 P)."""
 
     mean: Tensor
 
-    def __init__(self, step: tuple[Step, ...]) -> None:
+    def __init__(self, step: ByYaw) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.from_numpy(np.stack([one.mean for one in step])).float())
-        self.gather = nn.Parameter(torch.from_numpy(np.stack([one.gather for one in step])).float())
-        self.spread = nn.Parameter(torch.from_numpy(np.stack([one.spread for one in step])).float())
+        parts = step.ranges
+        self.register_buffer("mean", torch.from_numpy(np.stack([one.mean for one in parts])).float())
+        self.gather = nn.Parameter(torch.from_numpy(np.stack([one.gather for one in parts])).float())
+        self.spread = nn.Parameter(torch.from_numpy(np.stack([one.spread for one in parts])).float())
         self.hide = nn.Dropout(HIDDEN)
 
     def forward(self, features: Tensor, ranges: np.ndarray) -> Tensor:
@@ -74,9 +75,9 @@ class Reading(nn.Module):
         """The step as :mod:`train_descent` writes it."""
         arrays = {}
         for number, mean in enumerate(self.mean.numpy()):
-            arrays[f"mean{number}"] = mean
-            arrays[f"gather{number}"] = self.gather[number].detach().numpy()
-            arrays[f"spread{number}"] = self.spread[number].detach().numpy()
+            arrays[f"{number}.mean"] = mean
+            arrays[f"{number}.gather"] = self.gather[number].detach().numpy()
+            arrays[f"{number}.spread"] = self.spread[number].detach().numpy()
         return arrays
 
 

@@ -3,7 +3,8 @@
 The guess says where its points are in the picture; the encoder's finer maps are read just there, and a linear map from what
 they show to how the guess is wrong was learned (Xiong and De la Torre, "Supervised Descent Method and its Applications to Face
 Alignment", CVPR 2013). What an eyelid a millimetre too low looks like is the same in every face, so a few thousand faces teach
-what a network that sees the face as a whole does not learn from a hundred thousand. There is a map for each range of yaw.
+what a network that sees the face as a whole does not learn from a hundred thousand. The first step has a map for each range of
+yaw; where it leads, less is wrong and less simply so, and a small network learned the second.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step down for one range of yaw: ``outputs = (features - mean) @ gather @ spread``.
+class Linear:
+    """A linear map: ``change = (features - mean) @ gather @ spread``.
 
     ``features`` are F numbers (points times K); ``mean`` (F,), ``gather`` (F, R) and ``spread`` (R, C + 1 + 2 P): a change of
     the head, and of the points' places in pixels of the network's picture.
@@ -66,14 +67,54 @@ class Step:
     gather: np.ndarray
     spread: np.ndarray
 
+    def change(self, features: np.ndarray) -> np.ndarray:
+        return (features - self.mean) @ self.gather @ self.spread
+
+
+@dataclass(frozen=True)
+class ByYaw:
+    """A step down: a linear map for each range of yaw."""
+
+    ranges: tuple[Linear, ...]
+
+    def change(self, features: np.ndarray, camera: Camera) -> np.ndarray:
+        return self.ranges[yaw_range(camera)].change(features)
+
+
+@dataclass(frozen=True)
+class Deep:
+    """A step down: a small network for all yaws.
+
+    What ``gather`` (F, R) makes of the features, and the yaw, go through the ``layers`` but the last, each a weight (I, O) and
+    a bias (O,); the last takes their answer beside what was gathered. ``spread`` (R', C + 1 + 2 P) and ``offset`` as in
+    :class:`Linear`.
+    """
+
+    mean: np.ndarray
+    gather: np.ndarray
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    spread: np.ndarray
+    offset: np.ndarray
+
+    def change(self, features: np.ndarray, camera: Camera) -> np.ndarray:
+        from scipy.special import expit
+
+        gathered = (features - self.mean) @ self.gather
+        hidden = np.concatenate([gathered, yaw_features(camera.yaw)])
+        for weight, bias in self.layers[:-1]:
+            hidden = hidden @ weight + bias
+            hidden = hidden * expit(hidden)  # SiLU
+        weight, bias = self.layers[-1]
+        return (np.concatenate([hidden, gathered]) @ weight + bias) @ self.spread + self.offset
+
 
 @dataclass(frozen=True)
 class Descent:
-    """``steps[i][j]``: step ``i`` for yaw range ``j``; ``centre`` (P, D) and ``basis`` (D, K) make features of what is read."""
+    """Its ``steps``; ``centre`` (P, D) and ``basis`` (D, K) make features of what is read."""
 
     centre: np.ndarray
     basis: np.ndarray
-    steps: tuple[tuple[Step, ...], ...]
+    steps: tuple[ByYaw | Deep, ...]
 
     def features(self, read: np.ndarray) -> np.ndarray:
         """(P * K,) features of what was read at the points (P, D)."""
@@ -82,8 +123,7 @@ class Descent:
     def down(self, points: Points, state: State, seen: np.ndarray, number: int, read: np.ndarray) -> tuple[State, np.ndarray]:
         """Step ``number`` from ``state``, whose points lie at ``seen`` ((P, 2) pixels) and show ``read`` (P, D); also the new
         places (P, 2) of the points."""
-        step = self.steps[number][yaw_range(state.camera)]
-        change = (self.features(read) - step.mean) @ step.gather @ step.spread
+        change = self.steps[number].change(self.features(read), state.camera)
         count = len(state.head)
         places = seen + change[count:].reshape(-1, 2)
         return settle(points, state.head + change[:count], places, state.camera), places
@@ -92,6 +132,39 @@ class Descent:
 def yaw_range(camera: Camera) -> int:
     """Which range of yaw a head seen by ``camera`` is in, 0 to len(YAWS)."""
     return int(np.searchsorted(YAWS, camera.yaw))
+
+
+def step_arrays(step: ByYaw | Deep) -> dict[str, np.ndarray]:
+    """The numbers of a step of descent by name."""
+    if isinstance(step, ByYaw):
+        names = ("mean", "gather", "spread")
+        return {f"{number}.{name}": getattr(one, name) for number, one in enumerate(step.ranges) for name in names}
+    arrays = {name: getattr(step, name) for name in ("mean", "gather", "spread", "offset")}
+    for number, (weight, bias) in enumerate(step.layers):
+        arrays |= {f"layers.{number}.weight": weight, f"layers.{number}.bias": bias}
+    return arrays
+
+
+def step_of(arrays: dict[str, np.ndarray]) -> ByYaw | Deep:
+    """The inverse of :func:`step_arrays`; KeyError where something is missing."""
+    if "gather" not in arrays:
+        parts = [under(f"{number}.", arrays) for number in range(len(YAWS) + 1)]
+        return ByYaw(tuple(Linear(part["mean"], part["gather"], part["spread"]) for part in parts))
+    layers: list[tuple[np.ndarray, np.ndarray]] = []
+    while layer := under(f"layers.{len(layers)}.", arrays):
+        layers.append((layer["weight"], layer["bias"]))
+    return Deep(arrays["mean"], arrays["gather"], tuple(layers), arrays["spread"], arrays["offset"])
+
+
+def under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose name begins with ``prefix``, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def yaw_features(yaw: np.ndarray | float) -> np.ndarray:
+    """(..., 2) what a network is told of a ``yaw`` in degrees."""
+    share = np.asarray(yaw) / 60.0
+    return np.stack([share, share**2], -1)
 
 
 def begin(points: Points, head: np.ndarray, places: np.ndarray) -> State:

@@ -21,7 +21,7 @@ from .resampling import resample
 VIEWS = np.array([[0.0, 0.0, 0.0, 0.0], [0.02, 0.015, 0.05, 0.04]])
 IN_MIRROR = VIEWS * [-1.0, 1.0, 1.0, -1.0]
 #: How much of an independent measurement one head point is: they share their errors.
-POINT_INDEPENDENCE = 0.02
+POINT_INDEPENDENCE = 0.05
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import FaceSculptError
 from .correspondence import CorrespondenceNet
-from .descent import YAWS, Descent, Step
+from .descent import ByYaw, Deep, Descent, step_arrays, step_of, under
 from .guides import CHANNELS
 from .head_model import HeadModel
 from .look import Observer
@@ -60,10 +60,9 @@ def save(
     for prefix, module in modules.items():
         tensors |= {prefix + name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
     tensors |= {"descent.centre": observer.descent.centre, "descent.basis": observer.descent.basis}
-    for i, step in enumerate(observer.descent.steps):
-        for j, one in enumerate(step):
-            for name in ("mean", "gather", "spread"):
-                tensors[f"descent.{i}.{j}.{name}"] = getattr(one, name).astype(np.float32)
+    for number, step in enumerate(observer.descent.steps):
+        arrays = step_arrays(step)
+        tensors |= {f"descent.{number}.{name}": array.astype(np.float32) for name, array in arrays.items()}
     for name in ("mean", "shape", "precision"):
         tensors[f"person.{name}"] = getattr(observer.recogniser, name).astype(np.float32)
     tensors |= head.to_tensors()
@@ -118,14 +117,11 @@ def load(path: Path = PACKAGED) -> Weights:
 
 
 def _descent(tensors: dict[str, np.ndarray]) -> Descent:
-    def part(name: str) -> np.ndarray:
-        return tensors["descent." + name].astype(np.float32)
-
-    steps: list[tuple[Step, ...]] = []
-    while f"descent.{len(steps)}.0.mean" in tensors:
-        ranges = [f"{len(steps)}.{number}" for number in range(len(YAWS) + 1)]
-        steps.append(tuple(Step(part(f"{one}.mean"), part(f"{one}.gather"), part(f"{one}.spread")) for one in ranges))
-    return Descent(part("centre"), part("basis"), tuple(steps))
+    floats = {name: array.astype(np.float32) for name, array in under("descent.", tensors).items()}
+    steps: list[ByYaw | Deep] = []
+    while one := under(f"{len(steps)}.", floats):
+        steps.append(step_of(one))
+    return Descent(floats["centre"], floats["basis"], tuple(steps))
 
 
 def _pack(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

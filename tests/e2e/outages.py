@@ -172,8 +172,9 @@ class Story:
         self.server.start()
         self._ready()
         self._order(do="speed", factor=REAL)
-        # A board that began anew lets its nozzle cool, which may be seen as a board without power; that is judged alike.
-        wanted = {"both": ("both",), "server": ("host", "both")}.get(kind, ("host",))
+        # A board that began anew lets its nozzle cool, and one that kept its power may not have been hot yet: either may be
+        # seen as a board without power, and is judged alike.
+        wanted = ("both",) if kind == "both" else ("host", "both")
 
         def planned() -> dict[str, Any] | None:
             found = self._recovery()

@@ -295,6 +295,7 @@ class Firmware:
         for target, filament in ((lifted, 0.0), (here, 0.0), (here, 2.0)):
             yield from self._move(list(target), filament, {"F": 6000.0 / self.unit}, source)
         yield "drained"
+        self.say("//action:resumed")
         self.feed, self.feed_percent = feed, percent
 
     def _set_position(self, words: dict[str, float], source: str):

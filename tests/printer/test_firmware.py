@@ -241,6 +241,12 @@ def test_what_needs_no_answer_gets_none(line: str) -> None:
     assert Bench().answers(line) == []
 
 
+def test_a_change_of_filament_tells_the_host_when_it_begins_and_ends(bench: Bench) -> None:
+    bench.send("M600", "M400")
+    assert bench.said.index("//action:paused") < bench.said.index("//action:resumed")
+    assert bench.machine.position == pytest.approx([100.0, 100.0, 10.0])
+
+
 def test_m112_stops_everything_until_the_next_boot(bench: Bench) -> None:
     bench.send("M104 S200", "G1 X200 F600")
     assert bench.answers("M112") == ["Error:M112 Shutdown", "Error:Printer halted. kill() called!"]

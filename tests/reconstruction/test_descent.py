@@ -11,13 +11,17 @@ from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.correspondence import REGION
 from octoprint_facesculpt.reconstruction.descent import (
     YAWS,
+    ByYaw,
+    Deep,
     Descent,
+    Linear,
     Points,
     State,
-    Step,
     affine_camera,
     begin,
     read_at,
+    step_arrays,
+    step_of,
     yaw_range,
 )
 
@@ -73,10 +77,41 @@ def test_a_step_moves_head_and_points_as_it_has_learned(points: Points) -> None:
     gather = np.ones((count, 1))
     spread = np.zeros((1, 4 + 1 + 2 * count))
     spread[0, 0] = 1.0
-    step = Step(np.zeros(count), gather, spread)
-    descent = Descent(np.zeros((count, 1)), np.ones((1, 1)), ((step,) * (len(YAWS) + 1),))
+    step = ByYaw((Linear(np.zeros(count), gather, spread),) * (len(YAWS) + 1))
+    descent = Descent(np.zeros((count, 1)), np.ones((1, 1)), (step,))
     start = State(np.zeros(5), camera(10))
     seen = start.camera.project(points.mean)[:, :2].astype(np.float64)
     moved, places = descent.down(points, start, seen, 0, np.full((count, 1), 0.5 / count))
     np.testing.assert_allclose(moved.head, [0.5, 0, 0, 0, 0], atol=1e-9)
     np.testing.assert_allclose(places, seen)
+
+
+def deep(features: int, outputs: int) -> Deep:
+    """A step with numbers by chance."""
+    rng = np.random.default_rng(2)
+    layers = tuple((rng.normal(size=shape), rng.normal(size=shape[1])) for shape in ((5, 4), (4, 4), (4 + 3, 6)))
+    return Deep(
+        rng.normal(size=features),
+        rng.normal(size=(features, 3)),
+        layers,
+        rng.normal(size=(6, outputs)),
+        rng.normal(size=outputs),
+    )
+
+
+def test_a_deep_step_answers_otherwise_at_another_yaw_and_not_in_proportion() -> None:
+    step, features = deep(20, 9), np.random.default_rng(3).normal(size=20)
+    nothing, once, twice = (step.change(step.mean + share * features, camera(10)) for share in (0.0, 1.0, 2.0))
+    assert np.abs((twice - nothing) - 2 * (once - nothing)).max() > 1e-3
+    assert np.abs(step.change(step.mean + features, camera(40)) - once).max() > 1e-3
+    assert once.shape == (9,)
+
+
+@pytest.mark.parametrize("kind", ["linear", "deep"])
+def test_a_step_is_the_same_after_it_was_written_and_read(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    parts = (Linear(rng.normal(size=20), rng.normal(size=(20, 2)), rng.normal(size=(2, 9))) for _ in range(len(YAWS) + 1))
+    step = deep(20, 9) if kind == "deep" else ByYaw(tuple(parts))
+    again, features = step_of(step_arrays(step)), rng.normal(size=20)
+    for yaw in (-70, 0, 35):
+        np.testing.assert_array_equal(again.change(features, camera(yaw)), step.change(features, camera(yaw)))

@@ -1,0 +1,192 @@
+"""Learn a deep step of supervised descent: a small network for all yaws.
+
+    python extras/training/train_step.py --materials runs/materials.pkl \
+        --samples runs/descent-2 --test runs/descent-test-2 --out runs/step.npz --epochs 45
+
+There are more features than pictures, and most of them say the same: the network is given their principal directions, of which
+those that hardly vary count for little. Figures are of held-out samples; the samples are those of ``descent_samples.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from measure import FaceError
+from samples import save_arrays, shipped_model
+from torch import Tensor, nn
+from torch.nn.functional import silu
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from train_correspondence import shape_metric
+from train_descent import precision
+
+from octoprint_facesculpt.reconstruction.descent import YAWS, Deep, step_arrays, yaw_features
+
+#: Principal directions that are kept, samples they are found from, and the one whose spread is where they begin to count less.
+DIRECTIONS, FOUND_FROM, SOFT = 2048, 6000, 300
+#: Numbers that are gathered of the features, of hidden layers, and that the changes are made of.
+GATHERED, HIDDEN, RANK = 192, 384, 72
+#: Shares of the inputs and of the hidden numbers that are left out at a time.
+LEFT_OUT, LEFT_OUT_HIDDEN = 0.4, 0.1
+BATCH, RATE, WEIGHT_DECAY, WARM_UP = 256, 1e-3, 0.3, 200
+#: The last layer's learning rate as a share: its directions are found beforehand.
+LAST_RATE = 0.1
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N guesses: ``features`` (N, F) float16, ``head`` and ``truth`` (N, C + 1), ``wrong`` (N, 2 P) px and ``yaw`` (N,)."""
+
+    features: Tensor
+    head: np.ndarray
+    truth: np.ndarray
+    wrong: np.ndarray
+    yaw: np.ndarray
+
+    @classmethod
+    def read(cls, folder: Path, shards: int | None = None) -> Samples:
+        """All samples of a folder of shards, or of some."""
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in ("features", "head", "truth", "wrong", "yaw")}
+        for path in sorted(folder.glob("*.npz"))[:shards]:
+            with np.load(path) as data:
+                for name, column in columns.items():
+                    column.append(data[name].reshape(len(data["yaw"]), -1))
+        features, head, truth, wrong, yaw = (np.concatenate(column) for column in columns.values())
+        return cls(torch.from_numpy(features), head, truth, wrong, yaw[:, 0])
+
+    @property
+    def changes(self) -> np.ndarray:
+        """(N, C + 1 + 2 P) what a step should answer."""
+        return np.c_[self.truth - self.head, self.wrong].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Principal directions of features: ``mean`` (F,) and ``turn`` (F, K), what the network is given of ``features - mean``."""
+
+    mean: Tensor
+    turn: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> Directions:
+        some = features[:: max(1, len(features) // FOUND_FROM)].float()
+        mean = some.mean(0)
+        some -= mean
+        values, vectors = torch.linalg.eigh(some @ some.T)
+        kept = slice(-min(DIRECTIONS, len(some) - 1, some.shape[1]), None)
+        values, vectors = values[kept].flip(0), vectors[:, kept].flip(1)
+        spread = (values / len(some)).sqrt()
+        soft = spread[min(SOFT, len(spread) - 1)]
+        # Of unit spread each, but for those that vary less than one of them.
+        scale = spread / (spread**2 + soft**2)
+        return cls(mean, some.T @ vectors / values.sqrt() * scale)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        parts = [(part.float() - self.mean) @ self.turn for part in features.split(2000)]
+        return torch.cat(parts).half()
+
+
+class Network(nn.Module):
+    """A :class:`Deep` step of what :class:`Directions` give (B, K) and the yaw's features (B, 2)."""
+
+    def __init__(self, directions: int, changes: Tensor, weight: Tensor) -> None:
+        super().__init__()
+        self.gather = nn.Linear(directions, GATHERED, bias=False)
+        nn.init.normal_(self.gather.weight, std=directions**-0.5)
+        self.layers = nn.ModuleList(
+            [nn.Linear(GATHERED + 2, HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN + GATHERED, min(RANK, len(weight)))]
+        )
+        self.out = nn.Linear(min(RANK, len(weight)), len(weight))
+        self.leave, self.leave_hidden = nn.Dropout(LEFT_OUT), nn.Dropout(LEFT_OUT_HIDDEN)
+        # The directions in which heads and points are wrong.
+        _, sizes, directions_out = torch.linalg.svd(changes * weight, full_matrices=False)
+        typical = sizes[len(sizes) // 40] / len(changes) ** 0.5
+        self.out.weight.data = (directions_out[:RANK] / weight).T.contiguous() * typical
+        self.out.bias.data = changes.mean(0)
+
+    def forward(self, given: Tensor, yaw: Tensor) -> Tensor:
+        gathered = self.gather(self.leave(given))
+        hidden = silu(self.layers[0](torch.cat([gathered, yaw], 1)))
+        hidden = self.leave_hidden(silu(self.layers[1](self.leave_hidden(hidden))))
+        return self.out(self.layers[2](torch.cat([hidden, gathered], 1)))
+
+    def step(self, directions: Directions) -> Deep:
+        """The step that the plugin takes."""
+        with torch.no_grad():
+            layers = tuple((layer.weight.T.numpy().copy(), layer.bias.numpy().copy()) for layer in self.layers)
+            gather = (directions.turn @ self.gather.weight.T).numpy()
+            return Deep(directions.mean.numpy(), gather, layers, self.out.weight.T.numpy().copy(), self.out.bias.numpy().copy())
+
+
+def train(known: Samples, directions: Directions, metric: Tensor, epochs: float) -> Network:
+    """The network after so many passes over the samples; ``metric`` (C, C) as :func:`shape_metric` makes it."""
+    heads, changes = len(metric), torch.from_numpy(known.changes)
+    points = changes.shape[1] - heads - 1
+    # A pixel of the picture is about a millimetre: heads and points count alike.
+    weight = torch.cat([metric.norm(dim=0), torch.ones(1), torch.full((points,), points**-0.5)])
+    given, yaw = directions(known.features), torch.from_numpy(yaw_features(known.yaw)).float()
+    net = Network(given.shape[1], changes[:FOUND_FROM], weight)
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.998))
+    last = list(net.out.parameters())
+    others = [parameter for name, parameter in net.named_parameters() if not name.startswith("out.")]
+    groups = [{"params": others, "share": 1.0}, {"params": last, "share": LAST_RATE}]
+    optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    total = max(1, round(epochs * len(changes) / BATCH))
+    for number in range(total):
+        fraction = (1 + math.cos(math.pi * number / total)) / 2
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * group["share"] * min(1.0, (number + 1) / WARM_UP) * (0.01 + 0.99 * fraction)
+        rows = torch.randint(len(changes), (BATCH,))
+        off = net(given[rows].float(), yaw[rows]) - changes[rows]
+        head = torch.sqrt(((off[:, :heads] @ metric.T) ** 2).sum(1) + 1e-4).mean()
+        loss = head + off[:, heads + 1 :].unflatten(1, (-1, 2)).norm(dim=2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        average.update_parameters(net)
+        if (number + 1) % max(1, total // 10) == 0:
+            print(f"{(number + 1) * BATCH / len(changes):.1f} epochs, loss {loss.item():.3f}", flush=True)
+    return average.module.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("materials", "samples", "test", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--shards", type=int, help="learn from so many files only")
+    parser.add_argument("--epochs", type=float, default=45)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    materials = pickle.loads(arguments.materials.read_bytes())
+    model, _ = shipped_model(materials.model, materials.head.expression_names)
+    known, held = Samples.read(arguments.samples, arguments.shards), Samples.read(arguments.test)
+    directions = Directions.of(known.features)
+    net = train(known, directions, shape_metric(model), arguments.epochs)
+    with torch.no_grad():
+        change = net(directions(held.features).float(), torch.from_numpy(yaw_features(held.yaw)).float()).numpy()
+    count = held.head.shape[1]
+    better, measure = held.head + change[:, :count], FaceError(model)
+    print(f"{len(known.yaw)} samples")
+    ranges = np.searchsorted(YAWS, held.yaw)
+    for number in range(len(YAWS) + 1):
+        rows = ranges == number
+        guess, stepped = (measure(heads[rows], held.truth[rows]) for heads in (held.head, better))
+        before, left = (
+            np.linalg.norm(off[rows].reshape(rows.sum(), -1, 2), axis=2).mean()
+            for off in (held.wrong, held.wrong - change[:, count:])
+        )
+        print(f"yaw range {number}: {guess:.3f} -> {stepped:.3f} mm, points {before:.2f} -> {left:.2f} px", flush=True)
+    with np.load(min(arguments.samples.glob("*.npz"))) as first:
+        common = {"centre": first["centre"], "basis": first["basis"]}
+    save_arrays(arguments.out, **common, precision=precision(better - held.truth), **step_arrays(net.step(directions)))
+
+
+if __name__ == "__main__":
+    main()

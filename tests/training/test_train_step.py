@@ -1,0 +1,71 @@
+"""A deep step learns what no linear one can, and does in the plugin what it did in training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.descent import step_arrays, step_of, yaw_features
+
+FEATURES, HEAD, POINTS = 60, 4, 3
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch):
+    """The script under test, which finds directions from a few samples."""
+    import train_step
+
+    monkeypatch.setattr(train_step, "FOUND_FROM", 300)
+    threads = torch.get_num_threads()
+    # So little at a time is slower on several.
+    torch.set_num_threads(1)
+    yield train_step
+    torch.set_num_threads(threads)
+
+
+def samples(training, count: int, seed: int):
+    """Guesses whose error is the product of two things that their features show in many ways."""
+    rng = np.random.default_rng(seed)
+    shown = rng.normal(size=(count, 4))
+    features = shown @ np.random.default_rng(0).normal(size=(4, FEATURES)) + 0.05 * rng.normal(size=(count, FEATURES))
+    head = rng.normal(size=(count, HEAD + 1))
+    error = np.repeat((shown[:, :1] * shown[:, 1:2]), HEAD + 1, 1)
+    wrong = np.repeat(shown[:, 2:3], 2 * POINTS, 1).astype(np.float32)
+    yaw = rng.uniform(-60, 60, count)
+    return training.Samples(torch.from_numpy(features).half(), head, head + error, wrong, yaw)
+
+
+def test_it_learns_a_product_and_the_plugin_takes_the_same_step(training, monkeypatch: pytest.MonkeyPatch) -> None:
+    # There are only four directions here, none of which can be missed.
+    monkeypatch.setattr(training, "SOFT", 4)
+    monkeypatch.setattr(training, "LEFT_OUT", 0.0)
+    torch.manual_seed(0)
+    known, held = samples(training, 3000, 1), samples(training, 300, 2)
+    directions = training.Directions.of(known.features)
+    net = training.train(known, directions, torch.eye(HEAD), epochs=200)
+    with torch.no_grad():
+        said = net(directions(held.features).float(), torch.from_numpy(yaw_features(held.yaw)).float()).numpy()
+    off = (said - held.changes)[:, :HEAD]
+    # The best linear map leaves all of it.
+    assert np.abs(off).mean() < 0.4 * np.abs(held.changes[:, :HEAD]).mean()
+    step = step_of(step_arrays(net.step(directions)))
+    for row in range(5):
+        turn = np.radians(held.yaw[row])
+        camera = Camera(
+            np.array([[np.cos(turn), 0, -np.sin(turn)], [0, 1, 0], [np.sin(turn), 0, np.cos(turn)]]), 1.0, 0.0, np.zeros(2)
+        )
+        assert camera.yaw == pytest.approx(held.yaw[row])
+        taken = step.change(held.features[row].double().numpy(), camera)
+        # What the network was given is kept in half precision.
+        np.testing.assert_allclose(taken, said[row], atol=0.03)
+
+
+def test_directions_that_hardly_vary_count_for_little(training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SOFT", 60)
+    rng = np.random.default_rng(5)
+    spread = np.r_[np.full(100, 10.0), np.full(100, 0.1)]
+    features = torch.from_numpy(rng.normal(size=(1500, 200)) * spread)
+    given = training.Directions.of(features)(features).float()
+    assert given[:, :80].std(0).mean() > 50 * given[:, 120:].std(0).mean()
