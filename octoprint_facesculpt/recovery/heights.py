@@ -103,10 +103,10 @@ def layers_at(height: float, choices: Sequence[Choice]) -> set[int]:
 
 
 def layers_near(height: float, choices: Sequence[Choice], reach: float) -> set[int]:
-    """:func:`layers_at`, or those of the nearest height, if it is within ``reach`` mm: a measurement that is a little off can
-    belong to any layer that came to that height."""
+    """:func:`layers_at`, and those of the nearest height, if it is within ``reach`` mm: a measurement that is a little off can
+    belong to any layer that came to that height, also where another layer was lifted to what was measured."""
     nearest = min((c.z for c in choices if abs(c.z - height) <= reach), key=lambda z: abs(z - height), default=height)
-    return layers_at(height, choices) or layers_at(nearest, choices)
+    return layers_at(height, choices) | layers_at(nearest, choices)
 
 
 def _choice(window: Window, group: _Group, top: float, likely: float | None, at_line_end: bool) -> Choice:

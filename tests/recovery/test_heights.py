@@ -123,3 +123,12 @@ def test_a_nozzle_that_was_moved_away_is_where_it_is_measured(tmp_path: Path):
     assert (answers.question, answers.wanted.height, answers.complete) == ("heat", 20.4, True)
     taken = choose(stop, None, 20.4)
     assert (taken.asks, taken.z) == (False, 20.4)
+
+
+def test_a_layer_that_was_lifted_to_what_was_measured_is_not_the_only_one(tmp_path: Path):
+    """Both layers came to the nearest height, and one of them further up: the measurement may still be a little off."""
+    low, high = (c for c in stopped(tmp_path, hop=1.2).choices if c.z == 1.2)
+    stop = replace(stopped(tmp_path, hop=1.2), z=1.2, choices=(replace(low, top=1.2), replace(high, top=1.6)))
+    answers = Answers(question="height", looked=True).measure(1.303, {"stop": asdict(stop), "asks": True, "layer_height": 0.2})
+    assert (answers.question, answers.height and answers.height["kind"]) == ("height", "undecided")
+    assert choose(stop, None, 1.303).asks
