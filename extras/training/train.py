@@ -38,8 +38,41 @@ FACE_WEIGHT = 4.0
 FIRST_GUESSES = 0.6
 #: Held-out samples to measure on.
 TEST_SAMPLES = 400
+#: Distance error near the face in mm of the guess and of the network, and the error of the displacement in crop pixels.
+FIGURES = ("guess_mm", "network_mm", "guess_displacement_px", "network_displacement_px")
 #: Steps of a voxel's distance that is kept in a byte.
 STEPS = 127 / TRUNCATION
+
+
+def compact(example: Example) -> Example:
+    """The example in as few bytes as it can be kept in: volumes in bytes, guides in half precision."""
+    return replace(
+        example,
+        guides=example.guides.astype(np.float16),
+        guess=np.round(example.guess * STEPS).astype(np.int8),
+        truth=np.round(example.truth * STEPS).astype(np.int8),
+    )
+
+
+def face_middle(sample: Sample) -> np.ndarray:
+    """Middle of the face's landmarks (3,) in voxels: x, y, and z from the middle of the volume."""
+    return sample.crop.landmarks[:468].mean(0) * GRID / CROP
+
+
+def shown(example: Example, picture: np.ndarray, middle: np.ndarray, mirrored: bool) -> tuple[np.ndarray, ...]:
+    """What a batch holds of a :func:`compact` example, or of its mirror image; ``picture`` (PICTURE, PICTURE, 3) uint8.
+
+    Picture, guides, guess, truth, displacement, seen, middle of the face, scale.
+    """
+    channels = picture_channels(picture)
+    if mirrored:
+        example, channels = example.mirrored(), channels[..., ::-1].copy()
+        middle = middle * [-1, 1, 1] + [GRID, 0, 0]
+    return (
+        channels, example.guides.astype(np.float32),
+        example.guess.astype(np.float32) / STEPS, example.truth.astype(np.float32) / STEPS,
+        example.displacement, example.seen, middle.astype(np.float32), np.float32(example.scale),
+    )  # fmt: skip
 
 
 class Examples(Dataset):
@@ -60,23 +93,9 @@ class Examples(Dataset):
         if i not in self.kept:
             improved = self.mixed and torch.rand(()) > FIRST_GUESSES
             wrong = float(torch.rand(())) if improved else 1.0
-            made = self.maker.make(sample, *self.maker.guess(sample, wrong))
-            self.kept[i] = replace(
-                made,
-                guides=made.guides.astype(np.float16),
-                guess=np.round(made.guess * STEPS).astype(np.int8),
-                truth=np.round(made.truth * STEPS).astype(np.int8),
-            )
-        example, picture = self.kept[i], picture_channels(sample.picture())
-        middle = sample.crop.landmarks[:468].mean(0) * GRID / CROP
-        if self.mixed and torch.rand(()) < 0.5:
-            example, picture = example.mirrored(), picture[..., ::-1].copy()
-            middle[0] = GRID - middle[0]
-        return (
-            picture, example.guides.astype(np.float32),
-            example.guess.astype(np.float32) / STEPS, example.truth.astype(np.float32) / STEPS,
-            example.displacement, example.seen, middle.astype(np.float32), np.float32(example.scale),
-        )  # fmt: skip
+            self.kept[i] = compact(self.maker.make(sample, *self.maker.guess(sample, wrong)))
+        mirrored = bool(self.mixed and torch.rand(()) < 0.5)
+        return shown(self.kept[i], sample.picture(), face_middle(sample), mirrored)
 
 
 def face_weight(middle: Tensor) -> Tensor:
@@ -88,37 +107,71 @@ def face_weight(middle: Tensor) -> Tensor:
     return 1 + FACE_WEIGHT * torch.exp(-(x**2 + y**2 + z**2) / (2 * 12.0**2))
 
 
-def losses(reading: Reading, guess: Tensor, truth: Tensor, displacement: Tensor, seen: Tensor, middle: Tensor):
-    """Mean weighted distance error (voxels) near either surface, and the displacement's Laplace likelihood."""
+def distance_loss(volume: Tensor, truth: Tensor) -> Tensor:
+    """Error of every voxel's signed distance, in voxels."""
+    clamped = volume.clamp(-TRUNCATION, TRUNCATION) * 0.98 + volume * 0.02
+    return torch.nn.functional.smooth_l1_loss(clamped, truth, beta=0.1, reduction="none")
+
+
+def losses(
+    reading: Reading, guess: Tensor, truth: Tensor, displacement: Tensor, seen: Tensor, middle: Tensor, voxel_loss=distance_loss
+) -> tuple[Tensor, Tensor]:
+    """Mean weighted ``voxel_loss`` of the volume near either surface, and the displacement's Laplace likelihood."""
     near = ((guess.abs() < TRUNCATION) | (truth.abs() < TRUNCATION)) * face_weight(middle)
-    volume = torch.nn.functional.smooth_l1_loss(
-        reading.volume.clamp(-TRUNCATION, TRUNCATION) * 0.98 + reading.volume * 0.02, truth, beta=0.1, reduction="none"
-    )
-    volume = (volume * near).sum() / near.sum()
+    volume = (voxel_loss(reading.volume, truth) * near).sum() / near.sum()
     error = (reading.displacement - displacement).abs().sum(1, keepdim=True)
     scale = reading.log_scale.clamp(-4, 4)
     flow = ((error * torch.exp(-scale) + 3 * scale) * seen[:, None]).sum() / seen.sum()
     return volume, flow
 
 
+def near_face(middle: Tensor) -> Tensor:
+    """Voxels (B, GRID, GRID, GRID) of the face's surroundings ((B, 3) its middle), where the errors are measured."""
+    return face_weight(middle) > 1 + FACE_WEIGHT * 0.4
+
+
+def figures(reading: Reading, guess, truth, displacement, seen, middle, scale) -> np.ndarray:
+    """Means over a batch, in the order of ``FIGURES``."""
+    face = (truth.abs() < 0.7) * near_face(middle)
+    pitch = CROP / GRID / scale[:, None, None, None]
+    count = face.sum()
+    wrong, flow = displacement - reading.displacement, displacement.norm(dim=1) * seen
+    return np.array(
+        [
+            float(((guess - truth).abs() * pitch * face).sum() / count),
+            float(((reading.volume.clamp(-TRUNCATION, TRUNCATION) - truth).abs() * pitch * face).sum() / count),
+            float(flow.sum() / seen.sum()),
+            float((wrong.norm(dim=1) * seen).sum() / seen.sum()),
+        ]
+    )
+
+
+def learning_rate(seen_samples: int, share: float) -> float:
+    """Rate after ``seen_samples`` and a ``share`` of the training: a warm-up, then a half cosine."""
+    return PEAK_RATE * min(1.0, seen_samples / 2000) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
+
+
+def optimiser_of(net: GuidedVolumeNet) -> torch.optim.Optimizer:
+    """What trains ``net``."""
+    return torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+
+
+def step(net: GuidedVolumeNet, optimiser: torch.optim.Optimizer, volume: Tensor, flow: Tensor, rate: float) -> None:
+    """Take a step down both :func:`losses`."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    (volume + 0.03 * flow).backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimiser.step()
+
+
 def evaluate(net: GuidedVolumeNet, loader: DataLoader) -> dict[str, float]:
-    """Held-out figures: distance error near the face in mm of the guess and of the network, and displacement in pixels."""
+    """The ``FIGURES`` of held-out samples."""
     net.eval()
-    sums = np.zeros(5)
     with torch.no_grad():
-        for picture, guides, guess, truth, displacement, seen, middle, scale in loader:
-            reading = net(picture, guides, guess)
-            face = (truth.abs() < 0.7) * (face_weight(middle) > 1 + FACE_WEIGHT * 0.4)
-            pitch = 2.0 / scale[:, None, None, None]
-            count = face.sum()
-            sums[0] += float(((guess - truth).abs() * pitch * face).sum() / count)
-            sums[1] += float(((reading.volume.clamp(-2, 2) - truth).abs() * pitch * face).sum() / count)
-            flow = displacement.norm(dim=1) * seen
-            sums[2] += float(flow.sum() / seen.sum())
-            sums[3] += float(((displacement - reading.displacement).norm(dim=1) * seen).sum() / seen.sum())
-            sums[4] += 1
-    names = ("guess_mm", "network_mm", "guess_displacement_px", "network_displacement_px")
-    return dict(zip(names, (sums[:4] / sums[4]).round(4).tolist(), strict=True))
+        measured = [figures(net(*batch[:3]), *batch[2:]) for batch in loader]
+    return dict(zip(FIGURES, np.mean(measured, 0).round(4).tolist(), strict=True))
 
 
 def main() -> None:
@@ -150,7 +203,7 @@ def main() -> None:
 
     net = GuidedVolumeNet(CHANNELS).to(device, memory_format=torch.channels_last)
     print(f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters, {len(examples)} samples", flush=True)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+    optimiser = optimiser_of(net)
     seen_samples, spent = 0, 0.0
     if arguments.start:
         net.load_state_dict(load(arguments.start).volume.state_dict())
@@ -169,25 +222,18 @@ def main() -> None:
     while spent < budget:
         for batch in loader:
             picture, guides, guess, truth, displacement, seen, middle, _ = (t.to(device) for t in batch)
-            rate = PEAK_RATE * min(1.0, seen_samples / 2000) * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / budget)) / 2)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             net.train()
             with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
                 reading = net(picture.to(memory_format=torch.channels_last), guides, guess)
             volume, flow = losses(reading, guess, truth, displacement, seen, middle)
-            loss = volume + 0.03 * flow
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
+            step(net, optimiser, volume, flow, learning_rate(seen_samples, spent / budget))
             running.append((volume.item(), flow.item()))
             seen_samples += len(guess)
             now = time.monotonic()
             spent, last = spent + now - last, now
             if spent - checked > 420 or spent >= budget:
-                figures = np.mean(running, 0).round(4).tolist()
-                named = {"volume_loss": figures[0], "flow_loss": figures[1], **evaluate(net, held_out)}
+                volume_loss, flow_loss = np.mean(running, 0).round(4).tolist()
+                named = {"volume_loss": volume_loss, "flow_loss": flow_loss, **evaluate(net, held_out)}
                 checkpoint.log(arguments.out, seen_samples, spent, **named)
                 save()
                 checked, running, last = spent, [], time.monotonic()
