@@ -133,13 +133,14 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     ends = cuts.take(last)
     starts = np.empty_like(ends)
     starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
-    _require_text(buffer, end, starts, ends)
+    whole = bytes(memoryview(buffer)[:end])
+    _require_text(whole)
 
     first = eights[starts] & _u(0xFFFFFF)
     fast = (first & _u(0xFFFEFF)) == int.from_bytes(b"G0 ", "little")
     read = fast.nonzero()[0]
     values, places, counts = _words(text, eights, cuts, last, fast)
-    rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(buffer, starts, ends, first, fast, in_config)
+    rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(whole, starts, ends, first, fast, in_config)
 
     is_row = fast.copy()
     is_row[rows] = True
@@ -172,9 +173,8 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     return block, in_config
 
 
-def _require_text(buffer: bytearray, end: int, starts: np.ndarray, ends: np.ndarray) -> None:
+def _require_text(block: bytes) -> None:
     """Comments may hold the model's name, which the printer never sees; everything else is ASCII."""
-    block = bytes(memoryview(buffer)[_MARGIN:end])
     if b"\0" in block:
         raise refusal("not_text", "It contains other than ASCII characters")
     if block.isascii():
@@ -273,7 +273,7 @@ def _long_numbers(text: np.ndarray, behind: np.ndarray, length: np.ndarray) -> t
 
 
 def _slow_lines(
-    buffer: bytearray, starts: np.ndarray, ends: np.ndarray, first: np.ndarray, fast: np.ndarray, in_config: bool
+    block: bytes, starts: np.ndarray, ends: np.ndarray, first: np.ndarray, fast: np.ndarray, in_config: bool
 ) -> tuple[list[int], list[int], list[dict[bytes, float]], dict[int, dict[bytes, float]], list[tuple[int, bytes]], int, bool]:
     """Everything but the fast lines, one by one; rows, their kinds and words, arcs, events, commands, and whether the
     slicer's settings have begun."""
@@ -282,13 +282,13 @@ def _slow_lines(
     first = first.take(lines)
     # The settings are comments, and all of them tell.
     begins = starts.take(lines[first == _CONFIG_START]).tolist()
-    if not in_config and not any(buffer.startswith(_CONFIG_BEGIN, begin) for begin in begins):
+    if not in_config and not any(block.startswith(_CONFIG_BEGIN, begin) for begin in begins):
         telling = (first & _BYTE) != _SEMICOLON
         for start in _TELLING_STARTS:
             telling |= first == start
         lines = lines[telling]
     for line, start, end in zip(lines.tolist(), starts.take(lines).tolist(), ends.take(lines).tolist(), strict=True):
-        raw = bytes(buffer[start:end])
+        raw = block[start:end]
         if raw[0] == _SEMICOLON:
             in_config = in_config or raw.startswith(_CONFIG_BEGIN)
             if in_config or raw.startswith(_TELLING):

@@ -7,6 +7,7 @@ import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,8 @@ class Follower:
         self._nozzle = self._bed = 0.0
         self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
         self._known = [False, False, False]
+        #: What Marlin keeps of moves that were too short, for the next one.
+        self._short = np.zeros(4)
         self._relative, self._relative_e, self._unit, self._hurry = False, False, 1.0, 1.0
         self._features: dict[str, int] = {"": 0}
         #: The lines that began them, and their numbers.
@@ -138,7 +141,9 @@ class Follower:
                 continue
             name = line.split(None, 1)[0].upper()
             if name in _LIMITS:
-                self._limit_rows.append((row, self._limit_rows[-1][1].told(name.decode(), words_of(line))))
+                # Most say again what holds already.
+                if (limits := _told(before := self._limit_rows[-1][1], line)) != before:
+                    self._limit_rows.append((row, limits))
             elif name in _COMMANDS:
                 self._moves(block, begin, row)
                 begin = row
@@ -245,7 +250,7 @@ class Follower:
         across &= moves.step > 0
         extruding = np.flatnonzero(across)
         # Rows that move nothing are joined to others like all that is too short.
-        delta, told = joined(delta)
+        delta, told, self._short = joined(delta, self._short)
         if len(extruding):
             if self._nozzle < NOZZLE_RANGE[0]:
                 raise refusal("cold", "It extrudes with a cold nozzle")
@@ -254,8 +259,10 @@ class Follower:
                 self._supports.add(self._support_lines(moves, extruding))
         if len(told):
             stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
-            limits = [(int(np.searchsorted(told, moves.first_of(row))), limits) for row, limits in self._limit_rows]
-            self._clock.add(delta, moves.feed.take(told) * self._hurry, stops[stops < len(told)], limits)
+            rows, limits = zip(*self._limit_rows, strict=True)
+            first = np.searchsorted(told, moves.first_of(np.array(rows))).tolist()
+            held_from = list(zip(first, limits, strict=True))
+            self._clock.add(delta, moves.feed.take(told) * self._hurry, stops[stops < len(told)], held_from)
         self._limit_rows = [(end, self._limit_rows[-1][1])]
 
     def _support_lines(self, moves: Moves, extruding: np.ndarray) -> np.ndarray:
@@ -335,6 +342,12 @@ class Follower:
             self._feature_rows.pop(0)
         rows = np.array([max(row, begin) for row, _ in self._feature_rows])
         return np.repeat([feature for _, feature in self._feature_rows], lengths(rows, end))
+
+
+@lru_cache(maxsize=64)
+def _told(limits: Limits, line: bytes) -> Limits:
+    """The limits after a line that tells some."""
+    return limits.told(line.split(None, 1)[0].upper().decode(), words_of(line))
 
 
 def _sum(text: str) -> float:

@@ -39,10 +39,10 @@ class Moves:
     #: (N,) the row of each move, when rows were cut into pieces.
     rows: np.ndarray | None = None
 
-    def first_of(self, row: int) -> int:
-        """The first move of the block's ``row``, or of a later one."""
-        row -= self.begin
-        return max(row, 0) if self.rows is None else int(np.searchsorted(self.rows, row))
+    def first_of(self, rows: np.ndarray) -> np.ndarray:
+        """The first move of each of the block's ``rows``, or of a later one."""
+        rows = np.maximum(rows - self.begin, 0)
+        return rows if self.rows is None else np.searchsorted(self.rows, rows)
 
 
 class Lines:

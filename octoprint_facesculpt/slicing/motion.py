@@ -249,18 +249,23 @@ def _least_ahead(values: np.ndarray) -> np.ndarray:
     return least
 
 
-def joined(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Moves (4, N) as Marlin makes them: those of fewer than six steps go on with the next. The moves that are left (4, M),
-    and which they were (M,); ``delta`` is no longer what it was."""
+def joined(delta: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Moves (4, N) as Marlin makes them: those of fewer than six steps go on with the next, ``left`` (4,) with the first. The
+    moves that are made (4, M), which they were (M,), and what is left over at the end (4,); ``delta`` is no longer what it
+    was."""
+    count = delta.shape[1]
+    if count:
+        delta[:, 0] += left
     long = np.abs(delta[0]) >= _SHORTEST[0]
     for axis in (1, 2, 3):
         long |= np.abs(delta[axis]) >= _SHORTEST[axis]
     short = np.flatnonzero(~long)
+    rest = np.zeros(4) if count else left
     if not len(short):
-        return delta, np.arange(delta.shape[1])
+        return delta, np.arange(count), rest
     # All stretches of short moves at once, one move of each after the other.
     begun = np.flatnonzero(np.diff(short, prepend=-2) != 1)
-    place, left = short.take(begun), np.diff(begun, append=len(short))
+    place, more = short.take(begun), np.diff(begun, append=len(short))
     waiting = np.zeros((4, len(place)))
     while len(place):
         waiting += delta.take(place, axis=1)
@@ -269,11 +274,13 @@ def joined(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         delta[:, made] = waiting[:, enough]
         long[made] = True
         waiting[:, enough] = 0.0
-        place, left = place + 1, left - 1
-        over = (left == 0) & (place < delta.shape[1])
+        place, more = place + 1, more - 1
+        over = (more == 0) & (place < count)
         # What is left over goes with the long move behind.
         delta[:, place[over]] += waiting[:, over]
-        going = left > 0
-        place, left, waiting = place[going], left[going], waiting[:, going]
+        if not more[-1] and place[-1] == count:
+            rest = waiting[:, -1]
+        going = more > 0
+        place, more, waiting = place[going], more[going], waiting[:, going]
     kept = np.flatnonzero(long)
-    return delta.take(kept, axis=1), kept
+    return delta.take(kept, axis=1), kept, rest

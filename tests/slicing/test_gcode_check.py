@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from octoprint_facesculpt.slicing import Bed, SlicingError
+from octoprint_facesculpt.slicing import Bed, SlicingError, gcode_blocks
 from octoprint_facesculpt.slicing.gcode_check import check
 from octoprint_facesculpt.slicing.gcode_facts import read
 
@@ -155,3 +155,17 @@ def test_a_file_of_one_endless_line_is_read_in_bounded_memory(tmp_path: Path) ->
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_where_blocks_end_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of moves that are too short to be made alone, nor of limits, nor of places."""
+    path = tmp_path / "short.gcode"
+    moves = [f"G1 X{100 + number * 0.03 % 7:.3f} Y{100 + number * 0.05 % 3:.3f} E.002" for number in range(3000)]
+    moves[::50] = [f"M204 P{300 + number}" for number in range(60)]
+    path.write_text("\n".join(["M104 S200", "G28", "M83", ";TYPE:Perimeter", "G1 Z.2 F1800", *moves]))
+    whole = read(path)
+    monkeypatch.setattr(gcode_blocks, "BLOCK_BYTES", 777)
+    pieces = read(path)
+    assert pieces.seconds == pytest.approx(whole.seconds, abs=1e-6)
+    assert (pieces.extruding_moves, pieces.commands, pieces.layers) == (whole.extruding_moves, whole.commands, 1)
+    assert pieces.filament_mm == pytest.approx(whole.filament_mm, abs=1e-9)

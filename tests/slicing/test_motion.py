@@ -95,8 +95,15 @@ def test_moves_under_six_steps_go_on_with_the_next() -> None:
     """80 steps a millimetre: 0.05 mm are 4 steps, 0.1 mm are 8."""
     x = np.array([1.0, 0.05, 0.05, 0.05, 1.0, 0.02, 0.02])
     delta = np.stack([x, 0 * x, 0 * x, 0.01 * x])
-    made, which = joined(delta)
+    made, which, left = joined(delta.copy(), np.zeros(4))
     np.testing.assert_allclose(made[0], [1.0, 0.1, 1.05])
     np.testing.assert_allclose(made[3], [0.01, 0.001, 0.0105])
+    np.testing.assert_allclose(left, [0.04, 0, 0, 0.0004])
     assert which.tolist() == [0, 2, 4]
-    assert joined(delta[:, :1])[1].tolist() == [0]
+    assert joined(delta[:, :1], np.zeros(4))[1].tolist() == [0]
+    # In whatever pieces they come.
+    for cut in range(delta.shape[1] + 1):
+        first, _, left = joined(delta[:, :cut].copy(), np.zeros(4))
+        second, _, rest = joined(delta[:, cut:].copy(), left)
+        np.testing.assert_allclose(np.concatenate([first, second], axis=1), made)
+        np.testing.assert_allclose(rest, [0.04, 0, 0, 0.0004])
