@@ -3,8 +3,10 @@
     python extras/training/ablations.py --materials runs/materials.pkl --pictures runs/fourth --guesses runs/guesses \
         --test-pictures runs/test --test-guesses runs/test-guesses --out runs/ablations --samples 6000
 
-All variants see the same samples in the same order at the same learning rates. Examples are made once and kept in --out (1.3 MB
-each), which belongs to these pictures and guesses alone; a variant whose result is there is not trained again.
+All variants see the same samples in the same order at the same learning rates, and begin with the average head where it lies on
+the landmarks, for which there is much to learn in little time; what the fitted guess is worth is one of the questions.
+Examples are made once and kept in --out (1.3 MB each), which belongs to these pictures and guesses alone; a variant whose
+result is there is not trained again.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from octoprint_facesculpt.reconstruction.camera import Camera, fit_camera
 from octoprint_facesculpt.reconstruction.guides import CHANNELS, LANDMARK_GROUPS
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet, Reading
 from octoprint_facesculpt.reconstruction.volume import GRID
+from octoprint_facesculpt.reconstruction.weights import load
 
 #: Guide channels that show the guess; the landmarks' follow.
 DENSE = CHANNELS - len(LANDMARK_GROUPS)
@@ -49,6 +52,8 @@ DENSE = CHANNELS - len(LANDMARK_GROUPS)
 AVERAGE_K = 1 / 1000
 #: Logits of occupancy in a voxel of distance.
 SHARPNESS = 4.0
+#: Samples over which the learning rate rises.
+WARM_UP = 500
 WIDTHS = (64, 144, 192, 192, 192)
 #: An example as it is kept.
 RECORD = np.dtype(
@@ -64,13 +69,15 @@ RECORD = np.dtype(
 class Variant:
     """A network that goes without something.
 
-    ``hidden`` inputs are zeros. ``average``: the start is the average head instead of the fitted guess. ``occupancy``: it
-    learns which voxels are inside instead of their distances. ``width`` multiplies the channels, ``share`` the pictures.
+    ``hidden`` inputs are zeros. ``fitted``: the start is the fitted guess instead of the average head. ``packaged``: it is the
+    network in the package, as it is. ``occupancy``: it learns which voxels are inside instead of their distances. ``width``
+    multiplies the channels, ``share`` the pictures.
     """
 
     name: str
     hidden: tuple[str, ...] = ()
-    average: bool = False
+    fitted: bool = False
+    packaged: bool = False
     occupancy: bool = False
     width: float = 1.0
     share: float = 1.0
@@ -96,11 +103,12 @@ class Variant:
 
 VARIANTS = (
     Variant("full"),
+    Variant("with the prior: from the fitted guess", fitted=True),
+    Variant("the same as it is in the package", fitted=True, packaged=True),
     Variant("without the picture", ("picture",)),
-    Variant("without prior (from the average head)", average=True),
-    Variant("occupancy instead of distance", occupancy=True),
-    Variant("without dense guides", ("dense guides",)),
     Variant("without landmarks", ("landmarks",)),
+    Variant("without dense guides", ("dense guides",)),
+    Variant("occupancy instead of distance", occupancy=True),
     Variant("half the width", width=0.5),
     Variant("half of the pictures", share=0.5),
     Variant("a quarter of the pictures", share=0.25),
@@ -124,8 +132,8 @@ def average_head(maker: ExampleMaker, sample: Sample) -> tuple[np.ndarray, Camer
 class Cache:
     """Examples of ``samples`` in a file, each made when it is first asked for; from their guesses or from the average head."""
 
-    def __init__(self, path: Path, maker: ExampleMaker, samples: list[Sample], average: bool) -> None:
-        self.maker, self.samples, self.average = maker, samples, average
+    def __init__(self, path: Path, maker: ExampleMaker, samples: list[Sample], fitted: bool) -> None:
+        self.maker, self.samples, self.fitted = maker, samples, fitted
         if not path.exists():
             np.lib.format.open_memmap(path, "w+", RECORD, (len(samples),))
         self._records = np.lib.format.open_memmap(path, "r+")
@@ -138,7 +146,7 @@ class Cache:
             if self._records[i]["made"]:
                 continue
             sample, record = self.samples[i], self._records[i]
-            start = average_head(self.maker, sample) if self.average else self.maker.guess(sample, 1.0)
+            start = self.maker.guess(sample, 1.0) if self.fitted else average_head(self.maker, sample)
             example = compact(self.maker.make(sample, *start))
             for field in fields(Example):
                 record[field.name] = getattr(example, field.name)
@@ -199,6 +207,8 @@ def measure(variant: Variant, net: GuidedVolumeNet, held_out: Cache) -> np.ndarr
 
 def learn(variant: Variant, cache: Cache, samples: int, bfloat16: bool) -> tuple[GuidedVolumeNet, float, float]:
     """The network of ``variant`` after ``samples``, and how many seconds that took, by the clock and of the processor."""
+    if variant.packaged:
+        return load().volume, 0.0, 0.0
     torch.manual_seed(0)
     net = variant.net().to(memory_format=torch.channels_last)
     optimiser = optimiser_of(net)
@@ -212,7 +222,7 @@ def learn(variant: Variant, cache: Cache, samples: int, bfloat16: bool) -> tuple
             reading = variant.read(net, picture.to(memory_format=torch.channels_last), *batch[:2])
         voxel_loss = occupancy_loss if variant.occupancy else distance_loss
         volume, flow = losses(reading, *batch[1:6], voxel_loss=voxel_loss)
-        step(net, optimiser, volume, flow, learning_rate(seen, seen / samples))
+        step(net, optimiser, volume, flow, learning_rate(seen, seen / samples, WARM_UP))
     return net, time.monotonic() - began, time.process_time() - worked
 
 
@@ -242,7 +252,8 @@ def table(known: dict[str, dict]) -> str:
             mean["guess_surface_mm"], mean["network_surface_mm"], more, mean["guess_mm"], mean["network_mm"],
             mean["guess_displacement_px"], mean["network_displacement_px"],
         ]  # fmt: skip
-        cells = [name, f"{line['parameters'] / 1e6:.2f}", f"{line['processor_seconds'] / line['samples']:.3f}", *shown_figures]
+        speed = f"{line['processor_seconds'] / line['samples']:.3f}" if line["processor_seconds"] else ""
+        cells = [name, f"{line['parameters'] / 1e6:.2f}", speed, *shown_figures]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
@@ -252,12 +263,12 @@ def run(
 ) -> dict[str, dict]:
     """Train and measure the ``variants`` of which ``out`` has no result yet.
 
-    ``caches`` to learn from and held out, by whether they start from the average head. Returns what is known then.
+    ``caches`` to learn from and held out, by whether they start from the fitted guess. Returns what is known then.
     """
     for variant in variants:
         if variant.name in results(out, samples):
             continue
-        cache, held_out = caches[variant.average]
+        cache, held_out = caches[variant.fitted]
         held_out.make(np.arange(len(held_out.samples)))
         net, seconds, processor_seconds = learn(variant, cache, samples, bfloat16)
         each = measure(variant, net, held_out).round(4).T.tolist()
@@ -290,11 +301,11 @@ def main() -> None:
     held_out = read_samples(arguments.test_pictures, arguments.test_guesses, kept, model, TEST_SAMPLES)
     arguments.out.mkdir(parents=True, exist_ok=True)
 
-    def caches(start: str, average: bool) -> tuple[Cache, Cache]:
+    def caches(start: str, fitted: bool) -> tuple[Cache, Cache]:
         paths = (arguments.out / f"{start}.npy", arguments.out / f"{start}-test.npy")
-        return Cache(paths[0], maker, learned, average), Cache(paths[1], maker, held_out, average)
+        return Cache(paths[0], maker, learned, fitted), Cache(paths[1], maker, held_out, fitted)
 
-    both = {False: caches("guess", False), True: caches("average", True)}
+    both = {False: caches("average", False), True: caches("guess", True)}
     variants = VARIANTS[: arguments.variants]
     print(f"{len(learned)} samples to learn from, {len(held_out)} held out", flush=True)
     print(table(run(variants, both, arguments.out / "results.jsonl", arguments.samples, arguments.bfloat16)))

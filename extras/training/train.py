@@ -146,9 +146,9 @@ def figures(reading: Reading, guess, truth, displacement, seen, middle, scale) -
     )
 
 
-def learning_rate(seen_samples: int, share: float) -> float:
-    """Rate after ``seen_samples`` and a ``share`` of the training: a warm-up, then a half cosine."""
-    return PEAK_RATE * min(1.0, seen_samples / 2000) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
+def learning_rate(seen_samples: int, share: float, warm_up: int = 2000) -> float:
+    """Rate after ``seen_samples`` and a ``share`` of the training: a warm-up of so many samples, then a half cosine."""
+    return PEAK_RATE * min(1.0, seen_samples / warm_up) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
 
 
 def optimiser_of(net: GuidedVolumeNet) -> torch.optim.Optimizer:

@@ -69,7 +69,7 @@ def samples(maker) -> list:
 
 @pytest.fixture(scope="module")
 def cache(ablations, maker, samples, tmp_path_factory):
-    made = ablations.Cache(tmp_path_factory.mktemp("cache") / "guess.npy", maker, samples, average=False)
+    made = ablations.Cache(tmp_path_factory.mktemp("cache") / "guess.npy", maker, samples, fitted=True)
     made.make(np.arange(PEOPLE))
     return made
 
@@ -166,9 +166,9 @@ def test_cached_examples_are_those_of_the_training(ablations, one_thread, cache,
 
 
 def test_a_cache_of_other_samples_is_refused(ablations, maker, samples, tmp_path) -> None:
-    ablations.Cache(tmp_path / "guess.npy", maker, samples[:2], average=False)
+    ablations.Cache(tmp_path / "guess.npy", maker, samples[:2], fitted=True)
     with pytest.raises(SystemExit, match="other samples"):
-        ablations.Cache(tmp_path / "guess.npy", maker, samples, average=False)
+        ablations.Cache(tmp_path / "guess.npy", maker, samples, fitted=True)
 
 
 def test_without_prior_the_average_head_lies_on_the_landmarks(ablations, maker, samples) -> None:
@@ -180,12 +180,13 @@ def test_without_prior_the_average_head_lies_on_the_landmarks(ablations, maker, 
 
 def test_a_finished_variant_is_not_trained_again(ablations, one_thread, cache, tmp_path, monkeypatch) -> None:
     out: Path = tmp_path / "results.jsonl"
-    small = (ablations.Variant("small", width=0.125), ablations.Variant("another", ("picture",), occupancy=True, width=0.125))
-    known = ablations.run(small[:1], {False: (cache, cache)}, out, 12, False)
+    one = ablations.Variant("small", fitted=True, width=0.125)
+    small = (one, replace(one, name="another", hidden=("picture",), occupancy=True))
+    known = ablations.run(small[:1], {True: (cache, cache)}, out, 12, False)
     trained = []
     learn = ablations.learn
     monkeypatch.setattr(ablations, "learn", lambda variant, *rest: trained.append(variant.name) or learn(variant, *rest))
-    both = ablations.run(small, {False: (cache, cache)}, out, 12, False)
+    both = ablations.run(small, {True: (cache, cache)}, out, 12, False)
     assert trained == ["another"] and list(both) == ["small", "another"] and both["small"] == known["small"]
     assert len(both["another"]["each"]["network_surface_mm"]) == PEOPLE
     # Their guesses are half of the people, and nothing is wrong with their place.
