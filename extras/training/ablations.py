@@ -71,7 +71,8 @@ class Variant:
 
     ``hidden`` inputs are zeros. ``fitted``: the start is the fitted guess instead of the average head. ``packaged``: it is the
     network in the package, as it is. ``occupancy``: it learns which voxels are inside instead of their distances. ``width``
-    multiplies the channels, ``share`` the pictures.
+    multiplies the channels, ``share`` the pictures, ``longer`` the samples it sees. Another ``seed`` begins with other weights
+    and sees the samples in another order: by how much two trainings of the same differ.
     """
 
     name: str
@@ -81,6 +82,8 @@ class Variant:
     occupancy: bool = False
     width: float = 1.0
     share: float = 1.0
+    longer: int = 1
+    seed: int = 0
 
     def net(self) -> GuidedVolumeNet:
         """The untrained network."""
@@ -113,6 +116,8 @@ VARIANTS = (
     Variant("half of the pictures", share=0.5),
     Variant("a quarter of the pictures", share=0.25),
     Variant("without the guess's volume", ("guess",)),
+    Variant("full, with another seed", seed=1),
+    Variant("full, twice as long", longer=2),
 )
 
 
@@ -163,12 +168,12 @@ class Cache:
         return [torch.from_numpy(np.stack(column)) for column in zip(*items, strict=True)]
 
 
-def order(pictures: int, share: float, total: int) -> tuple[np.ndarray, np.ndarray]:
+def order(pictures: int, share: float, total: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Which samples (total,) are learned from one after the other, and whether in a mirror: epochs of the same few."""
-    rng = np.random.default_rng(0)
+    rng, mirror = np.random.default_rng(2 * seed), np.random.default_rng(2 * seed + 1)
     some = rng.permutation(pictures)[: round(pictures * share)]
     epochs = [rng.permutation(some) for _ in range(-(-total // len(some)))]
-    return np.concatenate(epochs)[:total], np.random.default_rng(1).random(total) < 0.5
+    return np.concatenate(epochs)[:total], mirror.random(total) < 0.5
 
 
 def surface_error(field: Tensor, truth: Tensor, near: Tensor, pitch: float) -> float:
@@ -209,10 +214,10 @@ def learn(variant: Variant, cache: Cache, samples: int, bfloat16: bool) -> tuple
     """The network of ``variant`` after ``samples``, and how many seconds that took, by the clock and of the processor."""
     if variant.packaged:
         return load().volume, 0.0, 0.0
-    torch.manual_seed(0)
+    torch.manual_seed(variant.seed)
     net = variant.net().to(memory_format=torch.channels_last)
     optimiser = optimiser_of(net)
-    rows, mirrored = order(len(cache.samples), variant.share, samples)
+    rows, mirrored = order(len(cache.samples), variant.share, samples, variant.seed)
     cache.make(rows)
     began, worked = time.monotonic(), time.process_time()
     net.train()
@@ -252,7 +257,7 @@ def table(known: dict[str, dict]) -> str:
             mean["guess_surface_mm"], mean["network_surface_mm"], more, mean["guess_mm"], mean["network_mm"],
             mean["guess_displacement_px"], mean["network_displacement_px"],
         ]  # fmt: skip
-        speed = f"{line['processor_seconds'] / line['samples']:.3f}" if line["processor_seconds"] else ""
+        speed = f"{line['processor_seconds'] / line['samples'] / line['longer']:.3f}" if line["processor_seconds"] else ""
         cells = [name, f"{line['parameters'] / 1e6:.2f}", speed, *shown_figures]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -270,10 +275,10 @@ def run(
             continue
         cache, held_out = caches[variant.fitted]
         held_out.make(np.arange(len(held_out.samples)))
-        net, seconds, processor_seconds = learn(variant, cache, samples, bfloat16)
+        net, seconds, processor_seconds = learn(variant, cache, samples * variant.longer, bfloat16)
         each = measure(variant, net, held_out).round(4).T.tolist()
         line = {
-            "variant": variant.name, "samples": samples, "occupancy": variant.occupancy,
+            "variant": variant.name, "samples": samples, "longer": variant.longer, "occupancy": variant.occupancy,
             "parameters": sum(p.numel() for p in net.parameters()), "seconds": round(seconds, 1),
             "processor_seconds": round(processor_seconds, 1),
             "each": dict(zip((*FIGURES, "guess_surface_mm", "network_surface_mm"), each, strict=True)),

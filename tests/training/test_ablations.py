@@ -148,6 +148,7 @@ def test_all_variants_learn_in_the_same_order_and_fewer_pictures_are_some_of_the
     rows, mirrored = ablations.order(100, 1.0, 250)
     again, mirrored_again = ablations.order(100, 1.0, 250)
     assert np.array_equal(rows, again) and np.array_equal(mirrored, mirrored_again)
+    assert not np.array_equal(rows, ablations.order(100, 1.0, 250, seed=1)[0])
     assert sorted(rows[:100]) == list(range(100)) and np.bincount(rows).min() >= 2
     half, quarter = (set(ablations.order(100, share, 250)[0].tolist()) for share in (0.5, 0.25))
     assert len(half) == 50 and len(quarter) == 25 and quarter < half
@@ -198,7 +199,8 @@ def test_the_table_compares_the_same_samples(ablations) -> None:
     def line(*surface: float) -> dict:
         names = (*ablations.FIGURES, "guess_surface_mm", "network_surface_mm")
         each = {name: [1.0] * len(surface) for name in names} | {"network_surface_mm": list(surface)}
-        return {"parameters": 1_500_000, "processor_seconds": 60, "samples": 600, "occupancy": False, "each": each}
+        cost = {"parameters": 1_500_000, "processor_seconds": 120, "samples": 600, "longer": 2}
+        return {**cost, "occupancy": False, "each": each}
 
     rows = ablations.table({"full": line(1.0, 2.0, 3.0), "less": line(1.1, 2.2, 3.3)}).splitlines()
     assert "| full | 1.50 | 0.100 |" in rows[2]
