@@ -30,6 +30,8 @@ KINDS = ("both", "server", "both", "kept")
 #: Outages of one print; every so many-th strikes during the resume of the one before.
 OF_A_PRINT, SECOND = 8, 5
 LAYERS = 40
+#: Characters of OctoPrint's log that are kept of a print that was lost.
+LOG_TAIL = 4000
 NAME = "busy.gcode"
 #: Virtual seconds a real second: while the print goes on, while it heats, and while an outage is awaited.
 PRINTING, HEATING, REAL = 25.0, 150.0, 1.0
@@ -72,7 +74,7 @@ class Story:
         self.server.start()
         self.ledger = Ledger(printer.log)
         self.touched = 0
-        #: Of the last outage.
+        #: Of the last outage, or of a print that is about to begin.
         self.outcome: Outcome
 
     def _recovery(self) -> dict[str, Any]:
@@ -89,7 +91,8 @@ class Story:
         try:
             found = self._recovery()
             plan = found["plan"] or {}
-            return json.dumps({"state": found["state"], "error": found["error"], "outage": plan.get("outage")})
+            said = {"state": found["state"], "error": found["error"], "outage": plan.get("outage")}
+            return json.dumps({**said, "log": self.server.log()[-LOG_TAIL:]})
         except requests.RequestException as error:
             return str(error)
 
@@ -310,6 +313,8 @@ def _live(story: Story, lived: list[Outcome], seed: int, count: int, deadline: f
     printing = False
     while len(lived) < count and time.monotonic() < deadline:
         if not printing or story.finished() or len(lived) % OF_A_PRINT == 0:
+            # What goes wrong from here on is not the last outage's.
+            story.outcome = Outcome(Case(len(lived), "begun", "heat_up", 0.0, 0))
             story.give_up()
             story.begin()
             printing = True
