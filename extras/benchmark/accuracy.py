@@ -9,7 +9,8 @@
     python extras/benchmark/accuracy.py all ... ; python extras/benchmark/accuracy.py summary
 
 * ``held-out``: heads of the head model, of seeds training never uses (``held_out.py``).
-* ``people``: heads of MakeHuman's model, which is independent and CC0 (``makehuman_people.py``).
+* ``people``: heads of MakeHuman's model (CC0), of whose people the last step of the descent has seen others
+  (``../training/makehuman_people.py``).
 * ``scans``: any folder of scans, rendered from the front and at 35 degrees (``scans.py``).
 * ``identity``: any folder with a folder of photos for each person (``identity.py``).
 * ``two-photos``: a frontal and a side picture of held-out people against each alone (``two_photos.py``).

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from camera_space import error_in_picture, in_picture
 from contenders import MEDIAPIPE, OURS, Eos, contenders, head_model
-from meshes import Coloured, as_scan, draw, facing, read_mesh, scan_of
+from meshes import as_scan, draw, facing, read_mesh, scan_of
 from protocol import Scan, judge
 from regions import regions
 from tables import Row, summarise
@@ -109,17 +109,8 @@ def of_person(data: Path, folder: Path, weights: Path | None, yaw: tuple[float, 
     if scan is None:
         return None
     camera = picture.random_camera(rng, yaw)
-    image = photograph(rng, person.mesh, camera)
+    image = picture.of_mesh(rng, person.mesh, camera)
     return judged(image, scan, weights, None, in_pixels(camera, camera.scale))
-
-
-def photograph(rng: np.random.Generator, mesh: Coloured, camera) -> np.ndarray:
-    """A photo-like picture of any coloured mesh."""
-    import picture
-
-    points, triangles = mesh.vertices.astype(np.float32), mesh.triangles
-    light = picture._render(rng, points, triangles, mesh.colours, camera, len(points))
-    return (np.clip(picture.photograph(rng, light), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def benchmark_people(data: Path, folder: Path, weights: Path | None, heads: int, pool) -> dict[str, Any]:

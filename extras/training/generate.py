@@ -44,10 +44,14 @@ def samples(rng: np.random.Generator, materials: Materials, count: int, held_out
         vertices = head.mean + (np.stack(coefficients) @ flat).reshape(len(coefficients), -1, 3)
         for person in zip(coefficients, vertices, strict=True):
             drawn = picture.draw(rng, head, wardrobe, person=person, clay=clay)
-            quality = int(rng.integers(25, 90)) if rng.random() < 0.5 else 94
-            _, coded = cv2.imencode(".jpg", drawn.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-            camera = drawn.camera
+            coded, camera = coded_picture(rng, drawn.image), drawn.camera
             yield coded, drawn.coefficients, camera.rotation, np.array([camera.scale, camera.k, *camera.centre])
+
+
+def coded_picture(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as JPEG, half of them as they go through the web."""
+    quality = int(rng.integers(25, 90)) if rng.random() < 0.5 else 94
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
 
 
 def make_shard(materials: Path, out: Path, clay: float, seed: int) -> Path:

@@ -9,6 +9,7 @@ import cv2
 import heads
 import numpy as np
 import render
+from coloured import Coloured
 from scipy.spatial.transform import Rotation
 
 from octoprint_facesculpt.reconstruction.camera import Camera
@@ -19,6 +20,8 @@ SIZE = 384
 SHADOW_SIZE, SHADOW_PITCH, SHADOW_BIAS = 160, 2.6, 6.0
 #: Share of heads that are sculptures and scans without colour: shape is all there is to see.
 CLAY = 0.1
+#: Share of pictures with something in front of the head.
+OCCLUDED = 0.1
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,19 @@ def draw(
     if not plain:
         if not of_clay and rng.random() < 0.12:
             image = _glasses(rng, image, head, vertices, camera)
-        if rng.random() < 0.1:
+        if rng.random() < OCCLUDED:
             image = _occluder(rng, image)
         image = photograph(rng, image)
     return Picture((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), coefficients, camera)
+
+
+def of_mesh(rng: np.random.Generator, mesh: Coloured, camera: Camera, occluded: float = 0.0) -> np.ndarray:
+    """A random picture (SIZE, SIZE, 3) uint8 of any coloured mesh; a share of them with something in front of it."""
+    points = mesh.vertices.astype(np.float32)
+    image = _render(rng, points, mesh.triangles, mesh.colours, camera, len(points))
+    if occluded and rng.random() < occluded:
+        image = _occluder(rng, image)
+    return (np.clip(photograph(rng, image), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _cut(rng, head: heads.PictureHead) -> np.ndarray:

