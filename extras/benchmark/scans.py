@@ -1,4 +1,4 @@
-"""Real scans and independent heads under the NoW protocol: pictures of a known surface, and everything made of them."""
+"""Real scans and heads of MakeHuman under the NoW protocol: pictures of a known surface, and everything made of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from regions import regions
 from tables import Row, summarise
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
-from makehuman_people import People
+from makehuman_people import FACE_CENTRE, People
 
 Project = Callable[[np.ndarray], np.ndarray]
 
@@ -27,8 +27,7 @@ Project = Callable[[np.ndarray], np.ndarray]
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".vtk")
 #: Yaw in degrees of the renders of a scan.
 YAWS = (0.0, 35.0, -35.0)
-#: Where the face of a MakeHuman head is, mm, and the yaws of its pictures.
-PERSON_CENTRE = np.array([0.0, 10.0, 60.0])
+#: Yaws of the pictures of a MakeHuman head.
 PERSON_POSES = {"frontal (0-15)": (0.0, 15.0), "half turned (30-40)": (30.0, 40.0)}
 FIRST_PERSON = 770_000
 
@@ -105,7 +104,7 @@ def of_person(data: Path, folder: Path, weights: Path | None, yaw: tuple[float, 
     one_thread()
     rng = np.random.default_rng(seed)
     person = _people(data, folder).draw(rng)
-    scan = scan_of(person.head, f"person {seed}", PERSON_CENTRE)
+    scan = scan_of(person.head, f"person {seed}", FACE_CENTRE)
     if scan is None:
         return None
     camera = picture.random_camera(rng, yaw)

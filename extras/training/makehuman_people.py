@@ -30,6 +30,8 @@ GROUPS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin
 SPREAD, ASYMMETRY = 0.22, 0.05
 #: How far below the crown the mesh is kept, and the half width of the shoulders, mm.
 KEPT_BELOW, KEPT_ASIDE = 340.0, 170.0
+#: Where the face of a head is, mm.
+FACE_CENTRE = np.array([0.0, 10.0, 60.0])
 ORIGINS = ("african", "asian", "caucasian")
 
 
@@ -104,7 +106,7 @@ class People:
         return self._bald(rng, vertices, self._skins[0])
 
     @cached_property
-    def head_triangles(self) -> np.ndarray:
+    def skin_triangles(self) -> np.ndarray:
         """Triangles (T, 3) of the base mesh's skin."""
         return self._body.triangles
 

