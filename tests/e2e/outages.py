@@ -263,6 +263,15 @@ class Story:
         outcome.wrong_layer |= abs(off) > 0.05
         outcome.touches = state["touches"] if state["touched"] > self.touched else []
         outcome.deepest, self.touched = state["deepest"], state["touched"]
+        if found["plan"]["kind"] == "resume":
+            # Who cancels a resume that has not yet gone on gives nothing up: the interrupted print waits, and what is still on
+            # its way to the printer would be printed over the next one.
+            wait_for(self._gone_on, 120, "the file to go on", pause=0.05)
+
+    def _gone_on(self) -> bool:
+        """Whether a resume's lines are all sent, and the file's are."""
+        recovery = self._recovery()
+        return recovery["step"] >= len(recovery["plan"]["plan"]["steps"])
 
     def finished(self) -> bool:
         """Whether the print is over, or so near its end that another outage finds nothing."""
