@@ -99,6 +99,9 @@ class Story:
     def begin(self) -> None:
         """A new print on a clear bed."""
         self._ready()
+        # OctoPrint is ready while the board still makes the last moves of the print that was given up, with plastic.
+        time.sleep(1)
+        wait_for(lambda: not self._order(do="status")["blocks"], 60, "the board's last moves", pause=0.05)
         self._order(do="clear")
         self.ledger.look()
         self.ledger.printed = 0.0
