@@ -28,6 +28,7 @@ from makehuman_people import FACE_CENTRE, People
 from materials import Materials
 from samples import save_arrays, shipped_model
 from scipy.spatial import cKDTree
+from trimesh import transform_points
 from trimesh.registration import procrustes
 from trimesh.triangles import closest_point, points_to_barycentric
 
@@ -90,7 +91,7 @@ class Fitter:
         for _ in range(steps):
             here = mean + np.tensordot(coefficients, shapes, 1)
             back = procrustes(places, here, reflection=False, return_cost=False, weights=weights)
-            wanted = ((places @ back[:3, :3].T + back[:3, 3] - mean) * root.reshape(-1, 3)).ravel()
+            wanted = ((transform_points(places, back) - mean) * root.reshape(-1, 3)).ravel()
             coefficients[:free] = _ridge(design[:, :free], wanted, cost[:free])
             coefficients[identity:] = coefficients[identity:].clip(0, 1)
             # Once more, with expressions that there are.
@@ -141,15 +142,14 @@ class Fitter:
         near = 1 - camera.k * float((camera.rotation @ truth.placed[:3, 3])[2])
         some = np.flatnonzero(self.model.face)[::10]
         points = self.model.vertices(truth.coefficients)[some].astype(float)
-        pixels = camera.project(points @ truth.placed[:3, :3].T + truth.placed[:3, 3])[:, :2]
+        pixels = camera.project(transform_points(points, truth.placed))[:, :2]
         start = Camera(
             camera.rotation @ truth.placed[:3, :3] / scale, camera.scale * scale / near, camera.k * scale / near, camera.centre
         )
         return fit_camera(points, pixels.astype(float), start)
 
     def _placed(self, truth: Truth) -> np.ndarray:
-        vertices = self.model.vertices(truth.coefficients).astype(float)
-        return vertices @ truth.placed[:3, :3].T + truth.placed[:3, 3]
+        return transform_points(self.model.vertices(truth.coefficients), truth.placed)
 
 
 def _ridge(design: np.ndarray, wanted: np.ndarray, cost: np.ndarray) -> np.ndarray:

@@ -238,6 +238,7 @@ def test_step_by_step_and_another_cut_in_the_middle(standing: dict[str, Any], br
     after = printer.moves()[standing["moves"] :]
     inside = [m for m in after if 95 < m["at"][0] < 140 and 95 < m["at"][1] < 140]
     # Everything is printed as much lower as the height was said to be more than it is; the board rounds to 1 um.
+    assert z == pytest.approx(standing["stopped"]["position"][2], abs=0.21)
     too_much = measured - standing["stopped"]["position"][2]
     assert min(m["at"][2] for m in inside) >= found["plan"]["plan"]["point"][2] - too_much - 0.002
     assert max(m["at"][2] for m in after if m["e"] > 0 and m["from"][:2] != m["to"][:2]) > 39
