@@ -22,6 +22,7 @@ from .orders import look
 from .server import OctoPrintServer, wait_for
 
 FILES = "#facesculpt_photo_files"
+PHOTOS = "/plugin/facesculpt/photos"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,28 @@ def card(tab: Dashboard, name: str) -> Locator:
 
 def queued(server: OctoPrintServer) -> list[dict[str, Any]]:
     return server.get("/plugin/facesculpt/queue").json()["queue"]
+
+
+def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut: Path) -> None:
+    """It was asked for before the photo was dropped, and its answer comes after that."""
+    held: list[tuple[Any, Any]] = []
+
+    def hold(route: Any) -> None:
+        if route.request.method == "GET" and not held:
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    tab.page.route(f"**{PHOTOS}", hold)
+    tab.page.evaluate("() => { OctoPrint.coreui.viewmodels.facesculptPhotosViewModel.refresh(); }")
+    drop(tab, astronaut)
+    expect(tab.find("new")).to_be_visible(timeout=LATER)
+    assert held, "nothing was asked for"
+    route, answer = held[0]
+    with tab.page.expect_request(lambda request: request.method == "GET" and request.url.endswith(PHOTOS)):
+        route.fulfill(response=answer)
+    expect(tab.find("new")).to_be_visible()
+    tab.page.unroute(f"**{PHOTOS}")
 
 
 def test_a_photo_becomes_a_print(

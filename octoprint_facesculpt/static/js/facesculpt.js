@@ -118,20 +118,30 @@ $(function () {
             const known = ko.observableArray([]);
             const entries = ko.pureComputed(() => known().slice().sort((a, b) => order(a.data(), b.data())));
             const find = (id) => known.peek().find((entry) => entry.id === id);
+            let changes = 0;
             const put = (json) => {
+                changes += 1;
                 const entry = find(json.id);
                 if (entry) return entry.data(json);
                 const added = make(ko.observable(json));
                 added.id = json.id;
                 known.push(added);
             };
-            const remove = (id) => known.remove((entry) => entry.id === id);
+            const remove = (id) => {
+                changes += 1;
+                known.remove((entry) => entry.id === id);
+            };
             const replace = (list) => {
                 const ids = new Set(list.map((json) => json.id));
                 known.remove((entry) => !ids.has(entry.id));
                 list.forEach(put);
             };
-            return {entries, find, put, remove, replace};
+            // An answer that was overtaken by a change knows nothing of it: it is asked for again.
+            const fetch = (ask) => {
+                const before = changes;
+                return ask().then((answer) => (changes === before ? replace(answer) : fetch(ask)));
+            };
+            return {entries, find, put, remove, replace, fetch};
         };
         self.newestFirst = (a, b) => (a.created < b.created ? 1 : a.created > b.created ? -1 : 0);
 

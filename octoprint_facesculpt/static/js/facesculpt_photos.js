@@ -201,8 +201,7 @@ $(function () {
                 self.selected(undefined);
                 return list.replace([]);
             }
-            return OctoPrint.plugins.facesculpt.photos().done((photos) => {
-                list.replace(photos);
+            return list.fetch(() => OctoPrint.plugins.facesculpt.photos()).done(() => {
                 self.loaded(true);
                 if (self.selected() && !list.find(self.selected().id)) self.selected(undefined);
             });

@@ -210,8 +210,7 @@ $(function () {
 
         self.refresh = () => {
             if (!shared.mayView()) return list.replace([]);
-            return OctoPrint.plugins.facesculpt.sculptures().done((sculptures) => {
-                list.replace(sculptures);
+            return list.fetch(() => OctoPrint.plugins.facesculpt.sculptures()).done(() => {
                 self.loaded(true);
             });
         };
