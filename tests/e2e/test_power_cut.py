@@ -261,6 +261,7 @@ def test_a_rehearsal_looks_the_same_and_sends_nothing(standing: dict[str, Any], 
             box.check()
         tab.find("looked").click()
         tab.find("accept").click(timeout=LATER)
+        walk_to(tab, "height")
         if tab.find("choose-layer").count():
             tab.find("choose-layer").first.click()
         else:
