@@ -4,7 +4,8 @@
         --pictures runs/train --out runs/descent
 
 With ``--descent`` they are of the guesses after the steps in these files. A step should be learned from pictures that those
-before it did not see, on which the errors they leave are as they will be.
+before it did not see, on which the errors they leave are as they will be. With ``--gradients`` they are for the last step,
+which reads the picture's gradients instead of the encoder's maps.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -23,17 +25,21 @@ from checkpoint import correspondence
 from crops import into_region, jittered
 from export import read_descent
 from samples import ShapeStack, Shard, save_arrays, shipped_model
+from torch import Tensor
 
 from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
-from octoprint_facesculpt.reconstruction.descent import Descent, Points, State, begin, read_at
+from octoprint_facesculpt.reconstruction.descent import Descent, Points, Shown, State, begin, down, read_at
+from octoprint_facesculpt.reconstruction.gradients import direction_maps, patches
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.look import picture_of
 
 #: Pictures that go through the encoder together.
 BATCH = 50
-#: Numbers kept of what is read at a point, and pictures they are chosen by.
-FEATURES, BASIS_PICTURES = 32, 1000
+#: Numbers kept of what is read at a point.
+FEATURES = 32
+#: The same of the picture's gradients, and pictures these are chosen by.
+GRADIENT_FEATURES, GRADIENT_PICTURES = 48, 300
 
 
 @cache
@@ -48,7 +54,7 @@ def load(materials: Path, checkpoint: Path) -> tuple[HeadModel, np.ndarray, Corr
 
 
 def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: np.ndarray, rng: np.random.Generator):
-    """Yield for each batch of pictures: rows, encoder's maps, first states, and the true places of the points in pixels."""
+    """Yield for each batch: rows, pictures, encoder's maps, first states, and the true places of the points in pixels."""
     stack, points = ShapeStack(model), Points.of(model, vertices)
     for rows in np.array_split(np.arange(len(shard)), max(1, len(shard) // BATCH)):
         pictures, truth = [], []
@@ -62,7 +68,7 @@ def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: 
             stages = net.encoder(x.to(memory_format=torch.channels_last))
             whole = net.whole(stages)
         said = zip(whole.head.double().numpy(), REGION * whole.points.double().numpy(), strict=True)
-        yield rows, stages, [begin(points, head, places) for head, places in said], np.stack(truth)
+        yield rows, pictures, stages, [begin(points, head, places) for head, places in said], np.stack(truth)
 
 
 def seen(points: Points, states: list[State]) -> np.ndarray:
@@ -70,16 +76,36 @@ def seen(points: Points, states: list[State]) -> np.ndarray:
     return np.stack([state.camera.project(points.at(state.head[:-1]))[:, :2] for state in states])
 
 
-def choose_basis(path: Path, materials: Path, checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (P, D) of what is read at each point, and (D, FEATURES) its principal directions, with a spread of one."""
+def descended(descent: Descent, points: Points, stages: list[Tensor], states: list[State]) -> list[State]:
+    """The states after all steps that read the encoder's maps."""
+    for step in descent.steps:
+        places = seen(points, states)
+        shown = zip(states, places, read_at(stages, places), strict=True)
+        states = [down(step, descent.maps.features(read), points, state, place)[0] for state, place, read in shown]
+    return states
+
+
+def read_gradients(pictures: list[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """What the gradients of ``pictures`` show at ``places`` (B, P, 2): (B, P, PATCH)."""
+    return np.stack([patches(direction_maps(picture), place) for picture, place in zip(pictures, places, strict=True)])
+
+
+def choose(path: Path, materials: Path, checkpoint: Path, descent: Descent | None) -> Shown:
+    """The mean of what is read at each point, and its principal directions, with a spread of one; with a ``descent`` of what
+    gradients show after it."""
     model, kept, net, vertices = load(materials, checkpoint)
-    points = Points.of(model, vertices)
-    batches = looked_at(Shard.read(path, kept), model, net, vertices, np.random.default_rng(3))
-    read = np.concatenate([read_at(stages, seen(points, states)) for _, stages, states, _ in batches])
-    centre = read.mean(0)
-    flat = (read - centre).reshape(-1, read.shape[2])[::5]
+    points, read = Points.of(model, vertices), []
+    for _, pictures, stages, states, _ in looked_at(Shard.read(path, kept), model, net, vertices, np.random.default_rng(3)):
+        if descent is None:
+            read.append(read_at(stages, seen(points, states)))
+        elif BATCH * len(read) < GRADIENT_PICTURES:
+            read.append(read_gradients(pictures, seen(points, descended(descent, points, stages, states))))
+    found = np.concatenate(read)
+    count = FEATURES if descent is None else GRADIENT_FEATURES
+    centre = found.mean(0)
+    flat = (found - centre).reshape(-1, found.shape[2])[::5]
     values, directions = np.linalg.eigh(flat.T @ flat / len(flat))
-    return centre, directions[:, -FEATURES:] / np.sqrt(values[-FEATURES:])
+    return Shown(centre, directions[:, -count:] / np.sqrt(values[-count:]))
 
 
 def make(materials: Path, checkpoint: Path, descent: Descent, path: Path, out: Path) -> Path:
@@ -90,20 +116,18 @@ def make(materials: Path, checkpoint: Path, descent: Descent, path: Path, out: P
     model, kept, net, vertices = load(materials, checkpoint)
     points = Points.of(model, vertices)
     shard = Shard.read(path, kept)
+    shown = descent.gradients or descent.maps
     columns: dict[str, list] = {name: [] for name in ("features", "head", "truth", "wrong", "yaw")}
-    for rows, stages, states, true_places in looked_at(shard, model, net, vertices, np.random.default_rng(5)):
+    for rows, pictures, stages, states, true_places in looked_at(shard, model, net, vertices, np.random.default_rng(5)):
+        states = descended(descent, points, stages, states)
         places = seen(points, states)
-        for number in range(len(descent.steps)):
-            shown = zip(states, places, read_at(stages, places), strict=True)
-            states = [descent.down(points, state, place, number, read)[0] for state, place, read in shown]
-            places = seen(points, states)
-        features = (read_at(stages, places) - descent.centre) @ descent.basis
-        columns["features"].append(features.astype(np.float16))
+        read = read_at(stages, places) if descent.gradients is None else read_gradients(pictures, places)
+        columns["features"].append(((read - shown.centre) @ shown.basis).astype(np.float16))
         columns["head"].append(np.stack([state.head for state in states]))
         columns["truth"].append(np.c_[shard.coefficients[rows], 1000 * shard.camera[rows, 1]])
         columns["wrong"].append((true_places - places).astype(np.float32))
         columns["yaw"].append(np.array([state.camera.yaw for state in states]))
-    known = {"centre": descent.centre.astype(np.float32), "basis": descent.basis.astype(np.float32)}
+    known = {"centre": shown.centre.astype(np.float32), "basis": shown.basis.astype(np.float32)}
     save_arrays(target, **known, **{name: np.concatenate(column) for name, column in columns.items()})
     return target
 
@@ -113,21 +137,21 @@ def main() -> None:
     for name in ("materials", "correspondence", "pictures", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--descent", type=Path, nargs="*", default=[], help="the steps before, a file for each")
+    parser.add_argument("--gradients", action="store_true", help="for the last step, after --descent")
     parser.add_argument("--shards", type=int)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     paths = sorted(arguments.pictures.glob("*.npz"))[: arguments.shards]
     known = (arguments.materials, arguments.correspondence)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    if arguments.descent:
-        descent, _ = read_descent(*arguments.descent)
-    else:
+    descent = read_descent(*arguments.descent)[0] if arguments.descent else None
+    if descent is None or arguments.gradients:
         # The same for all samples of a network, whichever folder they come from.
-        basis = arguments.correspondence.with_suffix(".basis.npz")
+        basis = arguments.correspondence.with_suffix(".gradients.npz" if descent else ".basis.npz")
         if not basis.exists():
-            np.savez(basis, **dict(zip(("centre", "basis"), choose_basis(paths[0], *known), strict=True)))
-        chosen = np.load(basis)
-        descent = Descent(chosen["centre"], chosen["basis"], ())
+            np.savez(basis, **vars(choose(paths[0], *known, descent)))
+        shown = Shown(**np.load(basis))
+        descent = replace(descent, gradients=shown) if descent else Descent(shown, ())
     with ProcessPoolExecutor(arguments.processes) as pool:
         jobs = [pool.submit(make, *known, descent, path, arguments.out) for path in paths]
         for job in jobs:

@@ -1,7 +1,8 @@
 """Put what was learned into the package: one safetensors file, and its model card beside it.
 
     python extras/training/export.py --materials runs/materials.pkl --correspondence runs/encoder.pt \
-        --descent runs/encoder.0.npz runs/encoder.1.npz --descent-log runs/descent.txt --recognition runs/recognition.pt \
+        --descent runs/encoder.0.npz runs/step.npz runs/last.npz --descent-log runs/step.txt runs/last.txt \
+        --recognition runs/recognition.pt \
         --volume runs/volume.pt --notice ICT-FACEKIT-LICENSE --version 0.2.0 \
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
@@ -16,6 +17,7 @@ import hashlib
 import json
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
@@ -24,7 +26,8 @@ import numpy as np
 import torch
 from samples import shipped_model
 
-from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, step_of
+from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, Shown, step_of
+from octoprint_facesculpt.reconstruction.gradients import PATCH
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
 from octoprint_facesculpt.reconstruction.look import Observer
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet
@@ -52,10 +55,16 @@ VOLUME_COLUMNS = {
 
 
 def read_descent(*paths: Path) -> tuple[Descent, np.ndarray]:
-    """The steps that were learned, one file each, and the precision of the heads after the last."""
+    """The steps that were learned, one file each, and the precision of the heads after the last. One that reads the picture's
+    gradients is the last."""
     files = [dict(np.load(path)) for path in paths]
-    centre, basis, precision = files[0]["centre"], files[0]["basis"], files[-1]["precision"]
-    return Descent(centre, basis, tuple(map(step_of, files))), precision
+    precision = files[-1]["precision"]
+    on_maps = [file for file in files if len(file["basis"]) != PATCH]
+    descent = Descent(Shown(files[0]["centre"], files[0]["basis"]), tuple(map(step_of, on_maps)))
+    if len(on_maps) < len(files):
+        last = files[-1]
+        descent = replace(descent, gradients=Shown(last["centre"], last["basis"]), last=step_of(last))
+    return descent, precision
 
 
 def main() -> None:
@@ -63,7 +72,7 @@ def main() -> None:
     for name in ("materials", "correspondence", "recognition", "volume", "notice", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
-    parser.add_argument("--descent-log", type=Path, required=True, help="what train_descent.py printed")
+    parser.add_argument("--descent-log", type=Path, nargs="+", required=True, help="what train_step.py printed of each step")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
     parser.add_argument("--note", default="", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
@@ -84,10 +93,12 @@ def main() -> None:
         "recognition": "trained on from dlib_face_recognition_resnet_model_v1, Davis King, CC0 1.0",
     }
     descent, precision = read_descent(*arguments.descent)
+    steps = [*descent.steps, descent.last]
     recogniser, known = checkpoint.recogniser(arguments.recognition)
     observer = Observer.of(model, correspondence, vertices, descent, recogniser)
     save(arguments.out, observer, net, model, precision, metadata)
-    counted = re.findall(r"(\d+) samples", arguments.descent_log.read_text())
+    logs = [path.read_text().strip() for path in arguments.descent_log]
+    counted = re.findall(r"(\d+) samples", logs[-1])
     card = Template(Path(__file__).with_name("model_card.md.in").read_text()).substitute(
         name=NAME,
         version=arguments.version,
@@ -107,10 +118,11 @@ def main() -> None:
         correspondence_seen=f"{stored['samples']:,}",
         correspondence_minutes=round(stored["seconds"] / 60),
         descent_pictures=f"{sum(map(int, counted)):,}",
-        descent_log=arguments.descent_log.read_text().strip(),
-        rank=" and ".join(str((s.ranges[0] if isinstance(s, ByYaw) else s).gather.shape[1]) for s in descent.steps),
-        steps=len(descent.steps),
-        read=descent.basis.shape[1],
+        descent_log="\n\n".join(logs),
+        rank=", ".join(str((step.ranges[0] if isinstance(step, ByYaw) else step).gather.shape[1]) for step in steps),
+        steps=len(steps),
+        read=descent.maps.basis.shape[1],
+        read_last=descent.gradients.basis.shape[1],
         training_pictures=f"{trained['pictures']:,}",
         seen_pictures=f"{trained['samples']:,}",
         minutes=round(trained["seconds"] / 60),

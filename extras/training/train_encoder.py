@@ -89,8 +89,8 @@ class Model(nn.Module):
     def __init__(self, net: CorrespondenceNet, descent: Descent, points: Points) -> None:
         super().__init__()
         self.net, self._points = net, points
-        self.register_buffer("centre", torch.from_numpy(descent.centre).float())
-        self.basis = nn.Parameter(torch.from_numpy(descent.basis).float())
+        self.register_buffer("centre", torch.from_numpy(descent.maps.centre).float())
+        self.basis = nn.Parameter(torch.from_numpy(descent.maps.basis).float())
         self.readings = nn.ModuleList(Reading(step) for step in descent.steps)
 
     def forward(self, pictures: Tensor, bfloat16: bool) -> tuple[Whole, list[tuple[Tensor, Tensor]]]:

@@ -4,7 +4,8 @@ The guess says where its points are in the picture; the encoder's finer maps are
 they show to how the guess is wrong was learned (Xiong and De la Torre, "Supervised Descent Method and its Applications to Face
 Alignment", CVPR 2013). What an eyelid a millimetre too low looks like is the same in every face, so a few thousand faces teach
 what a network that sees the face as a whole does not learn from a hundred thousand. The first step has a map for each range of
-yaw; where it leads, less is wrong and less simply so, and a small network learned the second.
+yaw; where it leads, less is wrong and less simply so, and a small network learned the second. Another one learned the last
+step, which looks at the picture itself (:mod:`gradients`).
 """
 
 from __future__ import annotations
@@ -109,24 +110,35 @@ class Deep:
 
 
 @dataclass(frozen=True)
-class Descent:
-    """Its ``steps``; ``centre`` (P, D) and ``basis`` (D, K) make features of what is read."""
+class Shown:
+    """``centre`` (P, D) and ``basis`` (D, K), which make features of what is read at the points."""
 
     centre: np.ndarray
     basis: np.ndarray
-    steps: tuple[ByYaw | Deep, ...]
 
     def features(self, read: np.ndarray) -> np.ndarray:
         """(P * K,) features of what was read at the points (P, D)."""
         return ((read - self.centre) @ self.basis).ravel()
 
-    def down(self, points: Points, state: State, seen: np.ndarray, number: int, read: np.ndarray) -> tuple[State, np.ndarray]:
-        """Step ``number`` from ``state``, whose points lie at ``seen`` ((P, 2) pixels) and show ``read`` (P, D); also the new
-        places (P, 2) of the points."""
-        change = self.steps[number].change(self.features(read), state.camera)
-        count = len(state.head)
-        places = seen + change[count:].reshape(-1, 2)
-        return settle(points, state.head + change[:count], places, state.camera), places
+
+@dataclass(frozen=True)
+class Descent:
+    """Its ``steps`` on what the encoder's ``maps`` show, and the ``last`` one on what the picture's ``gradients`` show, if one
+    was learned."""
+
+    maps: Shown
+    steps: tuple[ByYaw | Deep, ...]
+    gradients: Shown | None = None
+    last: ByYaw | Deep | None = None
+
+
+def down(step: ByYaw | Deep, features: np.ndarray, points: Points, state: State, seen: np.ndarray) -> tuple[State, np.ndarray]:
+    """A ``step`` from ``state``, whose points lie at ``seen`` ((P, 2) pixels) and show ``features`` (P * K,); also the new
+    places (P, 2) of the points."""
+    change = step.change(features, state.camera)
+    count = len(state.head)
+    places = seen + change[count:].reshape(-1, 2)
+    return settle(points, state.head + change[:count], places, state.camera), places
 
 
 def yaw_range(camera: Camera) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from ..portrait.landmarker import Roi
 from .alignment import HeadCrop
 from .correspondence import REGION, CorrespondenceNet, Whole
-from .descent import Descent, Points, begin, read_at
+from .descent import ByYaw, Deep, Descent, Points, State, begin, down, read_at
 from .fitting import Correspondence
+from .gradients import direction_maps, patches
 from .head_model import HeadModel, Mirror
 from .recognition import Recogniser
 from .resampling import resample
@@ -72,7 +74,7 @@ def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: Hea
     with torch.inference_mode():
         stages = observer.net.encoder(torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32) / 255))
         whole = observer.net.whole(stages)
-    heads, placed = _descend(observer.descent, observer.points, stages, whole)
+    heads, placed = _descend(observer.descent, observer.points, pictures, stages, whole)
     heads[mirrored, :-1] = observer.mirror.of(heads[mirrored, :-1])
     placed[mirrored, :, 0] = REGION - placed[mirrored, :, 0]
 
@@ -95,16 +97,36 @@ def _mean(placed: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return (placed * certainty[..., None]).sum(0) / certainty.sum(0)[:, None], scale.mean(0)
 
 
-def _descend(descent: Descent, points: Points, stages: list, whole: Whole) -> tuple[np.ndarray, np.ndarray]:
-    """Heads (B, C + 1) and places of the points (B, P, 2) in pixels of each view, all steps down from what the network said."""
+def _descend(
+    descent: Descent, points: Points, pictures: np.ndarray, stages: list, whole: Whole
+) -> tuple[np.ndarray, np.ndarray]:
+    """Heads (B, C + 1) and places of the points (B, P, 2) in pixels of each view, all steps down from what the network said of
+    the ``pictures`` (B, REGION, REGION, 3)."""
     heads, places = whole.head.double().numpy(), REGION * whole.points.double().numpy()
     states = [begin(points, head, place) for head, place in zip(heads, places, strict=True)]
-    for number in range(len(descent.steps)):
-        seen = np.stack([state.camera.project(points.at(state.head[:-1]))[:, :2] for state in states])
-        read = read_at(stages, seen)
-        taken = [descent.down(points, *view) for view in zip(states, seen, [number] * len(states), read, strict=True)]
-        states, places = [state for state, _ in taken], np.stack([place for _, place in taken])
+    for step in descent.steps:
+        seen = _seen(points, states)
+        read = map(descent.maps.features, read_at(stages, seen))
+        states, places = _down(step, read, points, states, seen)
+    if descent.gradients is not None and descent.last is not None:
+        seen = _seen(points, states)
+        shown = (patches(direction_maps(picture), place) for picture, place in zip(pictures, seen, strict=True))
+        states, places = _down(descent.last, map(descent.gradients.features, shown), points, states, seen)
     return np.stack([state.head for state in states]), places
+
+
+def _seen(points: Points, states: list[State]) -> np.ndarray:
+    """Where the points of ``states`` lie, (B, P, 2) pixels."""
+    return np.stack([state.camera.project(points.at(state.head[:-1]))[:, :2] for state in states])
+
+
+def _down(
+    step: ByYaw | Deep, features: Iterable[np.ndarray], points: Points, states: list[State], seen: np.ndarray
+) -> tuple[list[State], np.ndarray]:
+    """A step from each of the states; also the new places (B, P, 2) of the points."""
+    views = zip(features, states, seen, strict=True)
+    taken = [down(step, shown, points, state, places) for shown, state, places in views]
+    return [state for state, _ in taken], np.stack([places for _, places in taken])
 
 
 def picture_of(image: np.ndarray, region: Roi) -> np.ndarray:

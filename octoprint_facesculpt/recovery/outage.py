@@ -56,6 +56,9 @@ def classify(reading: Reading | None, seen: Seen) -> Outage:
         if cause == "shutdown":
             return Outage("restart", seconds, ("OctoPrint was shut down in good order.",))
         hot = seen.nozzle is not None and seen.nozzle >= float(record.get("nozzle_target") or 1e9) - COOLED
+        if cause == "stopped":
+            # Whether the printer was switched off right afterwards, only its heat tells.
+            return Outage("cable" if hot else "printer", seconds, ("The resume was stopped before the print had gone on.",))
         if hot and cause != "printer_reset":
             return Outage("cable", seconds, ("The connection was lost; the nozzle is still hot, so the printer had power.",))
         return Outage("printer", seconds, (f"OctoPrint went on running; the printer did not ({cause or 'connection lost'}).",))

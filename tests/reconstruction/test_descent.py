@@ -13,12 +13,13 @@ from octoprint_facesculpt.reconstruction.descent import (
     YAWS,
     ByYaw,
     Deep,
-    Descent,
     Linear,
     Points,
+    Shown,
     State,
     affine_camera,
     begin,
+    down,
     read_at,
     step_arrays,
     step_of,
@@ -78,10 +79,10 @@ def test_a_step_moves_head_and_points_as_it_has_learned(points: Points) -> None:
     spread = np.zeros((1, 4 + 1 + 2 * count))
     spread[0, 0] = 1.0
     step = ByYaw((Linear(np.zeros(count), gather, spread),) * (len(YAWS) + 1))
-    descent = Descent(np.zeros((count, 1)), np.ones((1, 1)), (step,))
+    shown = Shown(np.zeros((count, 1)), np.ones((1, 1)))
     start = State(np.zeros(5), camera(10))
     seen = start.camera.project(points.mean)[:, :2].astype(np.float64)
-    moved, places = descent.down(points, start, seen, 0, np.full((count, 1), 0.5 / count))
+    moved, places = down(step, shown.features(np.full((count, 1), 0.5 / count)), points, start, seen)
     np.testing.assert_allclose(moved.head, [0.5, 0, 0, 0, 0], atol=1e-9)
     np.testing.assert_allclose(places, seen)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -72,6 +73,16 @@ def test_a_mirrored_picture_shows_the_mirrored_head(portrait, sight) -> None:
     # The points of each side are seen where those of the other were.
     half = len(sight.points.place) // 2
     assert np.abs(np.roll(seen.points.place, half, 0) * [-1, 1] + [CROP, 0] - sight.points.place).mean() < 0.1
+
+
+def test_the_last_step_reads_the_picture_itself(portrait, crop, sight) -> None:
+    """Without it the same maps lead to another head, and points that lie on edges are put elsewhere, not far away."""
+    observer = load().observer
+    short = replace(observer, descent=replace(observer.descent, last=None))
+    without = look(short, portrait.image, portrait.landmarks, crop)
+    off = np.linalg.norm(without.points.place - sight.points.place, axis=1)
+    assert 0.05 < off.mean() < 3
+    assert np.abs(without.head - sight.head).max() > 0.01
 
 
 @pytest.mark.parametrize("factor", [1, 4])

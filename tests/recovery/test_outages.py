@@ -328,6 +328,13 @@ def test_class_of_an_outage(change: dict, seen: Seen, kind: str):
     assert classify(Reading({}, record, 1), seen).kind == kind
 
 
+@pytest.mark.parametrize(("nozzle", "kind"), [(203, "cable"), (90, "printer")])
+def test_a_resume_stopped_by_hand_is_no_lost_connection(nozzle: float, kind: str):
+    record = {"phase": "interrupted", "reason": "stopped", "session": "before", "mono": 5.0, "nozzle_target": 205}
+    found = classify(Reading({}, record, 1), Seen("before", "before", nozzle=nozzle))
+    assert (found.kind, found.reasons) == (kind, ("The resume was stopped before the print had gone on.",))
+
+
 def test_duration_is_told_only_by_a_clock_that_knows():
     record = {"phase": "printing", "boot": "before", "session": "before", "mono": 5.0}
     assert classify(Reading({}, record, 1), Seen("before", "after", mono=65.0)).seconds == 60.0
