@@ -107,7 +107,7 @@ def load(path: Path = PACKAGED) -> Weights:
             module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in floats.items()})
             module.eval()
         # A third of the time there; the other two are not faster for it.
-        volume.to(memory_format=torch.channels_last)
+        volume.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         descent = _descent(tensors)
         recogniser = Recogniser(recognition, *(tensors[f"person.{name}"] for name in ("mean", "shape", "precision")))
         head = HeadModel.from_tensors(tensors)
