@@ -25,12 +25,11 @@ from checkpoint import correspondence
 from crops import into_region, jittered
 from export import read_descent
 from samples import ShapeStack, Shard, save_arrays, shipped_model
-from torch import Tensor
 
 from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
-from octoprint_facesculpt.reconstruction.descent import Descent, Points, Shown, State, begin, down, read_at
-from octoprint_facesculpt.reconstruction.gradients import direction_maps, patches
+from octoprint_facesculpt.reconstruction.descent import Descent, Points, Shown, begin, descend, places_of, read_at
+from octoprint_facesculpt.reconstruction.gradients import read_around
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.look import picture_of
 
@@ -71,25 +70,6 @@ def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: 
         yield rows, pictures, stages, [begin(points, head, places) for head, places in said], np.stack(truth)
 
 
-def seen(points: Points, states: list[State]) -> np.ndarray:
-    """Where the points of ``states`` lie, (B, P, 2) pixels."""
-    return np.stack([state.camera.project(points.at(state.head[:-1]))[:, :2] for state in states])
-
-
-def descended(descent: Descent, points: Points, stages: list[Tensor], states: list[State]) -> list[State]:
-    """The states after all steps that read the encoder's maps."""
-    for step in descent.steps:
-        places = seen(points, states)
-        shown = zip(states, places, read_at(stages, places), strict=True)
-        states = [down(step, descent.maps.features(read), points, state, place)[0] for state, place, read in shown]
-    return states
-
-
-def read_gradients(pictures: list[np.ndarray], places: np.ndarray) -> np.ndarray:
-    """What the gradients of ``pictures`` show at ``places`` (B, P, 2): (B, P, PATCH)."""
-    return np.stack([patches(direction_maps(picture), place) for picture, place in zip(pictures, places, strict=True)])
-
-
 def choose(path: Path, materials: Path, checkpoint: Path, descent: Descent | None) -> Shown:
     """The mean of what is read at each point, and its principal directions, with a spread of one; with a ``descent`` of what
     gradients show after it."""
@@ -97,9 +77,9 @@ def choose(path: Path, materials: Path, checkpoint: Path, descent: Descent | Non
     points, read = Points.of(model, vertices), []
     for _, pictures, stages, states, _ in looked_at(Shard.read(path, kept), model, net, vertices, np.random.default_rng(3)):
         if descent is None:
-            read.append(read_at(stages, seen(points, states)))
+            read.append(read_at(stages, places_of(points, states)))
         elif BATCH * len(read) < GRADIENT_PICTURES:
-            read.append(read_gradients(pictures, seen(points, descended(descent, points, stages, states))))
+            read.append(read_around(pictures, places_of(points, descend(descent, points, stages, states)[0])))
     found = np.concatenate(read)
     count = FEATURES if descent is None else GRADIENT_FEATURES
     centre = found.mean(0)
@@ -119,9 +99,9 @@ def make(materials: Path, checkpoint: Path, descent: Descent, path: Path, out: P
     shown = descent.gradients or descent.maps
     columns: dict[str, list] = {name: [] for name in ("features", "head", "truth", "wrong", "yaw")}
     for rows, pictures, stages, states, true_places in looked_at(shard, model, net, vertices, np.random.default_rng(5)):
-        states = descended(descent, points, stages, states)
-        places = seen(points, states)
-        read = read_at(stages, places) if descent.gradients is None else read_gradients(pictures, places)
+        states, _ = descend(descent, points, stages, states)
+        places = places_of(points, states)
+        read = read_at(stages, places) if descent.gradients is None else read_around(pictures, places)
         columns["features"].append(((read - shown.centre) @ shown.basis).astype(np.float16))
         columns["head"].append(np.stack([state.head for state in states]))
         columns["truth"].append(np.c_[shard.coefficients[rows], 1000 * shard.camera[rows, 1]])

@@ -20,7 +20,6 @@ from itertools import islice
 from pathlib import Path
 
 import checkpoint
-import descent_samples
 import numpy as np
 import torch
 from crops import Crops
@@ -34,7 +33,7 @@ from train_correspondence import shape_metric, whole_losses
 from train_descent import precision
 
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet, Whole
-from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, Points, begin, sample, settle, yaw_range
+from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, Points, begin, places_of, sample, settle, yaw_range
 
 BATCH = 32
 #: Learning rates: of the encoder, of the layers that see the face as a whole, and, as shares of their numbers' size, of what is
@@ -106,7 +105,7 @@ class Model(nn.Module):
         states = [begin(self._points, head, places) for head, places in pairs]
         after: list[tuple[Tensor, Tensor]] = []
         for reading in self.readings:
-            places = torch.from_numpy(descent_samples.seen(self._points, states)).float()
+            places = torch.from_numpy(places_of(self._points, states)).float()
             features = ((sample(stages, places) - self.centre) @ self.basis).flatten(1)
             change = reading(features, np.array([yaw_range(state.camera) for state in states]))
             guessed = torch.from_numpy(np.stack([state.head for state in states])).float()

@@ -132,13 +132,32 @@ class Descent:
     last: ByYaw | Deep | None = None
 
 
-def down(step: ByYaw | Deep, features: np.ndarray, points: Points, state: State, seen: np.ndarray) -> tuple[State, np.ndarray]:
-    """A ``step`` from ``state``, whose points lie at ``seen`` ((P, 2) pixels) and show ``features`` (P * K,); also the new
-    places (P, 2) of the points."""
-    change = step.change(features, state.camera)
-    count = len(state.head)
-    places = seen + change[count:].reshape(-1, 2)
-    return settle(points, state.head + change[:count], places, state.camera), places
+def places_of(points: Points, states: list[State]) -> np.ndarray:
+    """Where the points of ``states`` lie, (B, P, 2) pixels."""
+    return np.stack([state.camera.project(points.at(state.head[:-1]))[:, :2] for state in states])
+
+
+def down(
+    step: ByYaw | Deep, shown: Shown, points: Points, states: list[State], places: np.ndarray, read: np.ndarray
+) -> tuple[list[State], np.ndarray]:
+    """A ``step`` from each of ``states``, whose points lie at ``places`` ((B, P, 2) pixels) and show ``read`` (B, P, D); also
+    the new places (B, P, 2) of the points."""
+    after, moved = [], []
+    for state, place, one in zip(states, places, read, strict=True):
+        change = step.change(shown.features(one), state.camera)
+        count = len(state.head)
+        moved.append(place + change[count:].reshape(-1, 2))
+        after.append(settle(points, state.head + change[:count], moved[-1], state.camera))
+    return after, np.stack(moved)
+
+
+def descend(descent: Descent, points: Points, stages: list[Tensor], states: list[State]) -> tuple[list[State], np.ndarray]:
+    """All steps that read the encoder's ``stages`` (B, D, S, S); also where they put the points (B, P, 2)."""
+    places = places_of(points, states)
+    for step in descent.steps:
+        places = places_of(points, states)
+        states, places = down(step, descent.maps, points, states, places, read_at(stages, places))
+    return states, places
 
 
 def yaw_range(camera: Camera) -> int:

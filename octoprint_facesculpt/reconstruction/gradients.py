@@ -7,6 +7,8 @@ Xiong and De la Torre, CVPR 2013).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch.nn.functional import grid_sample, normalize
@@ -45,3 +47,8 @@ def patches(maps: np.ndarray, places: np.ndarray) -> np.ndarray:
     grid = torch.from_numpy((places[:, None] + around) * (2 / size) - 1).float()
     shown = grid_sample(torch.from_numpy(maps)[None], grid[None], padding_mode="border", align_corners=False)[0]
     return normalize(shown.permute(1, 2, 0).flatten(1), dim=1, eps=1e-3).numpy()
+
+
+def read_around(pictures: Iterable[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """The patches of ``pictures`` (B of (H, W, 3) uint8) at ``places`` (B, P, 2): (B, P, PATCH)."""
+    return np.stack([patches(direction_maps(picture), place) for picture, place in zip(pictures, places, strict=True)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,9 @@ import numpy as np
 from ..portrait.landmarker import Roi
 from .alignment import HeadCrop
 from .correspondence import REGION, CorrespondenceNet, Whole
-from .descent import ByYaw, Deep, Descent, Points, State, begin, down, read_at
+from .descent import Descent, Points, begin, descend, down, places_of
 from .fitting import Correspondence
-from .gradients import direction_maps, patches
+from .gradients import read_around
 from .head_model import HeadModel, Mirror
 from .recognition import Recogniser
 from .resampling import resample
@@ -102,31 +101,12 @@ def _descend(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Heads (B, C + 1) and places of the points (B, P, 2) in pixels of each view, all steps down from what the network said of
     the ``pictures`` (B, REGION, REGION, 3)."""
-    heads, places = whole.head.double().numpy(), REGION * whole.points.double().numpy()
-    states = [begin(points, head, place) for head, place in zip(heads, places, strict=True)]
-    for step in descent.steps:
-        seen = _seen(points, states)
-        read = map(descent.maps.features, read_at(stages, seen))
-        states, places = _down(step, read, points, states, seen)
+    said = zip(whole.head.double().numpy(), REGION * whole.points.double().numpy(), strict=True)
+    states, places = descend(descent, points, stages, [begin(points, head, place) for head, place in said])
     if descent.gradients is not None and descent.last is not None:
-        seen = _seen(points, states)
-        shown = (patches(direction_maps(picture), place) for picture, place in zip(pictures, seen, strict=True))
-        states, places = _down(descent.last, map(descent.gradients.features, shown), points, states, seen)
+        places = places_of(points, states)
+        states, places = down(descent.last, descent.gradients, points, states, places, read_around(pictures, places))
     return np.stack([state.head for state in states]), places
-
-
-def _seen(points: Points, states: list[State]) -> np.ndarray:
-    """Where the points of ``states`` lie, (B, P, 2) pixels."""
-    return np.stack([state.camera.project(points.at(state.head[:-1]))[:, :2] for state in states])
-
-
-def _down(
-    step: ByYaw | Deep, features: Iterable[np.ndarray], points: Points, states: list[State], seen: np.ndarray
-) -> tuple[list[State], np.ndarray]:
-    """A step from each of the states; also the new places (B, P, 2) of the points."""
-    views = zip(features, states, seen, strict=True)
-    taken = [down(step, shown, points, state, places) for shown, state, places in views]
-    return [state for state, _ in taken], np.stack([places for _, places in taken])
 
 
 def picture_of(image: np.ndarray, region: Roi) -> np.ndarray:

@@ -20,6 +20,7 @@ from octoprint_facesculpt.reconstruction.descent import (
     affine_camera,
     begin,
     down,
+    places_of,
     read_at,
     step_arrays,
     step_of,
@@ -81,10 +82,10 @@ def test_a_step_moves_head_and_points_as_it_has_learned(points: Points) -> None:
     step = ByYaw((Linear(np.zeros(count), gather, spread),) * (len(YAWS) + 1))
     shown = Shown(np.zeros((count, 1)), np.ones((1, 1)))
     start = State(np.zeros(5), camera(10))
-    seen = start.camera.project(points.mean)[:, :2].astype(np.float64)
-    moved, places = down(step, shown.features(np.full((count, 1), 0.5 / count)), points, start, seen)
+    before = places_of(points, [start])
+    (moved,), places = down(step, shown, points, [start], before, np.full((1, count, 1), 0.5 / count))
     np.testing.assert_allclose(moved.head, [0.5, 0, 0, 0, 0], atol=1e-9)
-    np.testing.assert_allclose(places, seen)
+    np.testing.assert_allclose(places, before)
 
 
 def deep(features: int, outputs: int) -> Deep:
