@@ -256,25 +256,27 @@ def slice_command(
     """Slice a mesh file into checked G-code."""
     from .slicing import slice_model
     from .slicing.arguments import parse_point
+    from .slicing.memory import share_freed
 
     # Nothing here multiplies large matrices, and numpy starts faster without threads for it.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     # Nor does anything leave rubbish that only the collector finds, and to look for it takes its time.
     gc.disable()
+    # What the thread that reads the G-code needs is what others have left.
+    share_freed()
     centre = parse_point(center) if center else None
-    planned = bool(face or contact)
     more: dict[str, Any] = {"supports": not no_supports, "thumbnail": thumbnail, "centre": centre}
     more |= {"face": face, "surface": surface}
-    request, wishes, slicer_path = _print_of(engine, profile, fixed_height=True, keep_supports=planned, **more, **plan)
+    request, wishes, slicer_path = _print_of(engine, profile, fixed_height=True, **more, **plan)
     if wishes.target is not None:
         raise UsageError("usage", "A finished mesh has its size.", "Give the target to 'sculpt'.")
-    result = slice_model(model, output, request, reporter.part(0.0, 0.97), slicer_path)
-    if planned:
+    slicing = reporter.part(0.0, 0.97)
+    if face or contact:
         from .slicing.plan import plan_model
 
-        data = plan_model(model, request, result, wishes, contact)
+        data = plan_model(model, output, request, wishes, contact, slicing, slicer_path)
     else:
-        data = result.to_json()
+        data = slice_model(model, output, request, slicing, slicer_path).to_json()
     if report_file is not None:
         write_json(report_file, data)
     reporter(1.0, "Done")

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engine import SliceRequest
-from .memory import give_back
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..sculpture.preview import Spots
     from ..sculpture.surface import Surface
+    from .gcode_moves import Lines
 
 #: Support this near to the skin marks it, mm across and up: half a line, and a layer with the gap that slicers leave above.
 ACROSS, BELOW = 0.4, 0.65
@@ -41,9 +41,10 @@ class Contact:
     face_mm2: float
 
 
-def measure_contact(lines: np.ndarray, surface: Surface, centre: tuple[float, float]) -> Contact:
+def measure_contact(lines: Lines | np.ndarray | None, surface: Surface, centre: tuple[float, float]) -> Contact:
     """Find what ``lines`` (N, 6) of supports, by their beginnings and ends in mm, touch of a mesh that was sliced to stand with
     its middle at ``centre`` mm."""
+    assert lines is not None, "they were to be kept"
     import numpy as np
 
     vertices, triangles = surface.vertices, surface.triangles
@@ -69,7 +70,7 @@ def measure_contact(lines: np.ndarray, surface: Surface, centre: tuple[float, fl
     return Contact(touched, float(areas[touched].sum()), float(areas[touched & surface.on_face].sum()))
 
 
-def _parts(lines: np.ndarray, scale: np.ndarray) -> Iterator[np.ndarray]:
+def _parts(lines: Lines | np.ndarray, scale: np.ndarray) -> Iterator[np.ndarray]:
     """The points of lines, in the measure of ``scale`` (3,), some at a time, (3, P)."""
     import numpy as np
 
@@ -166,13 +167,22 @@ class _Around:
 
 
 def mark_contact(
-    lines: np.ndarray, surface: Surface, request: SliceRequest, picture: Path | None = None, model: Path | None = None
+    lines: Lines | np.ndarray | None,
+    surface: Surface,
+    request: SliceRequest,
+    picture: Path | None = None,
+    model: Path | None = None,
 ) -> dict[str, float]:
-    """The areas, mm^2, that the ``lines`` of supports of a sliced mesh touch (see :func:`measure_contact`): ``area_mm2`` in
-    all, ``face_mm2`` on the face, where the request says where that is; ``picture`` (PNG) shows them, if there are any.
-    ``model`` is the mesh's file, if it lies in one."""
-    contact = measure_contact(lines, surface, request.centre or request.bed.centre)
-    give_back()
+    """:func:`show_contact` of what the ``lines`` of supports touch (see :func:`measure_contact`)."""
+    return show_contact(measure_contact(lines, surface, request.centre or request.bed.centre), surface, request, picture, model)
+
+
+def show_contact(
+    contact: Contact, surface: Surface, request: SliceRequest, picture: Path | None = None, model: Path | None = None
+) -> dict[str, float]:
+    """The areas, mm^2, of a ``contact`` with the surface of a sliced mesh: ``area_mm2`` in all, ``face_mm2`` on the face, where
+    the request says where that is; ``picture`` (PNG) shows them, if there are any. ``model`` is the mesh's file, if it lies in
+    one."""
     if picture is not None and not contact.touched.any():
         # Of an earlier slice.
         picture.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from ..errors import FaceSculptError
 from ..progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
+    from .gcode_moves import Lines
 
 
 class SlicingError(FaceSculptError):
@@ -138,7 +138,7 @@ class SliceResult:
     bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
     support_share: float
     warnings: tuple[str, ...] = ()
-    support_lines: np.ndarray | None = field(default=None, repr=False, compare=False)
+    support_lines: Lines | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values."""

@@ -57,6 +57,8 @@ class Ahead:
         # It may be waiting for more.
         self.written.set()
         self._thread.__exit__()
+        # The thread's work is a method of this, and what it has read would be kept with both.
+        del self._thread
         give_back()
 
     def reading(self, old_head: bytes, head: bytes) -> Reading | None:

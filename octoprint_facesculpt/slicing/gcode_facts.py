@@ -57,7 +57,7 @@ class GcodeFacts:
     stated_filament_g: float | None = None
     config: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    support_lines: np.ndarray | None = None
+    support_lines: Lines | None = None
     index: GcodeIndex = field(default_factory=lambda: GcodeIndex(0, 0, 0.0, 0.0, ()))
 
     def stated(self) -> dict[str, float]:
@@ -156,7 +156,7 @@ class Follower:
         facts = self.facts
         facts.ends_cold = self._nozzle == 0 and self._bed == 0
         facts.index = self._layers.finish(size)
-        facts.support_lines = self._supports.all() if self._supports is not None else None
+        facts.support_lines = self._supports
         facts.seconds = self._clock.seconds
         facts.filament.update({name: length for name, length in self._layers.filament(list(self._features)).items() if length})
         facts.low, facts.high, facts.extruding_moves = self._layers.low, self._layers.high, self._layers.moves

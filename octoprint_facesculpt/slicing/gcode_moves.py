@@ -13,6 +13,8 @@ from .gcode_blocks import CLOCKWISE
 _PIECE, _MAX_PIECES = 1.0, 10_000
 #: Lines of supports, of which a bust of a day has some 300,000, for which there is room at first.
 _ROOM = 1_000_000
+#: What they are rounded to, mm, and the most of that: 655 mm.
+_STEP, _FURTHEST = 0.02, 32_767
 
 
 @dataclass
@@ -46,22 +48,29 @@ class Moves:
 
 
 class Lines:
-    """Lines (N, 6) that come in pieces. There is room for so many that hardly ever more is needed: what of it is not used is no
-    memory, while all that has come would be there twice when pieces are put together."""
+    """Lines (N, 6), mm, that come in pieces; slices of them are arrays (M, 6) float32.
+
+    They are kept in steps of ``_STEP`` mm, in half the memory. There is room for so many that hardly ever more is needed: what
+    of it is not used is no memory, while all that has come would be there twice when pieces are put together."""
 
     def __init__(self) -> None:
-        self._room, self._count = np.empty((_ROOM, 6), np.float32), 0
+        self._room, self._count = np.empty((_ROOM, 6), np.int16), 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, some: slice) -> np.ndarray:
+        return self._room[: self._count][some] * np.float32(_STEP)
 
     def add(self, lines: np.ndarray) -> None:
-        """Add a piece (M, 6)."""
+        """Add a piece (M, 6) float32. What lies further away than any bed reaches is taken for its edge."""
         begin, self._count = self._count, self._count + len(lines)
         while self._count > len(self._room):
             self._room = np.concatenate([self._room, np.empty_like(self._room)])
-        self._room[begin : self._count] = lines
-
-    def all(self) -> np.ndarray:
-        """All of them (N, 6) float32."""
-        return self._room[: self._count]
+        steps = lines * np.float32(1 / _STEP)
+        np.rint(steps, out=steps)
+        np.clip(steps, -_FURTHEST, _FURTHEST, out=steps)
+        self._room[begin : self._count] = steps
 
 
 def fill(values: np.ndarray, given: np.ndarray, start: float) -> None:

@@ -10,11 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..progress import Progress
-from .contact import mark_contact
+from ..progress import Progress, silent
+from .contact import mark_contact, measure_contact, show_contact
 from .engine import Bed, SliceRequest, SliceResult, SlicingError
 from .face import find_surface, surface_of
 from .gcode_index import read_index
+from .memory import give_back
 from .model_file import RIM
 from .presets import TREE
 from .targets import Tried, Wishes, first_height, solve_height, solve_layers
@@ -87,7 +88,6 @@ def plan_print(
         result = replace(made["result"], gcode=gcode)
         sized, asked = made["sculpture"], made["request"]
         drawn = picture and folder / "contact.png"
-        assert result.support_lines is not None, "they were to be kept"
         surface = find_surface(sized.vertices, sized.triangles, asked)
         contact = mark_contact(result.support_lines, surface, asked, drawn)
         plan = describe(result, surface, asked, wishes, contact)
@@ -222,11 +222,25 @@ def _warnings(plan: dict[str, Any], wishes: Wishes) -> list[dict[str, str]]:
     return found
 
 
-def plan_model(model: Path, request: SliceRequest, result: SliceResult, wishes: Wishes, picture: Path | None) -> dict[str, Any]:
-    """The result of slicing a mesh file, whose supports were kept, with ``contact`` and ``plan``."""
-    assert result.support_lines is not None, "they were to be kept"
+def plan_model(
+    model: Path,
+    gcode: Path,
+    request: SliceRequest,
+    wishes: Wishes,
+    picture: Path | None,
+    progress: Progress = silent,
+    slicer_path: str | None = None,
+) -> dict[str, Any]:
+    """Slice a mesh file; the result, with ``contact`` and ``plan``."""
+    from . import slice_model
+
+    result = slice_model(model, gcode, replace(request, keep_supports=True), progress, slicer_path)
     surface = surface_of(model, request)
-    contact = mark_contact(result.support_lines, surface, request, picture, model)
+    touched = measure_contact(result.support_lines, surface, request.centre or request.bed.centre)
+    # The lines are most of what is in memory, and no longer needed.
+    result = replace(result, support_lines=None)
+    give_back()
+    contact = show_contact(touched, surface, request, picture, model)
     return {
         **result.to_json(),
         "contact": contact,

@@ -14,8 +14,23 @@ def test_lines_are_kept_in_their_order_whatever_room_there_was(room: int, monkey
     monkeypatch.setattr(gcode_moves, "_ROOM", room)
     lines = np.arange(6 * 40, dtype=np.float32).reshape(40, 6)
     kept = Lines()
-    assert kept.all().shape == (0, 6)
+    assert len(kept) == 0 and kept[:].shape == (0, 6)
     for begin, end in ((0, 3), (3, 3), (3, 25), (25, 40)):
         kept.add(lines[begin:end])
-        np.testing.assert_array_equal(kept.all(), lines[:end])
-    assert kept.all().dtype == np.float32
+        assert len(kept) == end
+        np.testing.assert_allclose(kept[:], lines[:end], rtol=1e-6)
+    np.testing.assert_allclose(kept[5:9], lines[5:9], rtol=1e-6)
+    assert kept[:].dtype == np.float32
+
+
+def test_lines_are_kept_to_a_hundredth_of_a_millimetre() -> None:
+    lines = np.random.default_rng(0).uniform(-400, 400, (500, 6)).astype(np.float32)
+    kept = Lines()
+    kept.add(lines)
+    np.testing.assert_allclose(kept[:], lines, atol=0.0101)
+
+
+def test_a_line_that_no_bed_reaches_ends_far_away() -> None:
+    kept = Lines()
+    kept.add(np.float32([[1e6, -1e6, 0, 700, -700, 1]]))
+    np.testing.assert_allclose(kept[:], [[655.34, -655.34, 0, 655.34, -655.34, 1]], rtol=1e-5)
