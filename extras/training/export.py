@@ -7,7 +7,7 @@
         --out octoprint_facesculpt/reconstruction/weights/facesculpt-vrn.safetensors
 
 Run it, then ``extras/benchmark/accuracy.py``, then again with ``--accuracy`` and the benchmark's output: the card is
-complete, the weights are the same.
+complete, the weights are the same. With ``--start`` and an older weights file what is not given anew is that file's.
 """
 
 from __future__ import annotations
@@ -20,18 +20,22 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import checkpoint
 import numpy as np
 import torch
 from samples import shipped_model
 
+from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
 from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, Shown, step_of
 from octoprint_facesculpt.reconstruction.gradients import PATCH
 from octoprint_facesculpt.reconstruction.guides import CHANNELS
+from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.look import Observer
 from octoprint_facesculpt.reconstruction.network import GuidedVolumeNet
-from octoprint_facesculpt.reconstruction.weights import save
+from octoprint_facesculpt.reconstruction.recognition import Recogniser
+from octoprint_facesculpt.reconstruction.weights import load, metadata_of, save
 
 NAME = "facesculpt-vrn"
 
@@ -56,80 +60,145 @@ VOLUME_COLUMNS = {
 
 def read_descent(*paths: Path) -> tuple[Descent, np.ndarray]:
     """The steps that were learned, one file each, and the precision of the heads after the last. One that reads the picture's
-    gradients is the last."""
-    files = [dict(np.load(path)) for path in paths]
-    precision = files[-1]["precision"]
-    on_maps = [file for file in files if len(file["basis"]) != PATCH]
-    descent = Descent(Shown(files[0]["centre"], files[0]["basis"]), tuple(map(step_of, on_maps)))
-    if len(on_maps) < len(files):
-        last = files[-1]
-        descent = replace(descent, gradients=Shown(last["centre"], last["basis"]), last=step_of(last))
+    gradients is the last. A weights file stands for all its steps; a last step behind it takes the place of its own."""
+    descent, precision = None, np.zeros((0, 0))
+    for path in paths:
+        if path.suffix == checkpoint.WEIGHTS:
+            learned = load(path)
+            descent, precision = learned.observer.descent, learned.precision
+            continue
+        file = dict(np.load(path))
+        shown, step, precision = Shown(file["centre"], file["basis"]), step_of(file), file["precision"]
+        if descent is None:
+            descent = Descent(shown, (step,))
+        elif len(shown.basis) == PATCH:
+            descent = replace(descent, gradients=shown, last=step)
+        else:
+            descent = replace(descent, steps=(*descent.steps, step))
+    if descent is None:
+        raise ValueError("no step of the descent was given")
     return descent, precision
+
+
+class Parts:
+    """What goes into the weights file; ``about`` holds what the model card says of how each part was learned."""
+
+    model: HeadModel
+    correspondence: CorrespondenceNet
+    vertices: np.ndarray
+    descent: Descent
+    precision: np.ndarray
+    recogniser: Recogniser
+    volume: GuidedVolumeNet
+    about: dict[str, Any]
+
+    def __init__(self, start: Path | None) -> None:
+        self.about = {}
+        if start is None:
+            return
+        learned = load(start)
+        observer = learned.observer
+        self.model, self.volume, self.precision = learned.head, learned.volume, learned.precision
+        self.correspondence, self.vertices = observer.net, observer.vertices
+        self.descent, self.recogniser = observer.descent, observer.recogniser
+        self.about = json.loads(metadata_of(start)["card"])
+
+    def read(self, given: argparse.Namespace) -> None:
+        """Take what is given."""
+        if given.materials:
+            materials = pickle.loads(given.materials.read_bytes())
+            self.model, _ = shipped_model(materials.model, materials.head.expression_names)
+        if given.correspondence:
+            self.correspondence, self.vertices, state = checkpoint.correspondence(given.correspondence)
+            self.about |= {
+                "correspondence_pictures": f"{state['pictures']:,}",
+                "correspondence_seen": f"{state['samples']:,}",
+                "correspondence_minutes": round(state["seconds"] / 60),
+                "encoder_log": training_log(given.correspondence.with_suffix(".jsonl"), ENCODER_COLUMNS),
+            }
+        if given.descent:
+            self.descent, self.precision = read_descent(*given.descent)
+        if given.descent_log:
+            logs = [path.read_text().strip() for path in given.descent_log]
+            counted = [f"{int(count):,}" for log in logs for count in re.findall(r"(\d+) samples", log)]
+            self.about |= {"descent_pictures": ", ".join(counted), "descent_log": "\n\n".join(logs)}
+        if given.recognition:
+            self.recogniser, known = checkpoint.recogniser(given.recognition)
+            self.about |= {
+                "recognition_pictures": f"{known['pictures']:,}",
+                "recognition_seen": f"{known['learned']:,}",
+                "recognition_log": known["table"],
+            }
+        if given.volume:
+            state = torch.load(given.volume, map_location="cpu")
+            self.volume = GuidedVolumeNet(CHANNELS)
+            self.volume.load_state_dict(state["net"])
+            self.about |= {
+                "training_pictures": f"{state['pictures']:,}",
+                "seen_pictures": f"{state['samples']:,}",
+                "minutes": round(state["seconds"] / 60),
+                "log": training_log(given.volume.with_suffix(".jsonl"), VOLUME_COLUMNS),
+            }
+        if given.notice:
+            self.about["notice"] = given.notice.read_text().strip().replace("\n", "\n> ").replace("> \n", ">\n")
+        if given.note is not None:
+            self.about["note"] = given.note
+
+    def facts(self) -> dict[str, Any]:
+        """What the model card says of the parts themselves."""
+        steps = [*self.descent.steps, *([self.descent.last] if self.descent.last else [])]
+        gathered = [(step.ranges[0] if isinstance(step, ByYaw) else step).gather.shape[1] for step in steps]
+        return {
+            "coefficients": len(self.precision) - 1,
+            "points": len(self.vertices),
+            "correspondence_parameters": _millions(self.correspondence),
+            "parameters": _millions(self.volume),
+            "expressions": len(self.model.expression),
+            "rank": ", ".join(map(str, gathered)),
+            "steps": len(steps),
+            "read": self.descent.maps.basis.shape[1],
+            "read_last": self.descent.gradients.basis.shape[1] if self.descent.gradients else 0,
+        }
+
+
+def _millions(net: torch.nn.Module) -> str:
+    return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "correspondence", "recognition", "volume", "notice", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--descent", type=Path, nargs="+", required=True, help="a file for each step")
-    parser.add_argument("--descent-log", type=Path, nargs="+", required=True, help="what train_step.py printed of each step")
+    for name in ("materials", "correspondence", "recognition", "volume", "notice"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights file whose parts are kept where none is given")
+    parser.add_argument("--descent", type=Path, nargs="+", help="a file for each step")
+    parser.add_argument("--descent-log", type=Path, nargs="+", help="what train_step.py printed of each step")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
-    parser.add_argument("--note", default="", help="what else the card should say of the training")
+    parser.add_argument("--note", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
     arguments = parser.parse_args()
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, _ = shipped_model(materials.model, materials.head.expression_names)
-    correspondence, vertices, stored = checkpoint.correspondence(arguments.correspondence)
-    net = GuidedVolumeNet(CHANNELS)
-    trained = torch.load(arguments.volume, map_location="cpu")
-    net.load_state_dict(trained["net"])
+    parts = Parts(arguments.start)
+    parts.read(arguments)
     metadata = {
         "name": NAME,
         "version": arguments.version,
-        "widths": json.dumps(net.widths),
-        "samples": str(stored["samples"]),
+        "widths": json.dumps(parts.volume.widths),
         "head_model": "ICT-FaceKit Light, (c) 2020 USC Institute for Creative Technologies, MIT licence",
         "encoder": "trained on from MediaPipe's face landmarks detector, (c) Google, Apache-2.0",
         "recognition": "trained on from dlib_face_recognition_resnet_model_v1, Davis King, CC0 1.0",
+        "card": json.dumps(parts.about, sort_keys=True),
     }
-    descent, precision = read_descent(*arguments.descent)
-    steps = [*descent.steps, descent.last]
-    recogniser, known = checkpoint.recogniser(arguments.recognition)
-    observer = Observer.of(model, correspondence, vertices, descent, recogniser)
-    save(arguments.out, observer, net, model, precision, metadata)
-    logs = [path.read_text().strip() for path in arguments.descent_log]
-    counted = re.findall(r"(\d+) samples", logs[-1])
+    observer = Observer.of(parts.model, parts.correspondence, parts.vertices, parts.descent, parts.recogniser)
+    save(arguments.out, observer, parts.volume, parts.model, parts.precision, metadata)
     card = Template(Path(__file__).with_name("model_card.md.in").read_text()).substitute(
         name=NAME,
         version=arguments.version,
         file=arguments.out.name,
         megabytes=f"{arguments.out.stat().st_size / 1e6:.1f}",
         sha256=hashlib.sha256(arguments.out.read_bytes()).hexdigest(),
-        coefficients=stored["outputs"] - 1,
-        points=len(stored["points"]),
-        correspondence_parameters=f"{sum(p.numel() for p in correspondence.parameters()) / 1e6:.2f}",
-        recognition_pictures=f"{known['pictures']:,}",
-        recognition_seen=f"{known['learned']:,}",
-        recognition_log=known["table"],
-        parameters=f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f}",
-        expressions=len(model.expression),
-        note=arguments.note,
-        correspondence_pictures=f"{stored['pictures']:,}",
-        correspondence_seen=f"{stored['samples']:,}",
-        correspondence_minutes=round(stored["seconds"] / 60),
-        descent_pictures=f"{sum(map(int, counted)):,}",
-        descent_log="\n\n".join(logs),
-        rank=", ".join(str((step.ranges[0] if isinstance(step, ByYaw) else step).gather.shape[1]) for step in steps),
-        steps=len(steps),
-        read=descent.maps.basis.shape[1],
-        read_last=descent.gradients.basis.shape[1],
-        training_pictures=f"{trained['pictures']:,}",
-        seen_pictures=f"{trained['samples']:,}",
-        minutes=round(trained["seconds"] / 60),
-        encoder_log=training_log(arguments.correspondence.with_suffix(".jsonl"), ENCODER_COLUMNS),
-        log=training_log(arguments.volume.with_suffix(".jsonl"), VOLUME_COLUMNS),
         accuracy=arguments.accuracy.read_text().strip() if arguments.accuracy else "not measured yet",
-        notice=arguments.notice.read_text().strip().replace("\n", "\n> ").replace("> \n", ">\n"),
+        **parts.facts(),
+        **parts.about,
     )
     arguments.out.with_name("MODEL_CARD.md").write_text(card)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")

@@ -35,12 +35,13 @@ def _load(materials: Path) -> Materials:
     return pickle.loads(materials.read_bytes())
 
 
-def samples(rng: np.random.Generator, materials: Materials, count: int, held_out: bool, clay: float):
+def samples(rng: np.random.Generator, materials: Materials, count: int, held_out: bool, clay: float, grimacing: float = 0.0):
     """Yield ``count`` samples: picture as JPEG bytes, coefficients (C,), rotation (3, 3) and scale, k, centre (4,)."""
     head, wardrobe = materials.head, materials.dressed(held_out=held_out)
     flat = head.shapes.reshape(len(head.shapes), -1)
     for start in range(0, count, PEOPLE):
-        coefficients = [heads.random_coefficients(rng, head.expression_names) for _ in range(min(PEOPLE, count - start))]
+        people = range(min(PEOPLE, count - start))
+        coefficients = [heads.random_coefficients(rng, head.expression_names, grimacing) for _ in people]
         vertices = head.mean + (np.stack(coefficients) @ flat).reshape(len(coefficients), -1, 3)
         for person in zip(coefficients, vertices, strict=True):
             drawn = picture.draw(rng, head, wardrobe, person=person, clay=clay)
@@ -54,13 +55,14 @@ def coded_picture(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
 
 
-def make_shard(materials: Path, out: Path, clay: float, seed: int) -> Path:
+def make_shard(materials: Path, out: Path, clay: float, grimacing: float, seed: int) -> Path:
     """Draw the shard of ``seed`` unless it is there."""
     path = out / f"{seed:06d}.npz"
     if path.exists():
         return path
     rng = np.random.default_rng(seed)
-    coded, *truth = zip(*samples(rng, _load(materials), SHARD, seed >= FIRST_HELD_OUT, clay), strict=True)
+    drawn = samples(rng, _load(materials), SHARD, seed >= FIRST_HELD_OUT, clay, grimacing)
+    coded, *truth = zip(*drawn, strict=True)
     columns = dict(zip(("coefficients", "rotation", "camera"), (np.float32(column) for column in truth), strict=True))
     save_arrays(path, jpeg=np.concatenate(coded), ends=np.cumsum([len(c) for c in coded]), **columns)
     return path
@@ -73,12 +75,14 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=200)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--clay", type=float, default=picture.CLAY, help="share of heads of one colour, as scans are")
+    parser.add_argument("--grimacing", type=float, default=0.0, help="share of people who make a face")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.shards)
     with ProcessPoolExecutor(arguments.processes) as pool:
-        jobs = [pool.submit(make_shard, arguments.materials, arguments.out, arguments.clay, seed) for seed in seeds]
+        known = (arguments.materials, arguments.out, arguments.clay, arguments.grimacing)
+        jobs = [pool.submit(make_shard, *known, seed) for seed in seeds]
         for job in jobs:
             print(job.result(), flush=True)
 

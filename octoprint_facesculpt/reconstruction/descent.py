@@ -98,15 +98,19 @@ class Deep:
     offset: np.ndarray
 
     def change(self, features: np.ndarray, camera: Camera) -> np.ndarray:
+        return self.answer(features, camera.yaw)
+
+    def answer(self, features: np.ndarray, yaw: np.ndarray | float) -> np.ndarray:
+        """The changes (..., C + 1 + 2 P) for features (..., F) of heads turned by ``yaw`` (...) degrees."""
         from scipy.special import expit
 
         gathered = (features - self.mean) @ self.gather
-        hidden = np.concatenate([gathered, yaw_features(camera.yaw)])
+        hidden = np.concatenate([gathered, yaw_features(yaw)], -1)
         for weight, bias in self.layers[:-1]:
             hidden = hidden @ weight + bias
             hidden = hidden * expit(hidden)  # SiLU
         weight, bias = self.layers[-1]
-        return (np.concatenate([hidden, gathered]) @ weight + bias) @ self.spread + self.offset
+        return (np.concatenate([hidden, gathered], -1) @ weight + bias) @ self.spread + self.offset
 
 
 @dataclass(frozen=True)

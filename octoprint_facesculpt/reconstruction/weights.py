@@ -85,6 +85,14 @@ def save(
     path.chmod(0o644)  # safetensors lets only its owner read
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a weights file says of itself; ``KeyError`` where it is none of ours."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        return json.loads((file.metadata() or {})["facesculpt"])
+
+
 @lru_cache(maxsize=1)
 def load(path: Path = PACKAGED) -> Weights:
     """Read the weights of ``path``; :class:`ReconstructionError` ``weights_invalid`` when they are missing or broken."""
@@ -94,7 +102,7 @@ def load(path: Path = PACKAGED) -> Weights:
     try:
         with safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = json.loads((file.metadata() or {})["facesculpt"])
+        metadata = metadata_of(path)
         for name in [name for name in tensors if name + STEP in tensors]:
             tensors[name] = _unpack(tensors[name], tensors.pop(name + STEP))
         points = tensors["points"]

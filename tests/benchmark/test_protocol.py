@@ -131,6 +131,13 @@ def test_identity_counts_pairs() -> None:
     assert identity.area_under_curve(np.array([1.0, 3.0]), np.array([2.0, 3.0])) == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 
+def test_a_photo_of_somebody_else_counts_as_a_person_of_its_own() -> None:
+    identity = module("identity")
+    photos = [Path("anna/1.jpg"), Path("anna/2.jpg"), Path("anna/7.jpg"), Path("bert/7.jpg")]
+    found = [identity.person_of(photo, ["anna/*[5-8].jpg"]) for photo in photos]
+    assert found == ["anna", "anna", "anna/7.jpg", "bert"]
+
+
 def test_a_scan_in_any_unit_and_direction_is_set_upright(model, assets_folder, tmp_path: Path) -> None:
     meshes = module("meshes")
     turned = (model.mean @ Rotation.from_euler("x", 90, degrees=True).as_matrix().T) * 0.001

@@ -87,3 +87,15 @@ def test_upper_layers_go_on_where_the_lower_ones_end() -> None:
         seen = net.lower(picture)
         assert seen.shape == (1, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE)
         assert torch.allclose(net.upper(seen), net(picture))
+
+
+def test_what_comes_out_lies_between_the_start_and_the_end(training) -> None:
+    from octoprint_facesculpt.reconstruction.weights import PACKAGED
+
+    net, maps = training.states_of(PACKAGED)
+    RecognitionNet().load_state_dict(net)
+    assert maps["shape"].shape[:2] == (training.RANGES, FEATURES)
+    trained = {name: weight + 1 for name, weight in maps.items()}
+    for kept in (0.0, 0.3, 1.0):
+        for name, weight in training.blended(trained, maps, kept).items():
+            torch.testing.assert_close(weight, maps[name] + 1 - kept)

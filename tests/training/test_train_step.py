@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,31 @@ def test_it_learns_a_product_and_the_plugin_takes_the_same_step(training, monkey
         taken = step.change(held.features[row].double().numpy(), camera)
         # What the network was given is kept in half precision.
         np.testing.assert_allclose(taken, said[row], atol=0.03)
+
+
+def test_it_goes_on_from_a_step_learned_before(training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SOFT", 4)
+    monkeypatch.setattr(training, "LEFT_OUT", 0.0)
+    torch.manual_seed(0)
+    known, others, held = (samples(training, count, seed) for count, seed in ((3000, 1), (1000, 3), (300, 2)))
+    # Other pictures have another mean.
+    others = replace(others, features=others.features + 0.3)
+    directions, new = training.Directions.of(known.features), training.Directions.of(others.features)
+    before = training.train(known, directions, torch.eye(HEAD), epochs=100)
+    changes = torch.from_numpy(others.changes)
+    after = training.Network(new.turn.shape[1], changes, torch.ones(changes.shape[1]))
+    after.begin(before.step(directions), new)
+    yaw = torch.from_numpy(yaw_features(held.yaw)).float()
+    with torch.no_grad():
+        said = [net.eval()(given(held.features).float(), yaw).numpy() for net, given in ((before, directions), (after, new))]
+    np.testing.assert_allclose(said[1], said[0], atol=0.03)
+    # Between the two lie both, with one mean.
+    first, second = before.step(directions), training.train(others, new, torch.eye(HEAD), 20, before.step(directions)).step(new)
+    ends = [training.changes_of(step, held) for step in (first, second)]
+    np.testing.assert_allclose(ends[0], said[0], atol=0.03)
+    assert not np.allclose(*ends, atol=0.03)
+    for kept, end in ((1.0, ends[0]), (0.0, ends[1])):
+        np.testing.assert_allclose(training.changes_of(training.between(second, first, kept), held), end, atol=1e-3)
 
 
 def test_directions_that_hardly_vary_count_for_little(training, monkeypatch: pytest.MonkeyPatch) -> None:

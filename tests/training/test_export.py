@@ -1,0 +1,75 @@
+"""Weights are made of new parts and, where none is given, of those of an older file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from octoprint_facesculpt.reconstruction.weights import PACKAGED, load, metadata_of
+
+
+@pytest.fixture
+def export(monkeypatch: pytest.MonkeyPatch):
+    """Runs the script with some arguments."""
+    import export
+
+    def run(*arguments: str | Path) -> None:
+        monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])
+        export.main()
+
+    return run
+
+
+def test_what_is_not_given_is_that_of_the_file_it_starts_from(export, tmp_path: Path) -> None:
+    out = tmp_path / "again.safetensors"
+    export("--start", PACKAGED, "--version", "9.9", "--out", out)
+    before, after = load_file(PACKAGED), load_file(out)
+    assert before.keys() == after.keys()
+    for name, array in before.items():
+        assert np.allclose(array.astype(float), after[name].astype(float), rtol=1e-6, atol=1e-9), name
+    assert metadata_of(out)["version"] == "9.9" and metadata_of(out)["card"] == metadata_of(PACKAGED)["card"]
+    card, packaged = ((path.parent / "MODEL_CARD.md").read_text() for path in (out, PACKAGED))
+    assert "again.safetensors" in card and "not measured yet" in card
+    assert card.split("## Training")[1].split("## Accuracy")[0] == packaged.split("## Training")[1].split("## Accuracy")[0]
+
+
+def test_a_new_recognition_takes_the_place_of_the_old_one_alone(export, tmp_path: Path) -> None:
+    recogniser = load(PACKAGED).observer.recogniser
+    state = {
+        "net": recogniser.net.state_dict(),
+        "regressions": {"mean": torch.from_numpy(recogniser.mean), "shape": torch.from_numpy(2 * recogniser.shape)},
+        "precision": torch.from_numpy(3 * recogniser.precision),
+        "pictures": 12_345, "learned": 67_890, "table": "yaw range 0: as it was measured",
+    }  # fmt: skip
+    trained, out = tmp_path / "recognition.pt", tmp_path / "new.safetensors"
+    torch.save(state, trained)
+    export("--start", PACKAGED, "--recognition", trained, "--version", "9.9", "--out", out)
+    before, after = load_file(PACKAGED), load_file(out)
+    changed = {
+        name for name, array in before.items() if not np.allclose(array.astype(float), after[name], rtol=1e-5, atol=1e-9)
+    }
+    assert changed == {"person.shape", "person.precision"}
+    assert json.loads(metadata_of(out)["card"])["recognition_pictures"] == "12,345"
+    assert "yaw range 0: as it was measured" in (tmp_path / "MODEL_CARD.md").read_text()
+
+
+def test_a_new_last_step_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    from export import read_descent
+
+    from octoprint_facesculpt.reconstruction.descent import Deep, step_arrays
+
+    descent = load(PACKAGED).observer.descent
+    old = descent.last
+    assert isinstance(old, Deep) and descent.gradients is not None
+    file = tmp_path / "last.npz"
+    arrays = step_arrays(old) | {"offset": old.offset + 1}
+    np.savez(file, centre=descent.gradients.centre, basis=descent.gradients.basis, precision=np.eye(3), **arrays)
+    new, precision = read_descent(PACKAGED, file)
+    assert len(new.steps) == len(descent.steps) and np.array_equal(precision, np.eye(3))
+    assert isinstance(new.last, Deep) and np.allclose(new.last.offset, old.offset + 1)
