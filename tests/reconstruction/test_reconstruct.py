@@ -97,7 +97,9 @@ def test_a_smile_can_be_left_out(portrait, head) -> None:
     assert width[1] < width[0] - 4
     moved = np.linalg.norm((with_smile - without) - (with_smile - without)[model.mean[:, 1].argmax()], axis=1)
     crown = model.mean[:, 1] > model.mean[:, 1].max() - 60
-    assert moved[crown].max() < 1.0 < moved[model.face].max()
+    # In front, above the brows, their muscles move a little of the forehead.
+    skull = crown & (model.mean[:, 2] < 60)
+    assert moved[skull].max() < 0.7 and moved[crown].max() < 0.1 * moved[model.face].max()
     assert trimesh.Trimesh(calm.vertices, calm.triangles, process=False).is_watertight
 
 
