@@ -88,6 +88,11 @@ def choose(path: Path, materials: Path, checkpoint: Path, descent: Descent | Non
     return Shown(centre, directions[:, -count:] / np.sqrt(values[-count:]))
 
 
+def before_last(descent: Descent, gradients: bool) -> Descent:
+    """The steps of a weights file but the last; ``gradients`` are read as it reads them, or not at all."""
+    return replace(descent, gradients=descent.gradients if gradients else None, last=None)
+
+
 def make(materials: Path, checkpoint: Path, descent: Descent, path: Path, out: Path) -> Path:
     """Write the samples of the shard ``path`` after the steps of ``descent`` into the folder ``out`` unless they are there."""
     target = out / path.name
@@ -125,9 +130,8 @@ def main() -> None:
     known = (arguments.materials, arguments.correspondence)
     arguments.out.mkdir(parents=True, exist_ok=True)
     descent = read_descent(*arguments.descent)[0] if arguments.descent else None
-    if descent is not None and descent.gradients is not None:
-        # Steps of a weights file: what its last one reads was chosen with it.
-        descent = replace(descent, gradients=descent.gradients if arguments.gradients else None, last=None)
+    if descent is not None and descent.last is not None:
+        descent = before_last(descent, arguments.gradients)
     elif descent is None or arguments.gradients:
         # The same for all samples of a network, whichever folder they come from.
         basis = arguments.correspondence.with_suffix(".gradients.npz" if descent else ".basis.npz")

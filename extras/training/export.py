@@ -121,7 +121,9 @@ class Parts:
         if given.descent_log:
             logs = [path.read_text().strip() for path in given.descent_log]
             counted = [f"{int(count):,}" for log in logs for count in re.findall(r"(\d+) samples", log)]
-            self.about |= {"descent_pictures": ", ".join(counted), "descent_log": "\n\n".join(logs)}
+            # A step that was trained on has been trained before.
+            for name, told, joint in (("descent_pictures", counted, ", "), ("descent_log", logs, "\n\n")):
+                self.about[name] = joint.join([*([self.about[name]] if name in self.about else []), *told])
         if given.recognition:
             self.recogniser, known = checkpoint.recogniser(given.recognition)
             self.about |= {

@@ -7,7 +7,7 @@ It begins with dlib's layers and a ridge regression from what they see for every
 then the upper layers and the regressions are trained on together. The learning rate rises for ``WARM_UP`` pictures and follows
 a half cosine over the whole of --minutes. How far it is off on held-out pictures, each taken together with its mirror image, is
 how far it is believed. All maps are held in memory, 18 kB a picture. Who goes on from a weights file should keep some of it
-(--kept), once, when all the minutes are over.
+(--kept), which is done once, when the minutes are over.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def main() -> None:
     own = ~held_out.mirrored
     net, regressions = RecognitionNet(), Regressions(len(model.identity))
     rng = np.random.default_rng(0)
-    learned, spent = 0, 0.0
+    learned, spent, kept = 0, 0.0, 0.0
     upper = list(net.blocks[LOWER:].parameters())
     rates = [{"params": upper, "share": 1.0}, {"params": list(regressions.parameters()), "share": REGRESSION_SHARE}]
     optimiser = torch.optim.AdamW(rates, lr=arguments.rate)
@@ -181,7 +181,7 @@ def main() -> None:
         net.load_state_dict(state["net"])
         regressions.load_state_dict(state["regressions"])
         optimiser.load_state_dict(state["optimiser"])
-        learned, spent = state["learned"], state["seconds"]
+        learned, spent, kept = state["learned"], state["seconds"], state.get("kept", 0.0)
         rng = np.random.default_rng(learned)
     elif arguments.start:
         net.load_state_dict(begun[0])
@@ -200,7 +200,7 @@ def main() -> None:
         table = "\n".join(face_errors(model, said, *truth))
         print(table, flush=True)
         state = {"net": net.state_dict(), "regressions": regressions.state_dict(), "optimiser": optimiser.state_dict()}
-        numbers = {"learned": learned, "seconds": spent, "pictures": len(seen), "table": table}
+        numbers = {"learned": learned, "seconds": spent, "pictures": len(seen), "table": table, "kept": kept}
         checkpoint.save(arguments.out, {**state, **numbers, "precision": precision})
 
     budget, last, checked, running = arguments.minutes * 60, time.monotonic(), spent, []
@@ -226,7 +226,8 @@ def main() -> None:
             checkpoint.log(arguments.out, learned, spent, loss=round(float(np.mean(running)), 4))
             save()
             checked, running, last = spent, [], time.monotonic()
-    if arguments.kept:
+    if arguments.kept and not kept:
+        kept = arguments.kept
         for module, start in zip((net, regressions), begun, strict=True):
             module.load_state_dict(blended(module.state_dict(), start, arguments.kept))
         save()

@@ -121,15 +121,10 @@ class Network(nn.Module):
     @torch.no_grad()
     def begin(self, step: Deep, directions: Directions) -> None:
         """Begin as a ``step`` learned before, as far as the ``directions`` hold what it gathers."""
-        turn, away = directions.turn, directions.mean - torch.from_numpy(step.mean)
-        gather = torch.from_numpy(step.gather)
-        self.gather.weight.data = (gather.T @ turn / (turn**2).sum(0)).contiguous()
+        step, turn = about(step, directions.mean.numpy()), directions.turn
+        self.gather.weight.data = (torch.from_numpy(step.gather).T @ turn / (turn**2).sum(0)).contiguous()
         for layer, (weight, bias) in zip(self.layers, step.layers, strict=True):
             layer.weight.data, layer.bias.data = torch.from_numpy(weight.T.copy()), torch.from_numpy(bias.copy())
-        # What is gathered of the difference between the means goes into the biases that follow.
-        first, last, moved = self.layers[0], self.layers[-1], away @ gather
-        first.bias += first.weight[:, : len(moved)] @ moved
-        last.bias += last.weight[:, -len(moved) :] @ moved
         self.out.weight.data = torch.from_numpy(step.spread.T.copy())
         self.out.bias.data = torch.from_numpy(step.offset.copy())
 
@@ -177,14 +172,18 @@ def train(known: Samples, directions: Directions, metric: Tensor, epochs: float,
     return average.module.eval()
 
 
+def about(step: Deep, mean: np.ndarray) -> Deep:
+    """The same step with another ``mean`` (F,): what is gathered of the difference goes into the biases behind it."""
+    moved, count = (mean - step.mean) @ step.gather, step.gather.shape[1]
+    (first, first_bias), *others, (last, last_bias) = step.layers
+    layers = ((first, first_bias + moved @ first[:count]), *others, (last, last_bias + moved @ last[-count:]))
+    return replace(step, mean=mean, layers=layers)
+
+
 def between(trained: Deep, start: Deep, kept: float) -> Deep:
     """The step between the one a training began with and the one it ended with, a share of whose weights is ``kept``: it
     forgets less of what other samples taught (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022)."""
-    # With one mean for both: what is gathered of the difference goes into the biases behind it.
-    moved, count = (trained.mean - start.mean) @ start.gather, start.gather.shape[1]
-    (first, first_bias), *others, (last, last_bias) = start.layers
-    layers = ((first, first_bias + moved @ first[:count]), *others, (last, last_bias + moved @ last[-count:]))
-    before, after = step_arrays(replace(start, mean=trained.mean, layers=layers)), step_arrays(trained)
+    before, after = step_arrays(about(start, trained.mean)), step_arrays(trained)
     step = step_of({name: kept * before[name] + (1 - kept) * array for name, array in after.items()})
     assert isinstance(step, Deep)
     return step

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engine import SliceRequest
+from .memory import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,6 +188,8 @@ def show_contact(
         # Of an earlier slice.
         picture.unlink(missing_ok=True)
     elif picture is not None:
+        # What was measured with is no longer needed, and the picture needs as much elsewhere.
+        give_back()
         _save_picture(contact.touched, surface, request, picture, model)
     figures = {"area_mm2": round(contact.area_mm2, 1)}
     return {**figures, "face_mm2": round(contact.face_mm2, 1)} if request.face is not None else figures

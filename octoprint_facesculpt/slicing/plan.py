@@ -15,7 +15,6 @@ from .contact import mark_contact, measure_contact, show_contact
 from .engine import Bed, SliceRequest, SliceResult, SlicingError
 from .face import find_surface, surface_of
 from .gcode_index import read_index
-from .memory import give_back
 from .model_file import RIM
 from .presets import TREE
 from .targets import Tried, Wishes, first_height, solve_height, solve_layers
@@ -239,7 +238,6 @@ def plan_model(
     touched = measure_contact(result.support_lines, surface, request.centre or request.bed.centre)
     # The lines are most of what is in memory, and no longer needed.
     result = replace(result, support_lines=None)
-    give_back()
     contact = show_contact(touched, surface, request, picture, model)
     return {
         **result.to_json(),

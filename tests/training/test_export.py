@@ -73,3 +73,25 @@ def test_a_new_last_step_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     new, precision = read_descent(PACKAGED, file)
     assert len(new.steps) == len(descent.steps) and np.array_equal(precision, np.eye(3))
     assert isinstance(new.last, Deep) and np.allclose(new.last.offset, old.offset + 1)
+
+
+def test_what_is_told_of_a_step_stands_behind_what_was_told_before(export, tmp_path: Path) -> None:
+    log, out = tmp_path / "last.txt", tmp_path / "new.safetensors"
+    log.write_text("1234 samples\nyaw range 0: as it was measured")
+    export("--start", PACKAGED, "--descent-log", log, "--version", "9.9", "--out", out)
+    before, after = (json.loads(metadata_of(path)["card"]) for path in (PACKAGED, out))
+    assert after["descent_pictures"] == before["descent_pictures"] + ", 1,234"
+    assert after["descent_log"] == before["descent_log"] + "\n\n" + log.read_text()
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_samples_are_of_guesses_before_the_last_step_of_a_weights_file(gradients: bool) -> None:
+    from checkpoint import correspondence
+    from descent_samples import before_last
+
+    observer = load(PACKAGED).observer
+    descent = before_last(observer.descent, gradients)
+    assert descent.last is None and descent.steps == observer.descent.steps
+    assert (descent.gradients is not None) == gradients
+    net, vertices, _ = correspondence(PACKAGED)
+    assert net is observer.net and vertices is observer.vertices
