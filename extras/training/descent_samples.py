@@ -3,9 +3,10 @@
     python extras/training/descent_samples.py --materials runs/materials.pkl --correspondence runs/correspondence.pt \
         --pictures runs/train --out runs/descent
 
-With ``--descent`` they are of the guesses after the steps in these files; in a weights file, after all but its last. A step
-should be learned from pictures that those before it did not see, on which the errors they leave are as they will be. With
-``--gradients`` they are for the last step, which reads the picture's gradients instead of the encoder's maps.
+With ``--descent`` they are of the guesses after the steps in these files; in a weights file, after all but its last, or after
+its first ``--steps``. A step should be learned from pictures that those before it did not see, on which the errors they leave
+are as they will be. With ``--gradients`` they are for the last step, which reads the picture's gradients instead of the
+encoder's maps.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def choose(path: Path, materials: Path, checkpoint: Path, descent: Descent | Non
 
 
 def before_last(descent: Descent, gradients: bool) -> Descent:
-    """The steps of a weights file but the last; ``gradients`` are read as it reads them, or not at all."""
+    """The steps of a weights file but the last; ``gradients`` are read as that reads them, or not at all."""
     return replace(descent, gradients=descent.gradients if gradients else None, last=None)
 
 
@@ -122,6 +123,7 @@ def main() -> None:
     for name in ("materials", "correspondence", "pictures", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--descent", type=Path, nargs="*", default=[], help="the steps before, a file for each")
+    parser.add_argument("--steps", type=int, help="take so many steps only of a weights file in --descent")
     parser.add_argument("--gradients", action="store_true", help="for the last step, after --descent")
     parser.add_argument("--shards", type=int)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
@@ -129,8 +131,8 @@ def main() -> None:
     paths = sorted(arguments.pictures.glob("*.npz"))[: arguments.shards]
     known = (arguments.materials, arguments.correspondence)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    descent = read_descent(*arguments.descent)[0] if arguments.descent else None
-    if descent is not None and descent.last is not None:
+    descent = read_descent(*arguments.descent, steps=arguments.steps)[0] if arguments.descent else None
+    if descent is not None and descent.gradients is not None:
         descent = before_last(descent, arguments.gradients)
     elif descent is None or arguments.gradients:
         # The same for all samples of a network, whichever folder they come from.

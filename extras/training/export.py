@@ -58,14 +58,17 @@ VOLUME_COLUMNS = {
 }  # fmt: skip
 
 
-def read_descent(*paths: Path) -> tuple[Descent, np.ndarray]:
+def read_descent(*paths: Path, steps: int | None = None) -> tuple[Descent, np.ndarray]:
     """The steps that were learned, one file each, and the precision of the heads after the last. One that reads the picture's
-    gradients is the last. A weights file stands for all its steps; a last step behind it takes the place of its own."""
+    gradients is the last. A weights file stands for all its steps, or for its first ``steps``; a last step behind it takes the
+    place of its own."""
     descent, precision = None, np.zeros((0, 0))
     for path in paths:
         if path.suffix == checkpoint.WEIGHTS:
             learned = load(path)
             descent, precision = learned.observer.descent, learned.precision
+            if steps is not None:
+                descent = replace(descent, steps=descent.steps[:steps], last=None)
             continue
         file = dict(np.load(path))
         shown, step, precision = Shown(file["centre"], file["basis"]), step_of(file), file["precision"]
@@ -117,7 +120,7 @@ class Parts:
                 "encoder_log": training_log(given.correspondence.with_suffix(".jsonl"), ENCODER_COLUMNS),
             }
         if given.descent:
-            self.descent, self.precision = read_descent(*given.descent)
+            self.descent, self.precision = read_descent(*given.descent, steps=given.steps)
         if given.descent_log:
             logs = [path.read_text().strip() for path in given.descent_log]
             counted = [f"{int(count):,}" for log in logs for count in re.findall(r"(\d+) samples", log)]
@@ -174,6 +177,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="weights file whose parts are kept where none is given")
     parser.add_argument("--descent", type=Path, nargs="+", help="a file for each step")
+    parser.add_argument("--steps", type=int, help="take so many steps only of a weights file in --descent")
     parser.add_argument("--descent-log", type=Path, nargs="+", help="what train_step.py printed of each step")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
     parser.add_argument("--note", help="what else the card should say of the training")

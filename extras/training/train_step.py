@@ -25,7 +25,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from train_correspondence import shape_metric
 from train_descent import precision
 
-from octoprint_facesculpt.reconstruction.descent import YAWS, Deep, step_arrays, step_of, yaw_features
+from octoprint_facesculpt.reconstruction.descent import YAWS, Deep, Descent, step_arrays, step_of, yaw_features
+from octoprint_facesculpt.reconstruction.gradients import PATCH
 from octoprint_facesculpt.reconstruction.weights import load
 
 #: Principal directions that are kept, samples they are found from, and the one whose spread is where they begin to count less.
@@ -35,6 +36,8 @@ GATHERED, HIDDEN, RANK = 192, 384, 72
 #: Shares of the inputs and of the hidden numbers that are left out at a time.
 LEFT_OUT, LEFT_OUT_HIDDEN = 0.4, 0.1
 BATCH, RATE, WEIGHT_DECAY, WARM_UP = 256, 1e-3, 0.3, 200
+#: Heads turned beyond the outer ranges of yaw are learned from so much more often than others: there are few of them.
+TURNED_FAR = 1.7
 #: The last layer's learning rate as a share: its directions are found beforehand.
 LAST_RATE = 0.1
 #: The same of all of them where a training goes on from a step learned before.
@@ -154,12 +157,13 @@ def train(known: Samples, directions: Directions, metric: Tensor, epochs: float,
     others = [parameter for name, parameter in net.named_parameters() if not name.startswith("out.")]
     groups = [{"params": others, "share": 1.0}, {"params": last, "share": LAST_RATE}]
     optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    often = torch.from_numpy(np.where((known.yaw < YAWS[0]) | (known.yaw > YAWS[-1]), TURNED_FAR, 1.0))
     total = max(1, round(epochs * len(changes) / BATCH))
     for number in range(total):
         fraction = (1 + math.cos(math.pi * number / total)) / 2
         for group in optimiser.param_groups:
             group["lr"] = rate * group["share"] * min(1.0, (number + 1) / WARM_UP) * (0.01 + 0.99 * fraction)
-        rows = torch.randint(len(changes), (BATCH,))
+        rows = torch.multinomial(often, BATCH, replacement=True)
         off = net(given[rows].float(), yaw[rows]) - changes[rows]
         head = torch.sqrt(((off[:, :heads] @ metric.T) ** 2).sum(1) + 1e-4).mean()
         loss = head + off[:, heads + 1 :].unflatten(1, (-1, 2)).norm(dim=2).mean()
@@ -189,6 +193,15 @@ def between(trained: Deep, start: Deep, kept: float) -> Deep:
     return step
 
 
+def step_for(descent: Descent, basis: np.ndarray) -> Deep:
+    """The small network of ``descent`` that reads what the ``basis`` (D, K) makes features of: gradients or the encoder's
+    maps. ValueError where there is none."""
+    step = descent.last if len(basis) == PATCH else descent.steps[-1]
+    if not isinstance(step, Deep):
+        raise ValueError("the weights to start from have no small network that reads such samples")
+    return step
+
+
 def changes_of(step: Deep, samples: Samples) -> np.ndarray:
     """What the step answers to all samples, (N, C + 1 + 2 P)."""
     rows = np.array_split(np.arange(len(samples.yaw)), len(samples.yaw) // 1000 + 1)
@@ -201,7 +214,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--samples", type=Path, nargs="+", required=True, help="folders; those of one named twice count twice")
     parser.add_argument("--shards", type=int, help="learn from so many files of each only")
-    parser.add_argument("--start", type=Path, help="weights file, to go on from the last step in it")
+    parser.add_argument("--start", type=Path, help="weights file, to go on from the step in it that reads the same")
     parser.add_argument("--kept", type=float, default=0.0, help="share of the step of --start in what comes out")
     parser.add_argument("--epochs", type=float, default=45)
     parser.add_argument("--threads", type=int, default=2)
@@ -212,7 +225,9 @@ def main() -> None:
     model, _ = shipped_model(materials.model, materials.head.expression_names)
     known, held = Samples.read(*arguments.samples, shards=arguments.shards), Samples.read(arguments.test)
     directions = Directions.of(known.features)
-    start = load(arguments.start).observer.descent.last if arguments.start else None
+    with np.load(min(arguments.samples[0].glob("*.npz"))) as first:
+        common = {"centre": first["centre"], "basis": first["basis"]}
+    start = step_for(load(arguments.start).observer.descent, common["basis"]) if arguments.start else None
     step = train(known, directions, shape_metric(model), arguments.epochs, start).step(directions)
     if start is not None:
         step = between(step, start, arguments.kept)
@@ -228,8 +243,6 @@ def main() -> None:
             for off in (held.wrong, held.wrong - change[:, count:])
         )
         print(f"yaw range {number}: {guess:.3f} -> {stepped:.3f} mm, points {before:.2f} -> {left:.2f} px", flush=True)
-    with np.load(min(arguments.samples[0].glob("*.npz"))) as first:
-        common = {"centre": first["centre"], "basis": first["basis"]}
     save_arrays(arguments.out, **common, precision=precision(better - held.truth), **step_arrays(step))
 
 

@@ -75,6 +75,24 @@ def test_a_new_last_step_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     assert isinstance(new.last, Deep) and np.allclose(new.last.offset, old.offset + 1)
 
 
+def test_a_step_learned_anew_comes_behind_so_many_of_the_file(tmp_path: Path) -> None:
+    from export import read_descent
+
+    from octoprint_facesculpt.reconstruction.descent import Deep, step_arrays
+
+    descent = load(PACKAGED).observer.descent
+    old = descent.steps[1]
+    assert isinstance(old, Deep)
+    file = tmp_path / "step.npz"
+    arrays = step_arrays(old) | {"offset": old.offset + 1}
+    np.savez(file, centre=descent.maps.centre, basis=descent.maps.basis, precision=np.eye(3), **arrays)
+    new, _ = read_descent(PACKAGED, file, steps=1)
+    assert len(new.steps) == 2 and new.steps[0] is descent.steps[0]
+    assert isinstance(new.steps[1], Deep) and np.allclose(new.steps[1].offset, old.offset + 1)
+    # A last step learned behind other ones is none of this descent; what it read is read again.
+    assert new.last is None and new.gradients is descent.gradients
+
+
 def test_what_is_told_of_a_step_stands_behind_what_was_told_before(export, tmp_path: Path) -> None:
     log, out = tmp_path / "last.txt", tmp_path / "new.safetensors"
     log.write_text("1234 samples\nyaw range 0: as it was measured")

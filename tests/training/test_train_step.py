@@ -11,6 +11,7 @@ import torch
 
 from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.descent import step_arrays, step_of, yaw_features
+from octoprint_facesculpt.reconstruction.weights import PACKAGED, load
 
 FEATURES, HEAD, POINTS = 60, 4, 3
 
@@ -88,6 +89,27 @@ def test_it_goes_on_from_a_step_learned_before(training, monkeypatch: pytest.Mon
     assert not np.allclose(*ends, atol=0.03)
     for kept, end in ((1.0, ends[0]), (0.0, ends[1])):
         np.testing.assert_allclose(training.changes_of(training.between(second, first, kept), held), end, atol=1e-3)
+
+
+def test_it_goes_on_from_the_step_that_reads_the_same(training) -> None:
+    descent = load(PACKAGED).observer.descent
+    assert training.step_for(descent, descent.gradients.basis) is descent.last
+    assert training.step_for(descent, descent.maps.basis) is descent.steps[-1]
+    with pytest.raises(ValueError, match="no small network"):
+        training.step_for(replace(descent, steps=descent.steps[:1]), descent.maps.basis)
+
+
+def test_how_often_heads_turned_far_are_learned_from(training, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = samples(training, 1000, 1)
+    far = np.abs(known.yaw) > 40
+    far[:300] = False  # from these the network's last layer begins
+    known.truth[far] = np.nan
+    net = {}
+    for often in (0.0, 1.7):
+        monkeypatch.setattr(training, "TURNED_FAR", often)
+        net[often] = training.train(known, training.Directions.of(known.features), torch.eye(HEAD), epochs=2)
+    assert all(torch.isfinite(weight).all() for weight in net[0.0].parameters())
+    assert not any(torch.isfinite(weight).all() for weight in net[1.7].parameters())
 
 
 def test_directions_that_hardly_vary_count_for_little(training, monkeypatch: pytest.MonkeyPatch) -> None:
