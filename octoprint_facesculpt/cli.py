@@ -384,9 +384,8 @@ def _reconstruct(
     """Photos to head: first portrait, head and seconds so far, within the first ``share`` of the progress."""
     start = time.perf_counter()
     from .portrait.reader import read_portrait
-    from .reconstruction import reconstruct, reconstruct_together
-    from .reconstruction.fusion import check_count
-    from .reconstruction.weights import ReconstructionError
+    from .reconstruction import check_count, reconstruct, reconstruct_together
+    from .reconstruction.errors import ReconstructionError
 
     if len(photos) > 1:
         check_count(len(photos))

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,16 @@ def test_a_slicing_child_loads_one_engine_and_no_recovery() -> None:
     assert "octoprint_facesculpt.slicing.prusaslicer" in loaded
     rooms = ("slicing.curaengine", "slicing.cura_definitions", "recovery.journal", "recovery.machine", "assets")
     assert not loaded & {f"octoprint_facesculpt.{room}" for room in rooms}
+
+
+def test_a_photo_is_looked_at_before_anything_waits_for_torch(tmp_path: Path) -> None:
+    """What is wrong with it is said a second or two earlier."""
+    (tmp_path / "photo.jpg").write_bytes(b"no picture")
+    program = (
+        "import sys",
+        "from octoprint_facesculpt.cli import commands",
+        "try: commands(['reconstruct', 'photo.jpg', 'photo.jpg', '-o', 'head.stl'], standalone_mode=False)",
+        "except SystemExit as error: print(error.code, 'torch' in sys.modules)",
+    )
+    run = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert run.stdout.splitlines()[-1] == "2 False", run

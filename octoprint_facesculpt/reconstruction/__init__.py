@@ -5,11 +5,13 @@ Nothing here is imported before it is used: torch alone takes seconds on a small
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..progress import Progress, silent
+from .errors import ReconstructionError
 
 if TYPE_CHECKING:
     from ..portrait.portrait import Portrait
@@ -37,8 +39,6 @@ def reconstruct(
     :class:`ReconstructionError` ``network_unknown``, ``weights_missing``, ``weights_invalid``, ``expression_impossible``,
     ``no_surface``.
     """
-    from .weights import ReconstructionError
-
     _check_expression(expression, network)
     if network == "vrn2017":
         if weights is None:
@@ -52,14 +52,16 @@ def reconstruct(
         return run_vrn(portrait, weights, progress)
     if network != NETWORKS[0]:
         raise ReconstructionError("network_unknown", f"There is no network {network}.", f"Choose {' or '.join(NETWORKS)}.")
+    start = time.perf_counter()
     from .predictor import reconstruct as run
 
-    return run(portrait, weights=weights, expression=expression, progress=progress)
+    imported = time.perf_counter() - start
+    head = run(portrait, weights=weights, expression=expression, progress=progress)
+    head.seconds["load"] += imported
+    return head
 
 
 def _check_expression(expression: float, network: str = NETWORKS[0]) -> None:
-    from .weights import ReconstructionError
-
     if not 0 <= expression <= 1:
         raise ReconstructionError(
             "expression_impossible",
@@ -72,6 +74,12 @@ def _check_expression(expression: float, network: str = NETWORKS[0]) -> None:
         )
 
 
+def check_count(photos: int) -> None:
+    """:class:`ReconstructionError` ``fusion_impossible`` unless so many photos can be taken together."""
+    if not 2 <= photos <= MAX_PHOTOS:
+        raise ReconstructionError("fusion_impossible", f"Two to {MAX_PHOTOS} photos can be taken together.", "Choose others.")
+
+
 def reconstruct_together(
     portraits: Sequence[Portrait], *, weights: Path | None = None, expression: float = 1.0, progress: Progress = silent
 ) -> Head:
@@ -80,11 +88,11 @@ def reconstruct_together(
     The first photo gives place, projection and the expression, of which as much is taken as ``expression`` says, 0..1. Raises
     :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
     """
-    from .fusion import check_count, fuse
-    from .weights import PACKAGED, load
-
     check_count(len(portraits))
     _check_expression(expression)
+    from .fusion import fuse
+    from .weights import PACKAGED, load
+
     share = 0.95 / len(portraits)
     heads = []
     for number, portrait in enumerate(portraits):

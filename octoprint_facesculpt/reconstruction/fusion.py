@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import MAX_PHOTOS
+from . import check_count
 from .camera import Camera
+from .errors import ReconstructionError
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .surface import iso_surface
 from .volume import vertex_normals
-from .weights import ReconstructionError
 
 #: Say of a part that a photo does not show: a guess by what is seen.
 HIDDEN_WEIGHT = 0.04
@@ -45,12 +45,6 @@ class Agreement:
             "largest_mm": round(self.largest_mm, 2),
             "same_person_doubtful": self.largest_mm > DISAGREEMENT_MM,
         }
-
-
-def check_count(photos: int) -> None:
-    """:class:`ReconstructionError` ``fusion_impossible`` unless so many photos can be taken together."""
-    if not 2 <= photos <= MAX_PHOTOS:
-        raise ReconstructionError("fusion_impossible", f"Two to {MAX_PHOTOS} photos can be taken together.", "Choose others.")
 
 
 def fuse(heads: Sequence[Head], model: HeadModel, expression: float = 1.0) -> Head:

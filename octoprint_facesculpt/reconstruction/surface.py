@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from .camera import Camera
+from .errors import ReconstructionError
 from .volume import from_grid
-from .weights import ReconstructionError
 
 
 def iso_surface(volume: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:

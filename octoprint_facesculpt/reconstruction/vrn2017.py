@@ -18,11 +18,12 @@ from ..portrait.portrait import Portrait
 from ..progress import Progress, silent
 from ..rasterise import rasterise
 from .alignment import HeadCrop, head_crop
+from .errors import ReconstructionError
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS
 from .resampling import resample
 from .surface import zero_surface
-from .weights import PACKAGED, ReconstructionError, load
+from .weights import PACKAGED, load
 
 if TYPE_CHECKING:
     from .vrn2017_network import VolumetricNetwork

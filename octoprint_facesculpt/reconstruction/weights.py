@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FaceSculptError
 from .correspondence import CorrespondenceNet
 from .descent import ByYaw, Deep, Descent, Shown, step_arrays, step_of, under
+from .errors import ReconstructionError
 from .guides import CHANNELS
 from .head_model import HeadModel
 from .look import Observer
@@ -27,10 +27,6 @@ LARGE = 30_000
 EXACT = ("precision", "head.mean", "person.shape", "person.precision")
 #: Suffix of the tensor with the steps of one in bytes.
 STEP = ".step"
-
-
-class ReconstructionError(FaceSculptError):
-    """The reconstruction cannot be made (codes ``weights_invalid``, ``no_surface``)."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from scipy.spatial.transform import Rotation
 from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct_together, report
 from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.errors import ReconstructionError
 from octoprint_facesculpt.reconstruction.fusion import facing, fuse
 from octoprint_facesculpt.reconstruction.head import Head
-from octoprint_facesculpt.reconstruction.weights import ReconstructionError, load
+from octoprint_facesculpt.reconstruction.weights import load
 
 
 @pytest.fixture(scope="module")

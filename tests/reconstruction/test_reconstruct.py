@@ -12,9 +12,10 @@ import trimesh
 from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct, report
 from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.errors import ReconstructionError
 from octoprint_facesculpt.reconstruction.fitting import Guess
 from octoprint_facesculpt.reconstruction.predictor import believed
-from octoprint_facesculpt.reconstruction.weights import PACKAGED, ReconstructionError, load
+from octoprint_facesculpt.reconstruction.weights import PACKAGED, load
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import trimesh
 
 from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.errors import ReconstructionError
 from octoprint_facesculpt.reconstruction.predictor import corrected, drawn
 from octoprint_facesculpt.reconstruction.surface import iso_surface, zero_surface
 from octoprint_facesculpt.reconstruction.volume import (
@@ -18,7 +19,7 @@ from octoprint_facesculpt.reconstruction.volume import (
     to_grid,
     vertex_normals,
 )
-from octoprint_facesculpt.reconstruction.weights import ReconstructionError, load
+from octoprint_facesculpt.reconstruction.weights import load
 
 
 def ball(radius: float, centre: tuple[float, float, float]) -> trimesh.Trimesh:

@@ -15,8 +15,9 @@ from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.rasterise import rasterise
 from octoprint_facesculpt.reconstruction import reconstruct, vrn2017
 from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.errors import ReconstructionError
 from octoprint_facesculpt.reconstruction.vrn2017_network import VolumetricNetwork
-from octoprint_facesculpt.reconstruction.weights import ReconstructionError, load
+from octoprint_facesculpt.reconstruction.weights import load
 
 #: The photo's pixels to a millimetre, and how the head is turned in it.
 SCALE = 2.0
