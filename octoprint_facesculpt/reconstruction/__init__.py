@@ -90,9 +90,6 @@ def reconstruct_together(
     """
     check_count(len(portraits))
     _check_expression(expression)
-    from .fusion import fuse
-    from .weights import PACKAGED, load
-
     share = 0.95 / len(portraits)
     heads = []
     for number, portrait in enumerate(portraits):
@@ -102,6 +99,10 @@ def reconstruct_together(
 
         heads.append(reconstruct(portrait, weights=weights, progress=step))
     progress(0.95, "Bringing the photos together")
+    # Not before: whatever is imported for the first of them counts as its loading.
+    from .fusion import fuse
+    from .weights import PACKAGED, load
+
     fused = fuse(heads, load(weights or PACKAGED).head, expression)
     progress(1.0, "Head reconstructed")
     return fused

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,6 +86,15 @@ def test_the_volumetric_network_is_believed_in_frontal_faces(yaw: float, most: f
     assert share[model.face].max() == pytest.approx(most, abs=0.02)
     crown, nose = model.mean[:, 1].argmax(), model.mean[:, 2].argmax()
     assert share[crown] <= 0.25 * most and share[nose] >= 0.5 * most
+
+
+def test_what_is_imported_for_a_photo_counts_as_loading(portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = SimpleNamespace(reconstruct=lambda *_, **__: SimpleNamespace(seconds={"load": 1.0}))
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "octoprint_facesculpt.reconstruction.predictor", predictor)
+        patched.setattr(time, "perf_counter", iter([10.0, 12.5]).__next__)
+        head = reconstruct(portrait)
+    assert head.seconds == {"load": 3.5}
 
 
 def test_a_smile_can_be_left_out(portrait, head) -> None:
