@@ -38,6 +38,15 @@ class Host:
     def operational(self) -> bool:
         return bool(self._printer.is_operational())
 
+    def opens(self) -> bool:
+        """Whether the printer's port is being opened, or could not be: OctoPrint does not tell one from the other."""
+        return self._printer.get_state_id() == "OPEN_SERIAL"
+
+    def connect_anew(self) -> None:
+        """Let go of the printer's port and connect as OctoPrint does when it starts."""
+        self._printer.disconnect()
+        self._printer.connect(profile=self._profiles.get_default()["id"])
+
     def add_gcode(self, file: Path, name: str, analysis: dict[str, Any], user: str | None = None) -> str:
         """Copy G-code into OctoPrint's uploads; its path there."""
         self._files.add_folder(FileDestinations.LOCAL, FOLDER, ignore_existing=True)

@@ -13,6 +13,7 @@ from octoprint.events import Events
 from . import assets, settings
 from .api import FaceSculptApi
 from .desk.alone import Wish
+from .desk.connection import ConnectionKeeper
 from .desk.desk import RecoveryDesk
 from .desk.drill import Drill
 from .desk.estimate import estimator
@@ -73,6 +74,7 @@ class FaceSculptPlugin(
         self.recovery = RecoveryDesk(data / "recovery", self.host, around)
         self.line_hooks.connect(self.recovery)
         self.host.follow_terminal(self.line_hooks.logged)
+        self.connection = ConnectionKeeper(self.host, lambda: self.recovery.pending)
         self.drill = Drill(data / "recovery-drill", self.host, around)
         self._fetching = threading.Lock()
         self._slicers: list[dict[str, Any]] = []
@@ -85,8 +87,10 @@ class FaceSculptPlugin(
         self.queue.recover()
         self.pipeline.start()
         self.recovery.open()
+        self.connection.start()
 
     def on_shutdown(self) -> None:
+        self.connection.stop()
         self.recovery.close()
         self.drill.end()
         self.pipeline.close()

@@ -68,7 +68,8 @@ class OctoPrintServer:
                 shutil.copy(file, target / file.name)
 
     def _configure(self, serial_port: str | None) -> None:
-        serial: dict[str, Any] = {"log": False, "baudrate": 115200}
+        # Without the work-around OctoPrint opens a port once; opened twice it may be taken for busy: see ConnectionKeeper.
+        serial: dict[str, Any] = {"log": False, "baudrate": 115200, "useParityWorkaround": "never"}
         if serial_port is not None:
             serial |= {"port": serial_port, "additionalPorts": [serial_port], "autoconnect": True}
         config = {
