@@ -29,7 +29,7 @@ $(function () {
             () => self.visible() && !self.sending() && self.form.valid() && !self.nameInvalid()
         );
 
-        // Further photos of the same person: a side view tells most about profile, jaw and ears.
+        // Further photos of the same person: what each shows of him is added up.
         self.others = ko.observableArray([]);
         self.mostOthers = () => ((shared.status() || {}).limits || {}).photos - 1;
         self.furtherPhotos = ko.pureComputed(() =>
