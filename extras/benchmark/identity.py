@@ -15,14 +15,16 @@ from scans import one_thread
 from octoprint_facesculpt.portrait.errors import PortraitError
 from octoprint_facesculpt.portrait.reader import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct
+from octoprint_facesculpt.reconstruction.fusion import Belief, log_odds
 
 #: Kinds of files that are photos.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic")
 Distance = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 
-def shapes_of(path: Path, weights: Path | None) -> dict[str, np.ndarray] | None:
-    """Corresponding points (N, 3) of everything made of a photo, by name; None where no face is found."""
+def made_of(path: Path, weights: Path | None) -> tuple[dict[str, np.ndarray], Belief] | None:
+    """Corresponding points (N, 3) of everything made of a photo, by name, and what it says of the person; None where no face is
+    found."""
     one_thread()
     try:
         portrait = read_portrait(path, face=0)
@@ -37,7 +39,7 @@ def shapes_of(path: Path, weights: Path | None) -> dict[str, np.ndarray] | None:
     }
     if "neutral_vertices" in head.details:
         shapes[f"{OURS}: face without its expression"] = head.details["neutral_vertices"][model.face].astype(float)
-    return shapes
+    return shapes, Belief.of(head, len(model.identity))
 
 
 def root_mean_square(one: np.ndarray, two: np.ndarray, _mean: np.ndarray) -> float:
@@ -67,10 +69,15 @@ def aligned(shapes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compare(shapes: list[np.ndarray], people: list[str], distance: Distance) -> dict[str, float]:
-    """Area under the curve over all pairs, and how many of each kind there are."""
+    """:func:`separated` for shapes that are brought into one frame and size."""
     moved, mean = aligned(shapes)
-    pairs = list(combinations(range(len(shapes)), 2))
-    away = np.array([distance(moved[i], moved[j], mean) for i, j in pairs])
+    return separated(moved, people, lambda one, two: distance(one, two, mean))
+
+
+def separated(things: Sequence[Any], people: list[str], distance: Callable[[Any, Any], float]) -> dict[str, float]:
+    """Area under the curve over all pairs, and how many of each kind there are."""
+    pairs = list(combinations(range(len(things)), 2))
+    away = np.array([distance(things[i], things[j]) for i, j in pairs])
     same = np.array([people[i] == people[j] for i, j in pairs])
     auc = area_under_curve(away[same], away[~same])
     # A person with many photos has most of the pairs: every person counts alike in the second figure.
@@ -93,14 +100,17 @@ def benchmark_identity(folder: Path, apart: Sequence[str], weights: Path | None,
     """``folder`` holds one folder of photos for each person; those in it that are of others again match a pattern of
     ``apart``."""
     paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
-    found = list(zip(paths, pool.map(shapes_of, paths, [weights] * len(paths)), strict=True))
-    made = [(person_of(path.relative_to(folder), apart), shapes) for path, shapes in found if shapes]
-    people = [person for person, _ in made]
-    result: dict[str, Any] = {"no face found": [str(path.relative_to(folder)) for path, shapes in found if not shapes]}
+    found = list(zip(paths, pool.map(made_of, paths, [weights] * len(paths)), strict=True))
+    made = [(person_of(path.relative_to(folder), apart), *both) for path, both in found if both]
+    people = [person for person, *_ in made]
+    result: dict[str, Any] = {"no face found": [str(path.relative_to(folder)) for path, both in found if not both]}
     for name in made[0][1] if made else ():
-        own = [shapes[name] for _, shapes in made]
+        own = [shapes[name] for _, shapes, _ in made]
         for kind, distance in (("root mean square", root_mean_square), ("cosine", cosine)):
             result[f"{name}, {kind}"] = compare(own, people, distance)
+    if made:
+        beliefs = [belief for *_, belief in made]
+        result[f"{OURS}: odds that both show one person"] = separated(beliefs, people, lambda a, b: -log_odds(a, b))
     result["photos"], result["people"] = len(made), len(set(people))
     return result
 

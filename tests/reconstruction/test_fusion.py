@@ -14,7 +14,7 @@ from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct_together, report
 from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.errors import ReconstructionError
-from octoprint_facesculpt.reconstruction.fusion import Belief, common_identity, facing, fuse
+from octoprint_facesculpt.reconstruction.fusion import Belief, common_identity, facing, fuse, log_odds
 from octoprint_facesculpt.reconstruction.head import Head
 from octoprint_facesculpt.reconstruction.weights import load
 
@@ -84,7 +84,7 @@ def test_many_photos_leave_the_average_behind(model, person) -> None:
     """Each photo says half of what is true and half of nothing; eight of them together nearly all of it."""
     many = [Belief.of(photographed(model, person, 0, seed, seen=1.0), len(person)) for seed in range(8)]
     means = [one.identity for one in many]
-    found = common_identity(means, [one.precision for one in many])
+    found = common_identity(many)
 
     def share(identity: np.ndarray) -> float:
         return float(identity @ person / (person @ person))
@@ -95,8 +95,14 @@ def test_many_photos_leave_the_average_behind(model, person) -> None:
 
 
 def test_a_photo_that_knows_less_than_the_average_does_not_count(person) -> None:
-    sure, unsure = 4 * np.eye(len(person)), 0.5 * np.eye(len(person))
-    np.testing.assert_allclose(common_identity([person, 0 * person], [sure, unsure]), person)
+    sure, unsure = (
+        Belief(identity, np.zeros(0), precision * np.eye(len(person)))
+        for identity, precision in (
+            (person, 4.0),
+            (0 * person, 0.5),
+        )
+    )
+    np.testing.assert_allclose(common_identity([sure, unsure]), person)
 
 
 def test_a_photo_from_the_side_is_believed_less(model, person) -> None:
@@ -160,7 +166,22 @@ def test_photos_of_one_person_agree_and_of_two_do_not(model, person, photos, fus
     mixed = fuse([photos[0], photographed(model, stranger, 20, 4)], model)
     same, different = fused.details["agreement"], mixed.details["agreement"]
     assert len(same["each_mm"]) == 2 and 0 < same["largest_mm"] < different["largest_mm"]
-    assert not same["same_person_doubtful"]
+    assert not same["same_person_doubtful"] and different["same_person_doubtful"]
+    assert different["log_odds"] < -3 < 3 < same["log_odds"]
+
+
+def test_odds_are_those_of_the_measurements() -> None:
+    """One coefficient, measured twice with noise: against the densities of both measurements."""
+    from scipy.stats import multivariate_normal
+
+    noise, places = np.array([0.5, 0.8]), np.array([1.2, -0.4])
+    beliefs = [
+        Belief(np.array([y / (1 + n)]), np.zeros(0), np.array([[1 + 1 / n]])) for y, n in zip(places, noise, strict=True)
+    ]
+    apart = np.diag(1 + noise)
+    together = apart + np.array([[0, 1], [1, 0]])
+    expected = multivariate_normal.logpdf(places, cov=together) - multivariate_normal.logpdf(places, cov=apart)
+    assert log_odds(*beliefs) == pytest.approx(expected)
 
 
 def test_the_report_tells_how_far_photos_agree(fused, astronaut: Path, assets_folder: Path) -> None:
