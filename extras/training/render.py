@@ -96,6 +96,12 @@ def vertex_normals(vertices, triangles):
     return out
 
 
+#: Brightness of what reflects so many parts of ``TONES`` of the light.
+TONES = 8192
+TONE = (np.arange(TONES + 1) / TONES).astype(np.float32) ** np.float32(0.77)
+#: A gloss of this share of its lamp is not seen.
+FAINT = 1e-3
+
 #: Columns of ``lamps``: direction (3, towards the lamp), power, tint (3), gloss, gloss exponent.
 LAMP = 9
 
@@ -123,6 +129,7 @@ def shade(index, weights, triangles, colour, normals, places, sky, lamps, light,
     size = len(light_depth)
     a, n, p = np.zeros(3, np.float32), np.zeros(3, np.float32), np.zeros(3, np.float32)
     shine = np.zeros(3, np.float32)
+    least = FAINT ** (1.0 / lamps[:, 8])
     for y in range(height):
         for x in range(width):
             t = index[y, x]
@@ -155,10 +162,10 @@ def shade(index, weights, triangles, colour, normals, places, sky, lamps, light,
                 if lit > 0.0:
                     half = math.sqrt(dx**2 + dy**2 + (dz + 1.0) ** 2) + 1e-6
                     facing = (n[0] * dx + n[1] * dy + n[2] * (dz + 1.0)) / half
-                    if facing > 0.0:
+                    if facing > least[lamp]:
                         gloss += lamps[lamp, 3] * lamps[lamp, 7] * facing ** lamps[lamp, 8]
             for c in range(3):
-                picture[y, x, c] = min(1.0, max(0.0, (a[c] + 0.5 * gloss) * shine[c])) ** 0.77
+                picture[y, x, c] = TONE[int(TONES * min(1.0, max(0.0, (a[c] + 0.5 * gloss) * shine[c])) + 0.5)]
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -203,13 +210,8 @@ def depth_map(points, triangles, size, pitch):
     return depth
 
 
-@njit(cache=True, fastmath=True, nogil=True)
-def waves(points, directions, phases):
+def waves(points: np.ndarray, directions: np.ndarray, phases: np.ndarray) -> np.ndarray:
     """Sum of sines (V,) float32 over ``points`` (V, 3): one for each row of ``directions`` (W, 3) and ``phases`` (W,)."""
-    out = np.zeros(len(points), np.float32)
-    for v in range(len(points)):
-        for w in range(len(phases)):
-            out[v] += math.sin(
-                points[v, 0] * directions[w, 0] + points[v, 1] * directions[w, 1] + points[v, 2] * directions[w, 2] + phases[w]
-            )
-    return out
+    sines = directions @ points.T
+    sines += phases[:, None]
+    return np.sin(sines, out=sines).sum(0)
