@@ -69,19 +69,23 @@ def fuse(heads: Sequence[Head], model: HeadModel, expression: float = 1.0) -> He
     ReconstructionError
         ``fusion_impossible``: fewer than two or more than ``MAX_PHOTOS`` heads, or some of another network.
     """
+    from .predictor import plausible
+
     check_count(len(heads))
     if any(not head.details.keys() >= KNOWN or len(head.details["beyond_model"]) != len(model.mean) for head in heads):
         raise ReconstructionError(
             "fusion_impossible", "Only heads of the same network can be taken together.", "Reconstruct all photos alike."
         )
-    believed = [Belief.of(head, len(model.identity)) for head in heads]
-    identity = common_identity(believed)
-    moves = believed[0].expression_given(identity)
+    count = len(model.identity)
+    believed = [Belief.of(head, count) for head in heads]
+    common = common_identity(believed)
+    coefficients = plausible(np.r_[common, believed[0].expression_given(common)], count)
+    identity, moves = np.split(coefficients, [count])
     weights = np.stack([facing(head, head.details["final_vertices"].astype(np.float64), model.triangles) for head in heads])
     beyond = np.stack([head.details["beyond_model"] for head in heads]).astype(np.float64)
     on_top = np.einsum("pv,pvd->vd", weights / weights.sum(0), beyond)
     # It stays where the first photo shows it.
-    shift = (heads[0].details["final_vertices"] - model.vertices(np.r_[identity, moves]) - on_top)[model.face].mean(0)
+    shift = (heads[0].details["final_vertices"] - model.vertices(coefficients) - on_top)[model.face].mean(0)
     vertices = model.vertices(np.r_[identity, expression * moves]) + on_top + shift
     return _published(heads, model, vertices, agreement(model, identity, believed))
 

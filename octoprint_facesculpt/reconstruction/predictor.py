@@ -168,7 +168,7 @@ def first_guess(learned: Weights, crop: HeadCrop, sight: Sight) -> Prior:
     person[:identity] = recogniser.identity(sight.person, turned, learned.observer.mirror)
     precision = learned.precision + known
     head = np.linalg.solve(precision, learned.precision @ seen + known @ person)
-    head[:-1] = _plausible(head[:-1], identity)
+    head[:-1] = plausible(head[:-1], identity)
     return Prior(Guess(head[:-1], _placed(learned.head, head, sight, camera)), precision)
 
 
@@ -197,7 +197,7 @@ def read(learned: Weights, crop: HeadCrop, guess: Guess, picture: np.ndarray) ->
 def fit(learned: Weights, prior: Prior, guess: Guess, *seen: Correspondence) -> Guess:
     """The guess moved to where its points were ``seen``."""
     better = refine(learned.head, prior, guess, seen)
-    return replace(better, coefficients=_plausible(better.coefficients, len(learned.head.identity)))
+    return replace(better, coefficients=plausible(better.coefficients, len(learned.head.identity)))
 
 
 def neutral_of(guess: Guess, model: HeadModel) -> Guess:
@@ -270,7 +270,7 @@ def corrected(points: np.ndarray, coarse: np.ndarray, correction: np.ndarray, sh
     return points - (share * distance)[:, None] * gradient
 
 
-def _plausible(coefficients: np.ndarray, identity: int) -> np.ndarray:
+def plausible(coefficients: np.ndarray, identity: int) -> np.ndarray:
     """Draw a shape that is rarer than one in many thousands back towards the mean, and expressions into their range."""
     shape, expression = coefficients[:identity], coefficients[identity:]
     rarity = float(np.sqrt((shape**2).mean()))
