@@ -27,6 +27,9 @@ from .volume import vertex_normals
 KNOWN = {"coefficients", "precision", "yaw", "beyond_model", "final_vertices"}
 #: Say of a part that a photo does not show: a guess by what is seen.
 HIDDEN_WEIGHT = 0.04
+#: How much of a frontal photo's precision is believed. On drawn people 0.7 is best, on scans of real ones 1 to 2, and those are
+#: what it is for.
+FRONTAL = 1.5
 #: Every so many vertices of the face are compared.
 STRIDE = 4
 #: Log odds of two photos below which they may not show the same person. Of pairs of real photos of one person 3 % are below it,
@@ -96,8 +99,8 @@ class Belief:
     k (I + E + 1, I + E + 1), the inverse covariance of their errors, and the ``share`` of it that is believed.
 
     A photo from the side is off by more than that says. On 160 drawn people a second photo at 25 to 40 degrees took the head
-    from 1.50 to 1.40 mm with the cosine of the yaw squared as share, to 1.41 with none; one at 45 to 60 from 1.48 to 1.42 and
-    1.44; one in profile is as good as none. (Two frontal photos: from 1.49 to 1.38.)
+    from 1.50 to 1.40 mm with a share that falls with the cosine of the yaw squared, to 1.41 with one that does not; one at 45
+    to 60 degrees from 1.48 to 1.42 and 1.44; one in profile is as good as none. (Two frontal photos: from 1.49 to 1.38.)
     """
 
     identity: np.ndarray
@@ -109,7 +112,7 @@ class Belief:
     def of(cls, head: Head, count: int) -> Belief:
         """That behind a reconstruction, of whose coefficients the first ``count`` are the identity's."""
         coefficients = head.details["coefficients"]
-        share = np.cos(np.radians(head.details["yaw"])) ** 2
+        share = FRONTAL * np.cos(np.radians(head.details["yaw"])) ** 2
         return cls(coefficients[:count], coefficients[count:], head.details["precision"], float(share))
 
     @property
@@ -146,8 +149,7 @@ def common_identity(believed: Sequence[Belief]) -> np.ndarray:
 
     Each says what is believed after it was seen, and all of them began with the same belief: that the coefficients are standard
     normal. So a photo has measured with the precision ``P - 1``, in no direction with less than none; the measurements and that
-    one belief are added up. The precisions promise more than is true, because the two witnesses of a photo share their errors:
-    0.6 of them is best for drawn people, all of them or more for scans of real ones, who are seen less well.
+    one belief are added up.
     """
     total = np.eye(len(believed[0].identity)) + sum(belief.measured for belief in believed)
     return np.linalg.solve(total, sum(belief.evidence for belief in believed))

@@ -14,7 +14,7 @@ from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct_together, report
 from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.errors import ReconstructionError
-from octoprint_facesculpt.reconstruction.fusion import Belief, common_identity, facing, fuse, log_odds
+from octoprint_facesculpt.reconstruction.fusion import FRONTAL, Belief, common_identity, facing, fuse, log_odds
 from octoprint_facesculpt.reconstruction.head import Head
 from octoprint_facesculpt.reconstruction.weights import load
 
@@ -33,7 +33,7 @@ def photographed(model, identity: np.ndarray, yaw: float, seed: int, seen: float
     found = measured @ identity + directions @ rng.normal(scale=np.sqrt(seen), size=directions.shape[1])
     precision = np.eye(len(identity)) + measured
     joint = 100.0 * np.eye(len(identity) + len(model.expression) + 1)
-    joint[: len(identity), : len(identity)] = precision / np.cos(np.radians(yaw)) ** 2
+    joint[: len(identity), : len(identity)] = precision / (FRONTAL * np.cos(np.radians(yaw)) ** 2)
     expression = expression_of(model, seed)
     coefficients = np.r_[np.linalg.solve(precision, found), expression]
     beyond = np.zeros((len(model.mean), 3), np.float32)
