@@ -33,7 +33,7 @@ FRONTAL = 1.5
 #: Every so many vertices of the face are compared.
 STRIDE = 4
 #: Log odds of two photos below which they may not show the same person. Of pairs of real photos of one person 3 % are below it,
-#: of two people 41 % (76 and 627 pairs, many of them grimacing). By the distance of the faces, 13 % and 33 % were beyond 3 mm.
+#: of two people 44 % (76 and 627 pairs, many of them grimacing). By the distance of the faces, 13 % and 33 % were beyond 3 mm.
 DOUBTFUL = -3.0
 
 
