@@ -39,10 +39,13 @@ class Shard:
     def __len__(self) -> int:
         return len(self.ends)
 
+    def coded(self, i: int) -> np.ndarray:
+        """The JPEG of picture ``i``."""
+        return self.jpeg[self.ends[i - 1] if i else 0 : self.ends[i]]
+
     def picture(self, i: int) -> np.ndarray:
         """Picture ``i``, (H, W, 3) uint8 RGB."""
-        start = self.ends[i - 1] if i else 0
-        return np.ascontiguousarray(cv2.imdecode(self.jpeg[start : self.ends[i]], cv2.IMREAD_COLOR)[..., ::-1])
+        return np.ascontiguousarray(cv2.imdecode(self.coded(i), cv2.IMREAD_COLOR)[..., ::-1])
 
     def true_camera(self, i: int) -> Camera:
         """The camera that drew picture ``i``."""

@@ -1,13 +1,14 @@
 """Learn which head the people have whom the recognition network sees; stops after --minutes, and goes on where it stopped.
 
-    python extras/training/train_recognition.py --materials runs/materials.pkl --train runs/recognised \
-        --test runs/recognised-test --recognition node_modules/@vladmandic/face-api/model --out runs/recognition.pt --minutes 60
+    python extras/training/train_recognition.py --materials runs/materials.pkl --pictures runs/train --test runs/others \
+        --recognition node_modules/@vladmandic/face-api/model --out runs/recognition.pt --minutes 60
 
 It begins with dlib's layers and a ridge regression from what they see for every range of yaw, or with those of a weights file;
-then the upper layers and the regressions are trained on together. The learning rate rises for ``WARM_UP`` pictures and follows
-a half cosine over the whole of --minutes. How far it is off on held-out pictures, each taken together with its mirror image, is
-how far it is believed. All maps are held in memory, 18 kB a picture. Who goes on from a weights file should keep some of it
-(--kept), which is done once, when the minutes are over.
+then the upper layers and the regressions are trained on together. Pictures are drawn from their shards in other places, colours
+and mirrors each time (:mod:`chips`); shards that are new when it goes on are learned from, too. The learning rate rises for
+``WARM_UP`` pictures and follows a half cosine over the whole of --minutes. How far it is off on held-out pictures, each taken
+together with its mirror image, is how far it is believed. All pictures are held in memory as JPEG, 25 kB each. Who goes on from
+a weights file should keep some of it (--kept), which is done once, when the minutes are over.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import argparse
 import math
 import pickle
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import checkpoint
 import numpy as np
 import recognition_weights
 import torch
+from chips import Chips, range_of
 from measure import FaceError
 from samples import shipped_model
 from torch import Tensor, nn
@@ -40,46 +41,11 @@ PEAK_RATE, REGRESSION_SHARE = 1e-3, 0.1
 WARM_UP = 6000
 #: Pictures the first regressions are made of, and the share of the features' own variance that is added to it.
 FIRST_PICTURES, STRENGTH = 12_000, 0.05
+#: Seed of how held-out pictures are aligned, and minutes between two looks at them.
+HELD_OUT, CHECKED_EVERY = 11, 10
 #: The covariance of the errors in a range of yaw counts as if so many of its pictures were like all others.
 ALIKE = 200
 RANGES = len(YAWS) + 1
-
-
-@dataclass(frozen=True)
-class Seen:
-    """N pictures: ``maps`` (N, C, H, W) uint8 in steps of ``step`` (N, C), ``identity`` (N, I), yaw range ``number`` (N,), and
-    which are ``mirrored`` (N,) images, each shard's in the order of the pictures before them."""
-
-    maps: np.ndarray
-    step: np.ndarray
-    identity: np.ndarray
-    number: np.ndarray
-    mirrored: np.ndarray
-
-    @classmethod
-    def read(cls, folder: Path) -> Seen:
-        """All that :mod:`recognised` wrote into a folder."""
-        files = [np.load(path) for path in sorted(folder.glob("*.npz"))]
-        return cls(
-            np.concatenate([file["maps"] for file in files]),
-            np.concatenate([np.repeat(file["step"][None], len(file["maps"]), 0) for file in files]),
-            np.concatenate([file["identity"] for file in files]).astype(np.float32),
-            np.concatenate([np.searchsorted(YAWS, file["yaw"]) for file in files]),
-            np.concatenate([file["mirrored"] for file in files]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.number)
-
-    def at(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps, identity and number of some of them."""
-        maps = torch.from_numpy(self.maps[rows]).float() * torch.from_numpy(self.step[rows])[..., None, None]
-        ordered = maps.contiguous(memory_format=torch.channels_last)
-        return ordered, torch.from_numpy(self.identity[rows]), torch.from_numpy(self.number[rows])
-
-    def parts(self, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """The same, a batch at a time."""
-        return (self.at(some) for some in np.array_split(rows, max(1, len(rows) // BATCH)))
 
 
 class Regressions(nn.Module):
@@ -107,11 +73,26 @@ class Regressions(nn.Module):
 
 
 @torch.no_grad()
-def said_of(net: RecognitionNet, regressions: Regressions, seen: Seen, mirror: Mirror) -> np.ndarray:
-    """Identity of all pictures that are not mirror images, each taken together with its own."""
-    parts = seen.parts(np.arange(len(seen)))
-    said = torch.cat([regressions(net.upper(maps), number) for maps, _, number in parts]).numpy()
-    return (said[~seen.mirrored] + mirror.of(said[seen.mirrored])) / 2
+def begin(net: RecognitionNet, regressions: Regressions, chips: Chips, rng: np.random.Generator, mirror: Mirror) -> None:
+    """Ridge regressions from what the network sees of some pictures."""
+    some = rng.permutation(len(chips))[:FIRST_PICTURES]
+    batches = (chips.varied(rng, rows, mirror) for rows in np.array_split(some, len(some) // BATCH + 1))
+    columns = zip(*((net(pictures), *asked) for pictures, *asked in batches), strict=True)
+    regressions.begin(*(torch.cat(column) for column in columns))
+
+
+@torch.no_grad()
+def said_of(net: RecognitionNet, regressions: Regressions, chips: Chips, mirror: Mirror) -> np.ndarray:
+    """Identity (N, I) of all pictures, each taken together with its mirror image."""
+    rng, said = np.random.default_rng(HELD_OUT), []
+    for rows in np.array_split(np.arange(len(chips)), len(chips) // BATCH + 1):
+        seen, yaw = chips.aligned(rng, rows), chips.yaw[rows]
+        own, mirrored = (
+            regressions(net(pictures.contiguous(memory_format=torch.channels_last)).float(), range_of(turn)).numpy()
+            for pictures, turn in ((seen, yaw), (seen.flip(3), -yaw))
+        )
+        said.append((own + mirror.of(mirrored)) / 2)
+    return np.concatenate(said)
 
 
 def precision_of(wrong: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -152,11 +133,13 @@ def blended(trained: dict[str, Tensor], start: dict[str, Tensor], kept: float) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "train", "test", "out"):
+    for name in ("materials", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    begin = parser.add_mutually_exclusive_group(required=True)
-    begin.add_argument("--recognition", type=Path, help="folder with dlib's network, to begin with that")
-    begin.add_argument("--start", type=Path, help="weights file, to go on from the network in it")
+    for name in ("pictures", "test"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="folders of shards")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--recognition", type=Path, help="folder with dlib's network, to begin with that")
+    source.add_argument("--start", type=Path, help="weights file, to go on from the network in it")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=PEAK_RATE, help="learning rate at its highest")
     parser.add_argument("--kept", type=float, default=0.0, help="share of the network of --start in what comes out")
@@ -165,10 +148,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     materials = pickle.loads(arguments.materials.read_bytes())
-    model, _ = shipped_model(materials.model, materials.head.expression_names)
+    model, kept_coefficients = shipped_model(materials.model, materials.head.expression_names)
     metric = shape_metric(model)[:, : len(model.identity)]
-    seen, held_out = Seen.read(arguments.train), Seen.read(arguments.test)
-    own = ~held_out.mirrored
+    chips, held_out = (Chips.read(folders, model, kept_coefficients) for folders in (arguments.pictures, arguments.test))
     net, regressions = RecognitionNet(), Regressions(len(model.identity))
     rng = np.random.default_rng(0)
     learned, spent, kept = 0, 0.0, 0.0
@@ -188,30 +170,36 @@ def main() -> None:
         regressions.load_state_dict(begun[1])
     else:
         recognition_weights.load_into(net, arguments.recognition)
-        parts = list(seen.parts(rng.permutation(len(seen))[:FIRST_PICTURES]))
-        with torch.no_grad():
-            features = torch.cat([net.upper(maps) for maps, *_ in parts])
-        regressions.begin(features, *(torch.cat(columns) for columns in list(zip(*parts, strict=True))[1:]))
+        begin(net, regressions, chips, rng, model.mirror)
     net.to(memory_format=torch.channels_last)
 
     def save() -> None:
-        said, truth = said_of(net, regressions, held_out, model.mirror), (held_out.identity[own], held_out.number[own])
+        truth = held_out.identity, range_of(held_out.yaw).numpy()
+        said = said_of(net, regressions, held_out, model.mirror)
         precision = torch.from_numpy(precision_of(said - truth[0], truth[1])).float()
         table = "\n".join(face_errors(model, said, *truth))
         print(table, flush=True)
         state = {"net": net.state_dict(), "regressions": regressions.state_dict(), "optimiser": optimiser.state_dict()}
-        numbers = {"learned": learned, "seconds": spent, "pictures": len(seen), "table": table, "kept": kept}
+        numbers = {"learned": learned, "seconds": spent, "pictures": len(chips), "table": table, "kept": kept}
         checkpoint.save(arguments.out, {**state, **numbers, "precision": precision})
 
+    def drawn() -> tuple[Tensor, Tensor, Tensor]:
+        return chips.varied(rng, rng.integers(0, len(chips), BATCH), model.mirror)
+
     budget, last, checked, running = arguments.minutes * 60, time.monotonic(), spent, []
+    ahead = ThreadPoolExecutor(1)
+    coming = ahead.submit(drawn)
     while spent < budget:
-        maps, identity, number = seen.at(rng.integers(0, len(seen), BATCH))
+        pictures, identity, number = coming.result()
+        coming = ahead.submit(drawn)
         warm = min(1.0, learned / WARM_UP + 0.02)
         rate = arguments.rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * spent / budget)) / 2)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["share"]
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
-            features = net.upper(maps)
+            with torch.no_grad():
+                seen = net.lower(pictures.contiguous(memory_format=torch.channels_last))
+            features = net.upper(seen)
         difference = regressions(features.float(), number) - identity
         loss = torch.sqrt(((difference @ metric.T) ** 2).sum(1) + 1e-3).mean()
         optimiser.zero_grad()
@@ -222,7 +210,7 @@ def main() -> None:
         learned += BATCH
         now = time.monotonic()
         spent, last = spent + now - last, now
-        if spent - checked > 300 or spent >= budget:
+        if spent - checked > 60 * CHECKED_EVERY or spent >= budget:
             checkpoint.log(arguments.out, learned, spent, loss=round(float(np.mean(running)), 4))
             save()
             checked, running, last = spent, [], time.monotonic()

@@ -95,7 +95,7 @@ class Recogniser:
     def look(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """The network's numbers (2, FEATURES) for the face with MediaPipe's ``landmarks`` ((478, 3) px) in ``image``, and for
         its mirror image."""
-        picture = torch.from_numpy(aligned(image, landmarks)).permute(2, 0, 1).float() / 255
+        picture = torch.from_numpy(aligned(image, landmarks[list(ALIGNED), :2])).permute(2, 0, 1).float() / 255
         with torch.inference_mode():
             return self.net(torch.stack([picture, picture.flip(2)])).numpy()
 
@@ -111,11 +111,12 @@ class Recogniser:
         return (features - self.mean[number]) @ self.shape[number]
 
 
-def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The picture (CHIP, CHIP, 3) uint8 the network wants of the face with ``landmarks`` ((478, 2 or 3) px) in ``image``."""
+def aligned(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The picture (CHIP, CHIP, 3) uint8 the network wants of the face in ``image`` whose ``ALIGNED`` landmarks are at ``places``
+    ((5, 2) px)."""
     from trimesh.registration import procrustes
 
-    here = np.c_[landmarks[list(ALIGNED), :2].astype(np.float64), np.zeros(len(ALIGNED))]
+    here = np.c_[places.astype(np.float64), np.zeros(len(ALIGNED))]
     there = np.c_[CHIP * PLACES, np.zeros(len(PLACES))]
     similarity = procrustes(here, there, reflection=False, return_cost=False)
     return resample(image, similarity[:2, [0, 1, 3]], CHIP)
