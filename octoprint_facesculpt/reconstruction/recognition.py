@@ -112,7 +112,7 @@ class Recogniser:
 
 
 def aligned(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The picture (CHIP, CHIP, 3) uint8 the network wants of the face in ``image`` whose ``ALIGNED`` landmarks are at ``places``
+    """The picture (CHIP, CHIP, 3) uint8 the network wants of the face in ``image`` with the landmarks ``ALIGNED`` at ``places``
     ((5, 2) px)."""
     from trimesh.registration import procrustes
 
