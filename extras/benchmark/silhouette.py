@@ -3,8 +3,8 @@
     python extras/benchmark/silhouette.py --materials extras/training/runs/materials.pkl [--heads 40]
 
 Held-out people; their heads are fitted as the plugin does before its volumetric network, and once more with their true outline
-as a further witness: wherever the face makes the outline of the guess, it is told how far from there the true head ends. A matte
-of the person could tell no more than that, and less where hair, clothes or a hand are in front.
+as a further witness: wherever the face makes the outline of the guess, it is told how far from there the true head ends. A
+matte of the person could tell no more than that, and less where hair, clothes or a hand are in front.
 """
 
 from __future__ import annotations
