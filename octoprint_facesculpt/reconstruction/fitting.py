@@ -42,6 +42,10 @@ class Prior:
     guess: Guess
     precision: np.ndarray
 
+    def expression(self, identity: int) -> np.ndarray:
+        """(E, E) precision of the expression, whatever the ``identity`` coefficients and the camera may be."""
+        return np.linalg.inv(np.linalg.inv(self.precision)[identity:-1, identity:-1])
+
 
 @dataclass(frozen=True)
 class Correspondence:

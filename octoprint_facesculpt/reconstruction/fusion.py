@@ -18,6 +18,7 @@ import numpy as np
 from . import check_count
 from .camera import Camera
 from .errors import ReconstructionError
+from .expression import MOST
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .surface import iso_surface
@@ -82,8 +83,8 @@ def fuse(heads: Sequence[Head], model: HeadModel, expression: float = 1.0) -> He
     count = len(model.identity)
     believed = [Belief.of(head, count) for head in heads]
     common = common_identity(believed)
-    coefficients = plausible(np.r_[common, believed[0].expression_given(common)], count)
-    identity, moves = np.split(coefficients, [count])
+    identity, moves = plausible(common), believed[0].expression_given(common).clip(0, MOST)
+    coefficients = np.r_[identity, moves]
     weights = np.stack([facing(head, head.details["final_vertices"].astype(np.float64), model.triangles) for head in heads])
     beyond = np.stack([head.details["beyond_model"] for head in heads]).astype(np.float64)
     on_top = np.einsum("pv,pvd->vd", weights / weights.sum(0), beyond)

@@ -18,6 +18,7 @@ from ..rasterise import Raster, rasterise
 from .alignment import CROP, HeadCrop, head_crop
 from .camera import Camera, fit_camera
 from .descent import K_RANGE, yaw_range
+from .expression import settled
 from .fitting import Correspondence, Guess, Prior, displaced, refine
 from .guides import guide_channels, picture_channels
 from .head import Head
@@ -173,7 +174,7 @@ def first_guess(learned: Weights, crop: HeadCrop, sight: Sight) -> Prior:
     person[:identity] = recogniser.identity(sight.person, turned, learned.observer.mirror)
     precision = learned.precision + known
     head = np.linalg.solve(precision, learned.precision @ seen + known @ person)
-    head[:-1] = plausible(head[:-1], identity)
+    head[:identity] = plausible(head[:identity])
     return Prior(Guess(head[:-1], _placed(learned.head, head, sight, camera)), precision)
 
 
@@ -202,7 +203,8 @@ def read(learned: Weights, crop: HeadCrop, guess: Guess, picture: np.ndarray) ->
 def fit(learned: Weights, prior: Prior, guess: Guess, *seen: Correspondence) -> Guess:
     """The guess moved to where its points were ``seen``."""
     better = refine(learned.head, prior, guess, seen)
-    return replace(better, coefficients=plausible(better.coefficients, len(learned.head.identity)))
+    identity, expression = np.split(better.coefficients, [len(learned.head.identity)])
+    return replace(better, coefficients=np.r_[plausible(identity), settled(expression, prior.expression(len(identity)))])
 
 
 def neutral_of(guess: Guess, model: HeadModel) -> Guess:
@@ -275,11 +277,10 @@ def corrected(points: np.ndarray, coarse: np.ndarray, correction: np.ndarray, sh
     return points - (share * distance)[:, None] * gradient
 
 
-def plausible(coefficients: np.ndarray, identity: int) -> np.ndarray:
-    """Draw a shape that is rarer than one in many thousands back towards the mean, and expressions into their range."""
-    shape, expression = coefficients[:identity], coefficients[identity:]
-    rarity = float(np.sqrt((shape**2).mean()))
-    return np.r_[shape * min(1.0, 1.3 / max(rarity, 1e-9)), expression.clip(-0.15, 1.1)]
+def plausible(identity: np.ndarray) -> np.ndarray:
+    """Draw a shape (I,) that is rarer than one in many thousands back towards the mean."""
+    rarity = float(np.sqrt((identity**2).mean()))
+    return identity * min(1.0, 1.3 / max(rarity, 1e-9))
 
 
 def _snap(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
