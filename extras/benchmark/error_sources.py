@@ -3,8 +3,8 @@
     python extras/benchmark/error_sources.py --materials extras/training/runs/materials.pkl [--heads 40]
 
 Held-out people from the front, each drawn three times alike: as they are measured everywhere else, without what lens, film and
-age do to a picture, and without hair, glasses and things in front of the face, too. Errors are those of the face after
-similarity alignment, in mm: of the head as it was found, of its identity with the true expression, of its expression on the true identity.
+age do to a picture, and without hair, glasses and things in front of the face, too. Errors are those of the face in mm after
+similarity alignment: of the head as it was found, of its person with the true expression, of its expression on the true person.
 """
 
 from __future__ import annotations
