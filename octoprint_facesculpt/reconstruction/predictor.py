@@ -34,6 +34,7 @@ from .volume import (
     surface_samples,
     to_grid,
     vertex_normals,
+    without_slits,
 )
 from .weights import PACKAGED, Weights, load
 
@@ -244,7 +245,7 @@ def drawn(model: HeadModel, points: np.ndarray) -> np.ndarray:
 
     # The picture's y axis points down, which turns every triangle over.
     samples = curved_samples(points * (FINE / GRID), model.triangles[:, ::-1])
-    return gaussian_filter(signed_distance(*samples, FINE, FINE_REACH), FINE_SMOOTHING)
+    return gaussian_filter(without_slits(signed_distance(*samples, FINE, FINE_REACH)), FINE_SMOOTHING)
 
 
 def believed(model: HeadModel, guess: Guess) -> np.ndarray:
