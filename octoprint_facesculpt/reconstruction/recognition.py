@@ -27,8 +27,8 @@ BLOCKS = (
     *[(32, False)] * 3, (64, True), *[(64, False)] * 3, (128, True), *[(128, False)] * 2, (256, True), *[(256, False)] * 2,
     (256, True),
 )  # fmt: skip
-#: So many of the blocks are as dlib's author trained them; they leave so many channels of so many places a side.
-LOWER, LOWER_CHANNELS, LOWER_SIDE = 7, 64, 17
+#: So many of the blocks are as dlib's author trained them.
+LOWER = 7
 #: MediaPipe's landmarks at the corners of the eyes and below the nose, and their places on an aligned picture, 0..1.
 ALIGNED = (33, 133, 362, 263, 2)
 PLACES = np.array([[0.247, 0.309], [0.389, 0.319], [0.597, 0.319], [0.740, 0.309], [0.493, 0.585]])
@@ -67,7 +67,7 @@ class RecognitionNet(nn.Module):
         self.blocks = nn.Sequential(*(Residual(before, width, down) for before, (width, down) in blocks))
 
     def lower(self, picture: Tensor) -> Tensor:
-        """What the lower layers see, (B, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE)."""
+        """What the lower layers see, (B, 64, 17, 17)."""
         x = functional.relu(self.stem(picture * (255 / 256) - self.colours))
         return self.blocks[:LOWER](functional.max_pool2d(x, 3, 2))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from octoprint_facesculpt.reconstruction.head_model import Mirror
-from octoprint_facesculpt.reconstruction.recognition import CHIP, FEATURES, LOWER_CHANNELS, LOWER_SIDE, RecognitionNet
+from octoprint_facesculpt.reconstruction.recognition import CHIP, FEATURES, RecognitionNet
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_upper_layers_go_on_where_the_lower_ones_end() -> None:
     net, picture = RecognitionNet().eval(), torch.rand(1, 3, CHIP, CHIP)
     with torch.inference_mode():
         seen = net.lower(picture)
-        assert seen.shape == (1, LOWER_CHANNELS, LOWER_SIDE, LOWER_SIDE)
+        assert seen.shape == (1, 64, 17, 17)
         assert torch.allclose(net.upper(seen), net(picture))
 
 
