@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,8 +23,6 @@ from held_out import IDENTITY, POSES, draw, materials_of
 from protocol import vertex_error
 
 from octoprint_facesculpt.reconstruction import reconstruct
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 
 FIRST_SEED = 771_000
 AS_DRAWN, SHARP, BARE = "as drawn", "sharp", "sharp and bare"

@@ -18,9 +18,9 @@ import numpy as np
 from . import check_count
 from .camera import Camera
 from .errors import ReconstructionError
-from .expression import MOST
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
+from .plausible import MOST, plausible
 from .surface import iso_surface
 from .volume import vertex_normals
 
@@ -73,8 +73,6 @@ def fuse(heads: Sequence[Head], model: HeadModel, expression: float = 1.0) -> He
     ReconstructionError
         ``fusion_impossible``: fewer than two or more than ``MAX_PHOTOS`` heads, or some of another network.
     """
-    from .predictor import plausible
-
     check_count(len(heads))
     if any(not head.details.keys() >= KNOWN or len(head.details["beyond_model"]) != len(model.mean) for head in heads):
         raise ReconstructionError(

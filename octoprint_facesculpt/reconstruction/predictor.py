@@ -18,12 +18,12 @@ from ..rasterise import Raster, rasterise
 from .alignment import CROP, HeadCrop, head_crop
 from .camera import Camera, fit_camera
 from .descent import K_RANGE, yaw_range
-from .expression import settled
 from .fitting import Correspondence, Guess, Prior, displaced, refine
 from .guides import guide_channels, picture_channels
 from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .look import Sight, look
+from .plausible import plausible, settled
 from .surface import iso_surface
 from .volume import (
     GRID,
@@ -276,12 +276,6 @@ def corrected(points: np.ndarray, coarse: np.ndarray, correction: np.ndarray, sh
     distance = map_coordinates(correction, at, **sample)
     gradient = np.stack([map_coordinates(g, at, **sample) for g in np.gradient(smooth)[::-1]], 1)
     return points - (share * distance)[:, None] * gradient
-
-
-def plausible(identity: np.ndarray) -> np.ndarray:
-    """Draw a shape (I,) that is rarer than one in many thousands back towards the mean."""
-    rarity = float(np.sqrt((identity**2).mean()))
-    return identity * min(1.0, 1.3 / max(rarity, 1e-9))
 
 
 def _snap(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:

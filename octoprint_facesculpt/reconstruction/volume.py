@@ -179,9 +179,7 @@ def signed_distance(points: np.ndarray, normals: np.ndarray, grid: int, reach: f
     corners[[0, 0, -1, -1], 0, [0, -1, 0, -1]] = True
     volume = np.where(_connected(~band, corners), reach, -reach).astype(np.float32)
     volume[band] = np.clip(distance, -reach, reach)
-    faces = np.ones(shape, bool)
-    faces[1:-1, 1:-1, 1:-1] = False
-    pockets = (volume > 0) & ~_connected(volume > 0, faces)
+    pockets = (volume > 0) & ~_connected(volume > 0, _faces(shape))
     volume[pockets] *= -1
     return volume
 
@@ -195,10 +193,15 @@ def without_slits(volume: np.ndarray) -> np.ndarray:
     from scipy.ndimage import binary_dilation, binary_erosion
 
     outside = volume > 0
-    faces = np.ones(volume.shape, bool)
-    faces[1:-1, 1:-1, 1:-1] = False
-    wide = _connected(binary_erosion(outside, border_value=1), faces)
+    wide = _connected(binary_erosion(outside, border_value=1), _faces(volume.shape))
     return np.where(outside & ~binary_dilation(wide, iterations=SLIT_DEPTH), volume.min(), volume)
+
+
+def _faces(shape: tuple[int, ...]) -> np.ndarray:
+    """The voxels at the faces of a grid."""
+    faces = np.ones(shape, bool)
+    faces[1:-1, 1:-1, 1:-1] = False
+    return faces
 
 
 def _connected(space: np.ndarray, to: np.ndarray) -> np.ndarray:

@@ -120,13 +120,14 @@ def test_what_turns_out_to_be_no_feature_was_a_movement() -> None:
     assert belief.precision == pytest.approx(2.0, abs=0.02)  # little is left of 101 when the movement may be anything
 
 
-def test_an_expression_stays_one(model, photos) -> None:
+@pytest.mark.parametrize(("beyond", "end"), [(3.0, 1.1), (-3.0, 0.0)])
+def test_an_expression_stays_one(model, photos, beyond: float, end: float) -> None:
     wide = np.r_[photos[0].details["coefficients"]]
-    wide[len(model.identity) :] = 3.0
-    at_most = fuse([replace(photos[0], details={**photos[0].details, "coefficients": wide}), photos[1]], model)
-    wide[len(model.identity) :] = 1.1
+    wide[len(model.identity) :] = beyond
+    bounded = fuse([replace(photos[0], details={**photos[0].details, "coefficients": wide}), photos[1]], model)
+    wide[len(model.identity) :] = end
     wanted = fuse([replace(photos[0], details={**photos[0].details, "coefficients": wide}), photos[1]], model)
-    ours, theirs = (head.details["final_vertices"] for head in (at_most, wanted))
+    ours, theirs = (head.details["final_vertices"] for head in (bounded, wanted))
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], atol=0.01)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from octoprint_facesculpt.portrait import read_portrait
+from octoprint_facesculpt.reconstruction import predictor
 from octoprint_facesculpt.reconstruction.alignment import head_crop
 from octoprint_facesculpt.reconstruction.look import look
 from octoprint_facesculpt.reconstruction.predictor import first_guess
@@ -70,7 +71,7 @@ def test_the_mirror_image_is_the_mirrored_person(portrait) -> None:
 
 
 @pytest.mark.parametrize(("trust", "share"), [(1e-9, 0.0), (1e9, 1.0)])
-def test_it_is_believed_as_far_as_it_was_right(portrait, trust: float, share: float) -> None:
+def test_it_is_believed_as_far_as_it_was_right(portrait, monkeypatch: pytest.MonkeyPatch, trust: float, share: float) -> None:
     learned = load()
     model, own = learned.head, learned.observer.recogniser
     crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
@@ -86,3 +87,6 @@ def test_it_is_believed_as_far_as_it_was_right(portrait, trust: float, share: fl
     # An improbable head is drawn back to the mean as a whole: the direction is what counts.
     found = guessed(trust * own.precision)
     assert found @ expected / np.linalg.norm(found) / np.linalg.norm(expected) == pytest.approx(1, abs=1e-3)
+    # It is granted a share of that.
+    monkeypatch.setattr(predictor, "RECOGNISED", 0.0)
+    assert guessed(trust * own.precision) == pytest.approx(deaf, abs=1e-4)

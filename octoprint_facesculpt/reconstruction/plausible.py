@@ -1,4 +1,4 @@
-"""What a photo says of an expression, if faces are mostly at rest.
+"""Heads as there are: nobody is too far from the average, and faces are mostly at rest.
 
 An expression of the head model is made of amounts, 0..1, and a face shows few of them at a time. What is regressed from a photo
 knows nothing of that: it says a little of everything, and less than nothing of some, and that much is the noise of the
@@ -16,6 +16,14 @@ import numpy as np
 REST = 1.0
 #: The largest amount.
 MOST = 1.1
+#: The root mean square of a person's coefficients, which are standard normal, that one in many thousands has.
+RAREST = 1.3
+
+
+def plausible(identity: np.ndarray) -> np.ndarray:
+    """Draw a shape (I,) that is rarer than that back towards the mean."""
+    rarity = float(np.sqrt((identity**2).mean()))
+    return identity * min(1.0, RAREST / max(rarity, 1e-9))
 
 
 def settled(expression: np.ndarray, precision: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 
 from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct
-from octoprint_facesculpt.reconstruction.expression import MOST, REST, settled
+from octoprint_facesculpt.reconstruction.plausible import MOST, REST, settled
 from octoprint_facesculpt.reconstruction.weights import load
 
 
