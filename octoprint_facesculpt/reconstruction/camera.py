@@ -57,15 +57,15 @@ class Camera:
 
         Parameters: 1000 k, turn about the camera's axes (3, rad), logarithm of the scale, centre (2, pixels).
         """
-        by_point = self.by_rotated_point(points)
-        rotated = points @ self.rotation.T
-        x, y, z = rotated.T
+        x, y, z = (points @ self.rotation.T).T
         near = self.scale / (1 - self.k * z)
+        closer = near * self.k / (1 - self.k * z)
         by_k = near * z / (1 - self.k * z) / 1000
         out = np.zeros((len(points), 3, 7))
         out[:, 0, 0], out[:, 1, 0] = x * by_k, -y * by_k
-        for axis in range(3):
-            out[:, :, 1 + axis] = np.einsum("nci,ni->nc", by_point, np.cross(np.eye(3)[axis], rotated))
+        out[:, 0, 1], out[:, 1, 1], out[:, 2, 1] = closer * x * y, near * z - closer * y**2, self.scale * y
+        out[:, 0, 2], out[:, 1, 2], out[:, 2, 2] = near * z - closer * x**2, closer * x * y, -self.scale * x
+        out[:, 0, 3], out[:, 1, 3] = -near * y, -near * x
         out[:, 0, 4], out[:, 1, 4], out[:, 2, 4] = near * x, -near * y, self.scale * z
         out[:, 0, 5] = out[:, 1, 6] = 1
         return out
@@ -120,11 +120,11 @@ def fit_camera(points: np.ndarray, pixels: np.ndarray, start: Camera) -> Camera:
     for step in range(PLAIN_STEPS + ROBUST_STEPS):
         residual = pixels - camera.project(points)[:, :2]
         jacobian = camera.derivatives(points)[:, :2, 1:]
-        weight = np.ones(len(points))
+        weighted = jacobian
         if step >= PLAIN_STEPS:
-            weight = 1 / np.sqrt(1 + (residual**2).sum(1) / tolerance**2)
-        normal = np.einsum("n,ncp,ncq->pq", weight, jacobian, jacobian, optimize=True)
-        gradient = np.einsum("n,ncp,nc->p", weight, jacobian, residual, optimize=True)
+            weighted = jacobian / np.sqrt(1 + (residual**2).sum(1) / tolerance**2)[:, None, None]
+        weighted = weighted.reshape(-1, 6).T
+        normal, gradient = weighted @ jacobian.reshape(-1, 6), weighted @ residual.ravel()
         update = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(6), gradient)
         camera = camera.moved(np.r_[0.0, update])
         if step > PLAIN_STEPS and np.abs(update[:4]).max() < 1e-5:

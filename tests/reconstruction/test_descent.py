@@ -26,6 +26,7 @@ from octoprint_facesculpt.reconstruction.descent import (
     step_of,
     yaw_range,
 )
+from octoprint_facesculpt.reconstruction.weights import load
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,16 @@ def points() -> Points:
 
 def camera(yaw: float, k: float = 0.0) -> Camera:
     return Camera(Rotation.from_euler("yx", [yaw, 6], degrees=True).as_matrix(), 1.1, k, np.array([120.0, 131.0]))
+
+
+def test_the_points_of_a_model_are_kept_as_they_are_used() -> None:
+    model = load().head
+    some = np.arange(5, len(model.mean), 40)
+    points = Points.of(model, some)
+    coefficients = np.random.default_rng(2).normal(size=len(points.shapes))
+    np.testing.assert_allclose(points.at(coefficients), model.vertices(coefficients)[some], atol=1e-3)
+    # In any other order each use would copy them.
+    assert points.shapes.flags.c_contiguous
 
 
 @pytest.mark.parametrize("yaw", [-70, 0, 35])
