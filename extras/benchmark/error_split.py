@@ -12,14 +12,14 @@ from octoprint_facesculpt.portrait.portrait import Portrait
 from octoprint_facesculpt.rasterise import Raster, rasterise
 from octoprint_facesculpt.reconstruction.alignment import CROP, head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.fitting import DISPLACEMENT_INDEPENDENCE, Correspondence, Guess, Prior, refine
+from octoprint_facesculpt.reconstruction.fitting import Correspondence, Guess, Prior, refine
 from octoprint_facesculpt.reconstruction.head import Head
 from octoprint_facesculpt.reconstruction.head_model import HeadModel
 
 #: A vertex this far behind what the camera sees, mm, is hidden.
 HIDDEN_MM = 1.5
-#: Laplace scale given to true correspondences, crop pixels.
-TRUE_SCALE = 0.05
+#: Laplace scale given to true correspondences, crop pixels, and how much of an independent measurement each is.
+TRUE_SCALE, INDEPENDENCE = 0.05, 0.012
 #: Fits one after the other, each with the points the last one shows.
 PASSES = 2
 
@@ -90,5 +90,5 @@ def fit_of_truth(portrait: Portrait, weights: Path | None, camera: Camera, truth
         vertices, at = model.triangles[raster.triangle[used]], raster.weights[used].astype(float)
         place = np.einsum("nk,nkd->nd", at, places[vertices])
         scale = np.full(len(at), TRUE_SCALE)
-        guess = refine(model, prior, guess, [Correspondence(vertices, at, place, scale, DISPLACEMENT_INDEPENDENCE)])
+        guess = refine(model, prior, guess, [Correspondence(vertices, at, place, scale, INDEPENDENCE)])
     return vertex_error(guess.vertices(model)[model.face].astype(float), truth[model.face])

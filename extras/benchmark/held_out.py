@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
 #: Yaw in degrees, either way.
 POSES = {"frontal (0-15)": (0.0, 15.0), "half turned (30-40)": (30.0, 40.0), "nearly profile (55-65)": (55.0, 65.0)}
 FIRST_SEED = 990_000
-FIRST, FIT = "first guess", "fit"
+FIT = "fit"
 PEOPLE = ("all", "one sigma")
 #: Number of standard normal coefficients that make a person.
 IDENTITY = 100
@@ -115,7 +115,7 @@ def measure(path: Path, weights: Path | None, yaw: tuple[float, float], seed: in
 
 
 #: Stages of the reconstruction by the name of their vertices in ``Head.details``.
-STAGES = {FIRST: "first", FIT: "fitted", OURS: "final"}
+STAGES = {FIT: "fitted", OURS: "final"}
 
 
 def _has(head, key: str) -> bool:

@@ -4,9 +4,9 @@ Both sides run alternately, each in a process of its own with the same number of
 time: random ones are taken. Processor time is given beside wall-clock time, which others on the machine lengthen.
 
 "All networks" are the forward passes that one photo of a face looking into the camera takes (the most there are): the
-correspondence network's four views, the recognition's two and the volumetric network twice. As of VRN's, the median of some
-is taken, after one that warms up. What the product computes between them (descent, fits, volumes) is in the seconds from photo
-to head.
+correspondence network's four views, the recognition's two, the close-up and the volumetric network. As of VRN's, the median of
+some is taken, after one that warms up. What the product computes between them (descent, fits, volumes) is in the seconds from
+photo to head.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def run_ours(weights: Path | None) -> None:
     import torch
 
     from octoprint_facesculpt.reconstruction.alignment import CROP, PICTURE
+    from octoprint_facesculpt.reconstruction.closeup import POSE, SIDE
     from octoprint_facesculpt.reconstruction.correspondence import REGION
     from octoprint_facesculpt.reconstruction.guides import CHANNELS
     from octoprint_facesculpt.reconstruction.look import VIEWS
-    from octoprint_facesculpt.reconstruction.predictor import PASSES
     from octoprint_facesculpt.reconstruction.recognition import CHIP
     from octoprint_facesculpt.reconstruction.volume import GRID
     from octoprint_facesculpt.reconstruction.weights import PACKAGED, load
@@ -89,13 +89,15 @@ def run_ours(weights: Path | None) -> None:
     # A pixel's colours beside each other, as they are in a photo.
     views = torch.rand(2 * len(VIEWS), REGION, REGION, 3).permute(0, 3, 1, 2)
     faces = torch.rand(2, 3, CHIP, CHIP)
+    places = SIDE * torch.rand(1, len(learned.closeup.points.mean), 2)
+    close = torch.rand(1, SIDE, SIDE, 3).permute(0, 3, 1, 2), torch.rand(1, POSE), places
     guided = torch.rand(1, 3, PICTURE, PICTURE), torch.rand(1, CHANNELS, CROP, CROP), torch.rand(1, GRID, GRID, GRID)
 
     def photo() -> None:
         learned.observer.net(views)
         learned.observer.recogniser.net(faces)
-        for _ in range(PASSES + 1):
-            learned.volume(*guided)
+        learned.closeup.net(*close)
+        learned.volume(*guided)
 
     print(json.dumps(_passes(photo)))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from octoprint_facesculpt.reconstruction.closeup import CloseupNet
 from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
 from octoprint_facesculpt.reconstruction.recognition import Recogniser, RecognitionNet
 from octoprint_facesculpt.reconstruction.weights import load
@@ -45,9 +46,19 @@ def correspondence(path: Path) -> tuple[CorrespondenceNet, np.ndarray, dict[str,
 
 
 def recogniser(path: Path) -> tuple[Recogniser, dict[str, Any]]:
-    """What :mod:`train_recognition` learned, and the state it is in."""
+    """The recogniser in a state of :mod:`train_recognition` or in a weights file, and the state itself."""
+    if path.suffix == WEIGHTS:
+        return load(path).observer.recogniser, {}
     state = torch.load(path, map_location="cpu")
     net = RecognitionNet().eval()
     net.load_state_dict(state["net"])
     learned = (state["regressions"]["mean"], state["regressions"]["shape"], state["precision"])
     return Recogniser(net, *(part.numpy() for part in learned)), state
+
+
+def closeup(path: Path) -> tuple[CloseupNet, dict[str, Any]]:
+    """The network that :mod:`train_closeup` learned, and the state it is in."""
+    state = torch.load(path, map_location="cpu")
+    net = CloseupNet(len(state["net"]["weight"]), len(state["net"]["head.bias"])).eval()
+    net.load_state_dict(state["net"])
+    return net, state

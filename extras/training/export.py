@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from samples import shipped_model
 
+from octoprint_facesculpt.reconstruction.closeup import Answer, Closeup, closeup_points
 from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
 from octoprint_facesculpt.reconstruction.descent import ByYaw, Descent, Shown, step_of
 from octoprint_facesculpt.reconstruction.gradients import PATCH
@@ -93,6 +94,7 @@ class Parts:
     precision: np.ndarray
     recogniser: Recogniser
     volume: GuidedVolumeNet
+    closeup: Closeup | None = None
     about: dict[str, Any]
 
     def __init__(self, start: Path | None) -> None:
@@ -103,7 +105,7 @@ class Parts:
         observer = learned.observer
         self.model, self.volume, self.precision = learned.head, learned.volume, learned.precision
         self.correspondence, self.vertices = observer.net, observer.vertices
-        self.descent, self.recogniser = observer.descent, observer.recogniser
+        self.descent, self.recogniser, self.closeup = observer.descent, observer.recogniser, learned.closeup
         self.about = json.loads(metadata_of(start)["card"])
 
     def read(self, given: argparse.Namespace) -> None:
@@ -134,6 +136,16 @@ class Parts:
                 "recognition_seen": f"{known['learned']:,}",
                 "recognition_log": known["table"],
             }
+        if given.closeup:
+            net, state = checkpoint.closeup(given.closeup)
+            self.closeup = Closeup(net, closeup_points(self.model, self.vertices), Answer(**np.load(given.answer)))
+            self.about |= {
+                "closeup_pictures": f"{state['pictures']:,}",
+                "closeup_seen": f"{state['samples']:,}",
+                "closeup_minutes": round(state["seconds"] / 60),
+                "closeup_log": state["table"],
+                "answer_log": given.answer_log.read_text().strip(),
+            }
         if given.volume:
             state = torch.load(given.volume, map_location="cpu")
             self.volume = GuidedVolumeNet(CHANNELS)
@@ -162,6 +174,7 @@ class Parts:
             "rank": ", ".join(map(str, gathered)),
             "steps": len(steps),
             "read": self.descent.maps.basis.shape[1],
+            "closeup_parameters": _millions(self.closeup.net) if self.closeup else "0",
             "read_last": self.descent.gradients.basis.shape[1] if self.descent.gradients else 0,
         }
 
@@ -179,6 +192,9 @@ def main() -> None:
     parser.add_argument("--descent", type=Path, nargs="+", help="a file for each step")
     parser.add_argument("--steps", type=int, help="take so many steps only of a weights file in --descent")
     parser.add_argument("--descent-log", type=Path, nargs="+", help="what train_step.py printed of each step")
+    parser.add_argument("--closeup", type=Path, help="state of train_closeup.py")
+    parser.add_argument("--answer", type=Path, help="what its answers mean")
+    parser.add_argument("--answer-log", type=Path, help="what train_answer.py printed")
     parser.add_argument("--accuracy", type=Path, help="output of extras/benchmark/accuracy.py")
     parser.add_argument("--note", help="what else the card should say of the training")
     parser.add_argument("--version", required=True)
@@ -195,7 +211,7 @@ def main() -> None:
         "card": json.dumps(parts.about, sort_keys=True),
     }
     observer = Observer.of(parts.model, parts.correspondence, parts.vertices, parts.descent, parts.recogniser)
-    save(arguments.out, observer, parts.volume, parts.model, parts.precision, metadata)
+    save(arguments.out, observer, parts.volume, parts.model, parts.precision, metadata, parts.closeup)
     card = Template(Path(__file__).with_name("model_card.md.in").read_text()).substitute(
         name=NAME,
         version=arguments.version,

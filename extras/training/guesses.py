@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -77,6 +78,15 @@ def sights(shard: Shard, learned: Learned, landmarker: Landmarker, rng: np.rando
                 landmarks,
                 look(learned.observer, image, landmarks, crop),
             )
+
+
+def sights_of(path: Path, mean_landmarks: np.ndarray) -> Iterator[tuple[int, HeadCrop, Guess]]:
+    """Yield number, crop and guess of every picture of a file of guesses."""
+    with np.load(path) as found:
+        columns = [found[key] for key in ("row", "landmarks", "coefficients", "rotation", "camera")]
+    for row, landmarks, coefficients, rotation, (scale, k, x, y) in zip(*columns, strict=True):
+        camera = Camera(rotation, float(scale), float(k), np.array([x, y]))
+        yield int(row), head_crop(landmarks, mean_landmarks), Guess(coefficients, camera)
 
 
 def guess(learned: Learned, crop: HeadCrop, sight: Sight) -> Guess:

@@ -60,3 +60,8 @@ def head_crop(landmarks: np.ndarray, mean_landmarks: np.ndarray) -> HeadCrop:
     placed = np.c_[landmarks[:, :2] @ turn.T + matrix[:, 2], -zoom * landmarks[:, 2]].astype(np.float32)
     camera = Camera(rotation, scale, 0.0, origin[:2] * [1.0, -1.0]).through(matrix)
     return HeadCrop(matrix, placed, camera)
+
+
+def after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The similarity (2, 3) that does ``first``, then ``second``."""
+    return np.c_[second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]

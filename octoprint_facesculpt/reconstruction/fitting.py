@@ -15,8 +15,6 @@ import numpy as np
 from .camera import Camera
 from .head_model import HeadModel
 
-#: How much of an independent measurement one displacement of the volumetric network is.
-DISPLACEMENT_INDEPENDENCE = 0.012
 STEPS = 4
 
 
@@ -78,30 +76,6 @@ class Correspondence:
         if (self.weights[:, 0] == 1).all():
             return shapes[:, self.vertices[:, 0]]
         return sum(self.weights[:, k, None] * shapes[:, self.vertices[:, k]] for k in range(3))
-
-
-def displaced(
-    model: HeadModel, guess: Guess, seen: np.ndarray, weights: np.ndarray, displacement: np.ndarray, log_scale: np.ndarray
-) -> Correspondence:
-    """From the volumetric network's displacements to places of surface points.
-
-    Parameters
-    ----------
-    seen : (H, W) int32
-        The triangle of the guess at each crop pixel, -1 for none; ``weights`` (H, W, 3) the place in it.
-    displacement : (3, h, w) float32, log_scale : (h, w) float32
-        The network's reading, any size.
-    """
-    import cv2
-
-    moved = cv2.resize(displacement.transpose(1, 2, 0), seen.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    scale = np.exp(cv2.resize(log_scale, seen.shape[::-1], interpolation=cv2.INTER_LINEAR))
-    # A quarter of the pixels is as good as all of them, whose readings are interpolated anyway.
-    used = (seen >= 0) & (np.indices(seen.shape) % 2 == 0).all(0)
-    vertices, at = model.triangles[seen[used]], weights[used].astype(np.float64)
-    points = guess.camera.project(np.einsum("nk,nkd->nd", at, model.vertices(guess.coefficients)[vertices]))
-    points[:, 2] *= guess.camera.scale
-    return Correspondence(vertices, at, points + moved[used], scale[used], DISPLACEMENT_INDEPENDENCE)
 
 
 def refine(model: HeadModel, prior: Prior, start: Guess, seen: Sequence[Correspondence]) -> Guess:

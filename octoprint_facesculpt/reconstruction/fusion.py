@@ -33,9 +33,9 @@ HIDDEN_WEIGHT = 0.04
 FRONTAL = 1.5
 #: Every so many vertices of the face are compared.
 STRIDE = 4
-#: Log odds of two photos below which they may not show the same person. Of pairs of real photos of one person 3 % are below it,
-#: of two people 44 % (76 and 627 pairs, many of them grimacing). By the distance of the faces, 13 % and 33 % were beyond 3 mm.
-DOUBTFUL = -3.0
+#: Log odds of two photos below which they may not show the same person. Of pairs of real photos of one person 1 % are below it,
+#: of two people 49 % (76 and 627 pairs, many of them grimacing). By the distance of the faces, 13 % and 33 % were beyond 3 mm.
+DOUBTFUL = -12.0
 
 
 @dataclass(frozen=True)

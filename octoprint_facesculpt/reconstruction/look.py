@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..portrait.landmarker import Roi
-from .alignment import HeadCrop
+from .alignment import HeadCrop, after
 from .correspondence import REGION, CorrespondenceNet, Whole
 from .descent import Descent, Points, begin, descend, down, places_of
 from .fitting import Correspondence
@@ -77,7 +77,7 @@ def look(observer: Observer, image: np.ndarray, landmarks: np.ndarray, crop: Hea
     heads[mirrored, :-1] = observer.mirror.of(heads[mirrored, :-1])
     placed[mirrored, :, 0] = REGION - placed[mirrored, :, 0]
 
-    to_crop = [_after(crop.matrix, region.matrix()) for region in regions]
+    to_crop = [after(crop.matrix, region.matrix()) for region in regions]
     zoom = np.hypot(*crop.matrix[:, 0]) * np.array([region.size for region in regions])
     placed = np.stack([p @ m[:, :2].T + m[:, 2] for p, m in zip(placed, to_crop, strict=True)])
     scale = np.exp(whole.log_scale.numpy()) * zoom[:, None]
@@ -114,8 +114,3 @@ def picture_of(image: np.ndarray, region: Roi) -> np.ndarray:
     import cv2
 
     return resample(image, cv2.invertAffineTransform(region.matrix()), REGION)
-
-
-def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The similarity (2, 3) that does ``first``, then ``second``."""
-    return np.c_[second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]

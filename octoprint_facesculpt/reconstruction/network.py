@@ -3,7 +3,8 @@
 Input is the picture with *dense guides*: what the guess looks like from this camera (model
 coordinates, normals, depth), MediaPipe's landmarks as Gaussian channels, and the guess's own signed-distance volume with
 depth as channels. Output is the volume, as a correction of the guess, and the guess's surface points' displacement in the
-picture (dense correspondence). Architecture after Jackson et al. 2017 (one hourglass, residual modules, 2-D convolutions
+picture (dense correspondence), a second task from which it learns where things are; the head takes those from :mod:`closeup`.
+Architecture after Jackson et al. 2017 (one hourglass, residual modules, 2-D convolutions
 with depth as channels) and Newell et al. 2016 (hourglass).
 """
 

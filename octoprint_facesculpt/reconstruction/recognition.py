@@ -66,10 +66,13 @@ class RecognitionNet(nn.Module):
         blocks = zip(widths[:-1], BLOCKS, strict=True)
         self.blocks = nn.Sequential(*(Residual(before, width, down) for before, (width, down) in blocks))
 
+    def first(self, picture: Tensor) -> Tensor:
+        """What the first layer sees of a picture (B, 3, H, W), 0..1."""
+        return functional.relu(self.stem(picture * (255 / 256) - self.colours))
+
     def lower(self, picture: Tensor) -> Tensor:
         """What the lower layers see, (B, 64, 17, 17)."""
-        x = functional.relu(self.stem(picture * (255 / 256) - self.colours))
-        return self.blocks[:LOWER](functional.max_pool2d(x, 3, 2))
+        return self.blocks[:LOWER](functional.max_pool2d(self.first(picture), 3, 2))
 
     def upper(self, seen: Tensor) -> Tensor:
         """The (B, FEATURES) numbers the layers above make of that."""

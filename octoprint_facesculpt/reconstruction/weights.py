@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .closeup import Answer, Closeup, CloseupNet, closeup_points
 from .correspondence import CorrespondenceNet
 from .descent import ByYaw, Deep, Descent, Shown, step_arrays, step_of, under
 from .errors import ReconstructionError
@@ -24,7 +25,7 @@ PACKAGED = Path(__file__).parent / "weights" / "facesculpt-vrn.safetensors"
 #: Tensors of so many numbers are stored in bytes (see :func:`_pack`), smaller ones in half precision.
 LARGE = 30_000
 #: What is stored as it is.
-EXACT = ("precision", "head.mean", "person.shape", "person.precision")
+EXACT = ("precision", "head.mean", "person.shape", "person.precision", "closeup.answer.precision")
 #: Suffix of the tensor with the steps of one in bytes.
 STEP = ".step"
 
@@ -38,6 +39,7 @@ class Weights:
     head: HeadModel
     precision: np.ndarray  #: (C, C) inverse covariance of the errors of the head they find
     identity: dict[str, str]
+    closeup: Closeup | None = None
 
 
 def save(
@@ -47,12 +49,16 @@ def save(
     head: HeadModel,
     precision: np.ndarray,
     metadata: dict[str, str],
+    closeup: Closeup | None = None,
 ) -> None:
     """Write all of it, large matrices and the head's shapes in bytes, everything else that allows it in half precision."""
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {"precision": precision.astype(np.float32), "points": observer.vertices.astype(np.int32)}
     modules = {"correspondence.": observer.net, "recognition.": observer.recogniser.net, "volume.": volume}
+    if closeup is not None:
+        modules["closeup.net."] = closeup.net
+        tensors |= {f"closeup.answer.{name}": array.astype(np.float32) for name, array in vars(closeup.answer).items()}
     for prefix, module in modules.items():
         tensors |= {prefix + name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
     descent = observer.descent
@@ -105,18 +111,24 @@ def load(path: Path = PACKAGED) -> Weights:
         correspondence = CorrespondenceNet(len(points), len(tensors["precision"]))
         recognition = RecognitionNet()
         volume = GuidedVolumeNet(CHANNELS, tuple(json.loads(metadata["widths"])))
-        for prefix, module in (("correspondence.", correspondence), ("recognition.", recognition), ("volume.", volume)):
-            state = {name[len(prefix) :]: array for name, array in tensors.items() if name.startswith(prefix)}
-            floats = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in state.items()}
+        modules = {"correspondence.": correspondence, "recognition.": recognition, "volume.": volume}
+        answer = {name: array.astype(np.float64) for name, array in under("closeup.answer.", tensors).items()}
+        close = CloseupNet(len(tensors["closeup.net.weight"]), len(tensors["closeup.net.head.bias"])) if answer else None
+        if close:
+            modules["closeup.net."] = close
+        for prefix, module in modules.items():
+            floats = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in under(prefix, tensors).items()}
             module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in floats.items()})
             module.eval()
         # A half to two thirds of their time is saved so; recognition would take longer.
-        for module in (correspondence, volume):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for prefix, module in modules.items():
+            if prefix != "recognition.":
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         descent = _descent(tensors)
         recogniser = Recogniser(recognition, *(tensors[f"person.{name}"] for name in ("mean", "shape", "precision")))
         head = HeadModel.from_tensors(tensors)
         precision = tensors["precision"].astype(np.float64)
+        closeup = Closeup(close, closeup_points(head, points), Answer(**answer)) if close else None
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ReconstructionError(
             "weights_invalid", f"The network's weights cannot be read: {error}", "Install the plugin again."
@@ -124,7 +136,7 @@ def load(path: Path = PACKAGED) -> Weights:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     identity = {"name": metadata.get("name", path.stem), "version": metadata.get("version", "?"), "sha256": digest}
     observer = Observer.of(head, correspondence, points, descent, recogniser)
-    return Weights(observer, volume, head, precision, identity)
+    return Weights(observer, volume, head, precision, identity, closeup)
 
 
 def _descent(tensors: dict[str, np.ndarray]) -> Descent:

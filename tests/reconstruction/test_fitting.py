@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from octoprint_facesculpt.rasterise import rasterise
 from octoprint_facesculpt.reconstruction.alignment import CROP
 from octoprint_facesculpt.reconstruction.camera import Camera
-from octoprint_facesculpt.reconstruction.fitting import Correspondence, Guess, Prior, displaced, refine
+from octoprint_facesculpt.reconstruction.fitting import Correspondence, Guess, Prior, refine
 from octoprint_facesculpt.reconstruction.weights import load
 
 
@@ -58,12 +58,21 @@ def face_error(model, guess: Guess, truth: Guess) -> float:
     return float(np.linalg.norm(moved - b, axis=1).mean())
 
 
+def at_pixels(model, scene: Scene, displacement: np.ndarray, scale: float) -> Correspondence:
+    """Where the guess's points really are that lie at every other pixel, x, y and depth."""
+    used = (scene.seen >= 0) & (np.indices(scene.seen.shape) % 2 == 0).all(0)
+    vertices, at = model.triangles[scene.seen[used]], scene.weights[used].astype(np.float64)
+    first = scene.prior.guess
+    points = first.camera.project(np.einsum("nk,nkd->nd", at, first.vertices(model)[vertices]))
+    points[:, 2] *= first.camera.scale
+    places = points + displacement.transpose(1, 2, 0)[used]
+    return Correspondence(vertices, at, places, np.full(len(at), scale), 0.012)
+
+
 def fitted(model, scene: Scene, noise: float, scale: float) -> Guess:
     rng = np.random.default_rng(0)
     displacement = scene.displacement + noise * rng.normal(size=scene.displacement.shape)
-    log_scale = np.full((CROP, CROP), np.log(scale))
-    seen = displaced(model, scene.prior.guess, scene.seen, scene.weights, displacement, log_scale)
-    return refine(model, scene.prior, scene.prior.guess, [seen])
+    return refine(model, scene.prior, scene.prior.guess, [at_pixels(model, scene, displacement, scale)])
 
 
 def named_points(model, scene: Scene) -> Correspondence:
@@ -111,8 +120,7 @@ def test_points_without_depth_give_the_shape_too(model, scene: Scene) -> None:
 def test_two_kinds_of_correspondences_are_better_than_one(model, scene: Scene) -> None:
     rng = np.random.default_rng(3)
     noisy = scene.displacement + 0.4 * rng.normal(size=scene.displacement.shape)
-    log_scale = np.full((CROP, CROP), np.log(0.3))
-    pixels = displaced(model, scene.prior.guess, scene.seen, scene.weights, noisy, log_scale)
+    pixels = at_pixels(model, scene, noisy, 0.3)
     alone = refine(model, scene.prior, scene.prior.guess, [pixels])
     both = refine(model, scene.prior, scene.prior.guess, [pixels, named_points(model, scene)])
     assert face_error(model, both, scene.truth) < face_error(model, alone, scene.truth)

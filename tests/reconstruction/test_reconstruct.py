@@ -13,11 +13,15 @@ import pytest
 import trimesh
 
 from octoprint_facesculpt.portrait import read_portrait
-from octoprint_facesculpt.reconstruction import reconstruct, report
+from octoprint_facesculpt.reconstruction import predictor, reconstruct, report
+from octoprint_facesculpt.reconstruction.alignment import head_crop
 from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.closeup import look_closer
 from octoprint_facesculpt.reconstruction.errors import ReconstructionError
 from octoprint_facesculpt.reconstruction.fitting import Guess
-from octoprint_facesculpt.reconstruction.predictor import believed
+from octoprint_facesculpt.reconstruction.look import look
+from octoprint_facesculpt.reconstruction.plausible import plausible
+from octoprint_facesculpt.reconstruction.predictor import believed, first_guess, fit, second_guess
 from octoprint_facesculpt.reconstruction.weights import PACKAGED, load
 
 
@@ -65,6 +69,28 @@ def test_the_picture_decides_the_head(portrait, head) -> None:
         return float(np.linalg.norm(points[10] - points[152]) / np.linalg.norm(points[234] - points[454]))
 
     assert slenderness(other.landmarks) > 1.05 * slenderness(head.landmarks)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_closer_look_mends_a_share_of_the_head(portrait, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    learned = load()
+    model, closeup = learned.head, learned.closeup
+    assert closeup is not None
+    crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
+    sight = look(learned.observer, portrait.image, portrait.landmarks, crop)
+    prior = first_guess(learned, crop, sight)
+    guess = fit(learned, prior, prior.guess, sight.points)
+    monkeypatch.setattr(predictor, "CLOSER", share)
+    found = second_guess(learned, closeup, portrait.image, crop, guess)
+    whole = look_closer(closeup, portrait.image, crop, guess)
+    said = whole.coefficients - guess.coefficients
+    identity = len(model.identity)
+    assert np.linalg.norm(said[:identity]) > 0.3
+    expected = plausible((guess.coefficients + share * said)[:identity])
+    np.testing.assert_allclose(found.guess.coefficients[:identity], expected, atol=1e-9)
+    # What there is of an expression stays one that there is.
+    assert found.guess.coefficients[identity:].min() >= 0
+    assert found.precision is closeup.answer.precision
 
 
 def test_the_guided_network_changes_the_guess(head) -> None:
@@ -122,6 +148,18 @@ def test_an_impossible_expression_is_refused(portrait, expression: float, networ
         reconstruct(portrait, weights=PACKAGED, network=network, expression=expression)
 
 
+def test_the_head_is_that_of_the_closer_look(portrait, head) -> None:
+    """What is told of the head is what the guess after it has."""
+    learned = load()
+    model, closeup = learned.head, learned.closeup
+    crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
+    sight = look(learned.observer, portrait.image, portrait.landmarks, crop)
+    prior = first_guess(learned, crop, sight)
+    found = second_guess(learned, closeup, portrait.image, crop, fit(learned, prior, prior.guess, sight.points))
+    np.testing.assert_allclose(head.details["coefficients"], found.guess.coefficients, atol=1e-6)
+    np.testing.assert_array_equal(head.details["precision"], closeup.answer.precision)
+
+
 def test_reconstruction_is_deterministic(portrait, head) -> None:
     again = reconstruct(portrait)
     np.testing.assert_allclose(again.vertices, head.vertices, atol=1e-3)
@@ -137,7 +175,7 @@ def test_report_follows_its_schema(portrait, head) -> None:
 
 
 def test_weights_are_small_and_broken_ones_are_refused(tmp_path: Path) -> None:
-    assert PACKAGED.stat().st_size <= 39_000_000
+    assert PACKAGED.stat().st_size <= 46_000_000
     broken = tmp_path / "weights.safetensors"
     broken.write_bytes(PACKAGED.read_bytes()[:5000])
     with pytest.raises(ReconstructionError, match="weights_invalid"):

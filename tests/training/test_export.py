@@ -59,6 +59,42 @@ def test_a_new_recognition_takes_the_place_of_the_old_one_alone(export, tmp_path
     assert "yaw range 0: as it was measured" in (tmp_path / "MODEL_CARD.md").read_text()
 
 
+def test_a_new_closeup_takes_the_place_of_the_old_one_alone(export, tmp_path: Path) -> None:
+    closeup = load(PACKAGED).closeup
+    assert closeup is not None
+    state = {
+        "net": closeup.net.state_dict(),
+        "pictures": 12_345,
+        "samples": 67_890,
+        "seconds": 600.0,
+        "table": "as it was measured",
+    }
+    torch.save(state, tmp_path / "closeup.pt")
+    answer = vars(closeup.answer)
+    np.savez(tmp_path / "answer.npz", **(answer | {"offset": answer["offset"] + 1, "precision": 2 * answer["precision"]}))
+    (tmp_path / "answer.txt").write_text("1234 samples")
+    out = tmp_path / "new.safetensors"
+    files = ("--closeup", tmp_path / "closeup.pt", "--answer", tmp_path / "answer.npz", "--answer-log", tmp_path / "answer.txt")
+    export("--start", PACKAGED, *files, "--version", "9.9", "--out", out)
+    before, after = load_file(PACKAGED), load_file(out)
+    changed = {
+        name for name, array in before.items() if not np.allclose(array.astype(float), after[name], rtol=1e-3, atol=1e-6)
+    }
+    assert changed == {"closeup.answer.offset", "closeup.answer.precision"}
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert "12,345" in card and "67,890" in card and "as it was measured" in card and "1234 samples" in card
+
+
+def test_weights_can_do_without_a_closeup(tmp_path: Path) -> None:
+    """As they do while one is trained."""
+    from octoprint_facesculpt.reconstruction.weights import save
+
+    learned, out = load(PACKAGED), tmp_path / "without.safetensors"
+    about = {"widths": json.dumps(learned.volume.widths)}
+    save(out, learned.observer, learned.volume, learned.head, learned.precision, about)
+    assert load(out).closeup is None and not any(name.startswith("closeup") for name in load_file(out))
+
+
 def test_a_new_last_step_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     from export import read_descent
 

@@ -1,0 +1,94 @@
+"""Learn what the close-up network's answers mean for the head: a ridge regression from all that is known to what is wrong.
+
+    python extras/training/train_answer.py --materials runs/materials.pkl --samples runs/closer --test runs/closer-test \
+        --out runs/answer.npz
+
+The samples are those of ``closeup_samples.py``. How precise the heads are is found from samples that are left out in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from measure import FaceError
+from samples import save_arrays, shipped_model
+from train_descent import precision
+
+from octoprint_facesculpt.reconstruction.closeup import Answer
+from octoprint_facesculpt.reconstruction.descent import YAWS
+
+#: The ridge, as a share of the features' mean square.
+STRENGTH = 2.0
+#: The samples are left out in so many parts.
+PARTS = 5
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N guesses: ``features`` (N, F), coefficients and 1000 k of ``guess`` and ``truth`` (N, C + 1), and ``yaw`` (N,)."""
+
+    features: np.ndarray
+    guess: np.ndarray
+    truth: np.ndarray
+    yaw: np.ndarray
+
+    @classmethod
+    def read(cls, *folders: Path) -> Samples:
+        """All samples of folders of shards."""
+        files = [np.load(path) for folder in folders for path in sorted(folder.glob("*.npz"))]
+        return cls(*(np.concatenate([file[name] for file in files]).astype(np.float64) for name in cls.__dataclass_fields__))
+
+    def some(self, rows: np.ndarray) -> Samples:
+        """Those of some ``rows`` (M,)."""
+        return Samples(*(column[rows] for column in vars(self).values()))
+
+
+def regression(known: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``mean`` (F,), ``spread`` (F, C + 1) and ``offset`` (C + 1,) of an :class:`Answer`."""
+    wrong = known.truth - known.guess
+    mean, offset = known.features.mean(0), wrong.mean(0)
+    apart = known.features - mean
+    gram = apart @ apart.T
+    strength = STRENGTH * np.trace(gram) / len(gram)
+    # In its dual form: there may be fewer samples than features.
+    return mean, apart.T @ np.linalg.solve(gram + strength * np.eye(len(gram)), wrong - offset), offset
+
+
+def learned(known: Samples) -> Answer:
+    """The answer, with the precision of errors on samples that it was not learned from."""
+    parts = np.arange(len(known.yaw)) % PARTS
+    left = np.empty_like(known.truth)
+    for part in range(PARTS):
+        mean, spread, offset = regression(known.some(np.flatnonzero(parts != part)))
+        out = known.some(np.flatnonzero(parts == part))
+        left[parts == part] = out.guess + (out.features - mean) @ spread + offset - out.truth
+    return Answer(*regression(known), precision(left))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("materials", "test", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--samples", type=Path, nargs="+", required=True, help="folders")
+    arguments = parser.parse_args()
+    materials = pickle.loads(arguments.materials.read_bytes())
+    model, _ = shipped_model(materials.model, materials.head.expression_names)
+    known, held = Samples.read(*arguments.samples), Samples.read(arguments.test)
+    answer, measure = learned(known), FaceError(model)
+    better = held.guess + answer.change(held.features)
+    print(f"{len(known.yaw)} samples")
+    ranges = np.searchsorted(YAWS, held.yaw)
+    for number in range(len(YAWS) + 1):
+        rows = ranges == number
+        if rows.any():
+            before, left = (measure(heads[rows], held.truth[rows]) for heads in (held.guess, better))
+            print(f"yaw range {number}: {rows.sum()} held-out pictures, {before:.3f} -> {left:.3f} mm", flush=True)
+    save_arrays(arguments.out, **vars(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""What the close-up network learns from: windows around guesses, made or invented, and how far their points are off."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from octoprint_facesculpt.reconstruction.camera import Camera
+from octoprint_facesculpt.reconstruction.closeup import PIXELS_PER_MM, SIDE, CloseupNet, window_of
+from octoprint_facesculpt.reconstruction.fitting import Guess
+from octoprint_facesculpt.reconstruction.weights import PACKAGED, load
+
+COEFFICIENTS = 147
+
+
+@pytest.fixture(scope="module")
+def maker():
+    from closeups import ExampleMaker
+
+    return ExampleMaker(load())
+
+
+def face(number: int = 0):
+    """A picture of noise, and somebody who would be in it."""
+    from closeups import Face
+
+    rng = np.random.default_rng(number)
+    picture = cv2.resize(rng.integers(0, 255, (30, 30, 3), np.uint8), (300, 300))
+    rotation = Rotation.from_euler("xyz", [4, 15, 10], degrees=True).as_matrix()
+    camera = Camera(rotation, 1.2, 1 / 800, np.array([150.0, 160.0]))
+    return Face(cv2.imencode(".png", picture)[1], Guess(rng.normal(size=COEFFICIENTS) * 0.3, camera))
+
+
+def test_a_true_guess_is_not_off(maker) -> None:
+    known = face()
+    made = maker.make(np.random.default_rng(0), [replace(known, guess=known.truth)], varied=False)
+    assert made.off.abs().max() < 1e-3
+    np.testing.assert_allclose(made.guess, made.truth)
+    window = window_of(known.truth.camera, known.truth.camera.project(maker.at(known.truth.coefficients[None])[0])[:, :2])
+    image = cv2.cvtColor(cv2.imdecode(known.coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    np.testing.assert_allclose(made.pictures[0].permute(1, 2, 0).numpy() * 255, window.of(image), atol=1e-3)
+    np.testing.assert_allclose(made.pose[0], window.pose, rtol=1e-6)
+
+
+def test_points_are_off_by_what_is_wrong_with_the_guess(maker) -> None:
+    known = face()
+    aside = replace(known.truth, camera=replace(known.truth.camera, centre=known.truth.camera.centre + np.array([6.0, 0.0])))
+    made = maker.make(np.random.default_rng(0), [replace(known, guess=aside)], varied=False)
+    # Six pixels of the picture to the left, in the window's size.
+    distance = made.off[0].norm(dim=1)
+    np.testing.assert_allclose(distance, 6 * PIXELS_PER_MM / 1.2, rtol=1e-3)
+
+
+def test_invented_guesses_are_as_wrong_as_those_the_descent_leaves(maker) -> None:
+    faces = [face(number) for number in range(40)]
+    made = maker.make(np.random.default_rng(1), faces, varied=False)
+    errors = made.guess - made.truth
+    expected = np.sqrt(np.diag(np.linalg.inv(load().precision)))
+    ratio = errors[:, :100].std(0) / expected[:100]
+    assert 0.85 < ratio.mean() < 1.15
+    # The face is nevertheless where it was seen.
+    off = made.off[:, : len(load().head.landmark_vertices)]
+    assert 0.8 < off.norm(dim=2).mean() < 3.0
+    assert off.mean((0, 1)).abs().max() < 0.4 and off.mean(1).norm(dim=1).mean() < 1.2
+
+
+def test_what_is_learned_from_varies(maker) -> None:
+    known = face()
+    exact = replace(known, guess=known.truth)
+    rng = np.random.default_rng(2)
+    one, other = (maker.make(rng, [exact]) for _ in range(2))
+    assert (one.pictures - other.pictures).abs().mean() > 0.01
+    assert one.places.shape == (1, len(maker.points.mean), 2) and one.pictures.shape == (1, 3, SIDE, SIDE)
+    # Another window on the same face: nothing is off.
+    assert one.off.abs().max() < 1e-3 and other.off.abs().max() < 1e-3
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A shard of six pictures, guesses of five of them, and the generator's materials as far as they are needed."""
+    import pickle
+    from types import SimpleNamespace
+
+    from samples import save_arrays
+
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "guesses").mkdir()
+    faces = [face(number) for number in range(6)]
+    coded = [cv2.imencode(".jpg", cv2.imdecode(one.coded, cv2.IMREAD_COLOR))[1] for one in faces]
+    cameras = [one.truth.camera for one in faces]
+    numbers = np.array([[camera.scale, camera.k, *camera.centre] for camera in cameras])
+    rotation = np.stack([camera.rotation for camera in cameras])
+    save_arrays(
+        tmp_path / "pictures" / "000000.npz", jpeg=np.concatenate(coded), ends=np.cumsum([len(one) for one in coded]),
+        coefficients=np.stack([one.truth.coefficients for one in faces]), rotation=rotation, camera=numbers,
+    )  # fmt: skip
+    model = load().head
+    seen = [one.truth.camera.project(model.landmarks(model.vertices(one.truth.coefficients))) for one in faces]
+    landmarks = np.stack([points * [1, 1, -camera.scale] for points, camera in zip(seen, cameras, strict=True)])
+    from octoprint_facesculpt.reconstruction.alignment import head_crop
+
+    crops = [head_crop(points, model.landmarks(model.mean)) for points in landmarks]
+    placed = [camera.through(crop.matrix) for camera, crop in zip(cameras, crops, strict=True)]
+    save_arrays(
+        tmp_path / "guesses" / "000000.npz", row=np.arange(1, 6), landmarks=landmarks[1:],
+        coefficients=np.stack([one.truth.coefficients for one in faces[1:]]),
+        rotation=np.stack([camera.rotation for camera in placed[1:]]),
+        camera=np.array([[camera.scale, camera.k, *camera.centre] for camera in placed[1:]]),
+    )  # fmt: skip
+    names = tuple(f"expression {number}" for number in range(len(model.expression)))
+    materials = SimpleNamespace(model=model, head=SimpleNamespace(expression_names=names))
+    (tmp_path / "materials.pkl").write_bytes(pickle.dumps(materials))
+    return tmp_path
+
+
+def test_guesses_are_read_with_their_pictures(files: Path, maker) -> None:
+    from closeups import drawn, guessed
+
+    model = load().head
+    kept = np.ones(COEFFICIENTS, bool)
+    pictures = drawn([files / "pictures"], kept)
+    faces = guessed(files / "pictures", sorted((files / "guesses").glob("*.npz")), kept, model.landmarks(model.mean))
+    assert len(pictures) == 6 and len(faces) == 5
+    assert all(one.guess is None for one in pictures) and np.array_equal(faces[0].coded, pictures[1].coded)
+    # These guesses are the truth, on the crop.
+    made = maker.make(np.random.default_rng(0), faces, varied=False)
+    assert made.off.abs().max() < 0.05
+
+
+def test_a_training_goes_on_where_it_stopped_and_its_samples_are_read(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import checkpoint
+    import closeup_samples
+    import train_answer
+    import train_closeup
+
+    monkeypatch.setattr(train_closeup, "BATCH", 2)
+    threads = torch.get_num_threads()
+
+    def run(minutes: float) -> dict:
+        pictures = str(files / "pictures")
+        arguments = [
+            "--materials",
+            str(files / "materials.pkl"),
+            "--weights",
+            str(PACKAGED),
+            "--out",
+            str(files / "closeup.pt"),
+        ]
+        arguments += ["--pictures", pictures, "--test", pictures, "--minutes", str(minutes)]
+        monkeypatch.setattr(sys, "argv", ["train_closeup.py", *arguments])
+        train_closeup.main()
+        return checkpoint.closeup(files / "closeup.pt")[1]
+
+    first = run(0.01)
+    assert first["samples"] >= 2 and first["pictures"] == 6 and "yaw range" in first["table"]
+    begun = load().observer.recogniser.net.state_dict()
+    assert (first["net"]["trunk.stem.weight"] - begun["stem.weight"]).abs().max() < 0.01
+    second = run(0.03)
+    assert second["samples"] > first["samples"] and second["seconds"] > first["seconds"]
+    torch.set_num_threads(threads)
+
+    net, _ = checkpoint.closeup(files / "closeup.pt")
+    assert isinstance(net, CloseupNet) and not net.training
+    (files / "samples").mkdir()
+    given = (files / "materials.pkl", PACKAGED, files / "closeup.pt", files / "pictures", files / "guesses" / "000000.npz")
+    closeup_samples.make(*given, files / "samples")
+    samples = train_answer.Samples.read(files / "samples")
+    assert samples.features.shape == (5, 2 * len(net.bias) + 2 * COEFFICIENTS + 1)
+    np.testing.assert_allclose(samples.guess, samples.truth, atol=1e-6)
+
+
+def samples_of(train_answer, count: int, seed: int):
+    """Guesses whose errors are a linear map of some of their features, and some noise."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(count, 30)) * np.r_[np.full(10, 4.0), np.full(20, 0.3)] + 2
+    spread = np.random.default_rng(0).normal(size=(30, 5))
+    spread[10:] = 0
+    guess = rng.normal(size=(count, 5))
+    noise = rng.normal(size=(count, 5)) * [0.5, 0.5, 1.0, 1.0, 2.0]
+    return train_answer.Samples(features, guess, guess + features @ spread + noise, np.zeros(count))
+
+
+@pytest.mark.parametrize("count", [25, 4000])
+def test_answers_are_learned_from_more_or_fewer_samples_than_there_are_features(count: int) -> None:
+    import train_answer
+
+    known, held = (samples_of(train_answer, number, seed) for number, seed in ((count, 1), (500, 2)))
+    answer = train_answer.learned(known)
+    wrong = held.truth - held.guess
+    left = wrong - answer.change(held.features)
+    assert left.std() < (0.75 if count < 30 else 0.2) * (wrong - wrong.mean(0)).std()
+
+
+def test_they_are_as_precise_as_they_were_on_samples_left_out() -> None:
+    import train_answer
+
+    answer = train_answer.learned(samples_of(train_answer, 4000, 1))
+    held = samples_of(train_answer, 4000, 2)
+    left = held.guess + answer.change(held.features) - held.truth
+    np.testing.assert_allclose(np.diag(np.linalg.inv(answer.precision)), (left**2).mean(0), rtol=0.15)
