@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from examples import Example, ExampleMaker, Sample, read_samples
-from samples import shipped_model
+from samples import shipped
 from torch import Tensor
 from train import (
     BATCH,
@@ -299,8 +298,7 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true", help="convolutions in bfloat16, where the processor has it")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, kept = shipped_model(materials.model, materials.head.expression_names)
+    model, kept = shipped(arguments.materials)
     maker = ExampleMaker(model)
     learned = read_samples(arguments.pictures, arguments.guesses, kept, model)
     held_out = read_samples(arguments.test_pictures, arguments.test_guesses, kept, model, TEST_SAMPLES)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from samples import Shard
+from samples import Shard, decoded
 from torch import Tensor
 
 from octoprint_facesculpt.reconstruction.descent import YAWS
@@ -63,7 +62,7 @@ class Chips:
         """Some of them, aligned by landmarks that are a little off: (B, 3, CHIP, CHIP), 0..1."""
         chips = []
         for row in rows:
-            picture = cv2.cvtColor(cv2.imdecode(self.coded[row], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+            picture = decoded(self.coded[row])
             places = self.places[row]
             off = DETECTION * np.linalg.norm(places[LEFT] - places[RIGHT]) * rng.normal(size=places.shape)
             chips.append(aligned(picture, places + off))

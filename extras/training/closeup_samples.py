@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -19,10 +18,12 @@ import checkpoint
 import cv2
 import numpy as np
 import torch
-from closeups import ExampleMaker, guessed
-from samples import save_arrays, shipped_model
+from closeups import CloseupMaker, guessed
+from examples import samples_of
+from samples import save_arrays, shipped
 
 from octoprint_facesculpt.reconstruction.closeup import CloseupNet, features
+from octoprint_facesculpt.reconstruction.head_model import HeadModel
 from octoprint_facesculpt.reconstruction.weights import load
 
 #: Pictures that go through the network together.
@@ -30,13 +31,12 @@ BATCH = 32
 
 
 @cache
-def known(materials: Path, weights: Path, closeup: Path) -> tuple[ExampleMaker, CloseupNet, np.ndarray, np.ndarray]:
-    """Example maker, network, kept coefficients, and the mean head's landmarks."""
+def known(materials: Path, weights: Path, closeup: Path) -> tuple[CloseupMaker, CloseupNet, HeadModel, np.ndarray]:
+    """Maker of examples, network, head model, and kept coefficients."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    loaded = pickle.loads(materials.read_bytes())
-    model, kept = shipped_model(loaded.model, loaded.head.expression_names)
-    return ExampleMaker(load(weights)), checkpoint.closeup(closeup)[0], kept, model.landmarks(model.mean)
+    model, kept = shipped(materials)
+    return CloseupMaker(load(weights)), checkpoint.closeup(closeup)[0], model, kept
 
 
 def make(materials: Path, weights: Path, closeup: Path, pictures: Path, guesses: Path, out: Path) -> Path:
@@ -44,8 +44,8 @@ def make(materials: Path, weights: Path, closeup: Path, pictures: Path, guesses:
     target = out / guesses.name
     if target.exists():
         return target
-    maker, net, kept, mean_landmarks = known(materials, weights, closeup)
-    faces = guessed(pictures, [guesses], kept, mean_landmarks)
+    maker, net, model, kept = known(materials, weights, closeup)
+    faces = [guessed(sample) for sample in samples_of(pictures / guesses.name, guesses, kept, model)]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("features", "guess", "truth", "yaw")}
     for start in range(0, len(faces), BATCH):
         some = maker.make(np.random.default_rng(0), faces[start : start + BATCH], varied=False)

@@ -7,14 +7,14 @@ invented ones there are as many as one likes, but what is wrong with them has no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from guesses import sights_of
-from samples import Shard
+from examples import Sample
+from samples import ShapeStack, Shard, decoded
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 from trimesh.registration import procrustes
@@ -47,15 +47,10 @@ def drawn(folders: Sequence[Path], kept: np.ndarray) -> list[Face]:
     return [Face(shard.coded(row), truth_of(shard, row)) for shard in shards for row in range(len(shard))]
 
 
-def guessed(pictures: Path, guesses: Sequence[Path], kept: np.ndarray, mean_landmarks: np.ndarray) -> list[Face]:
-    """The pictures of the shards in a folder of which there are ``guesses``, in files of the same names."""
-    faces = []
-    for path in guesses:
-        shard = Shard.read(pictures / path.name, kept)
-        for row, crop, guess in sights_of(path, mean_landmarks):
-            camera = guess.camera.through(cv2.invertAffineTransform(crop.matrix))
-            faces.append(Face(shard.coded(row).copy(), truth_of(shard, row), replace(guess, camera=camera)))
-    return faces
+def guessed(sample: Sample) -> Face:
+    """A picture of which there is a guess."""
+    camera = sample.camera.through(cv2.invertAffineTransform(sample.crop.matrix))
+    return Face(sample.shard.coded(sample.row), truth_of(sample.shard, sample.row), Guess(sample.coefficients, camera))
 
 
 def truth_of(shard: Shard, row: int) -> Guess:
@@ -77,44 +72,40 @@ class Examples:
     yaw: np.ndarray
 
 
-class ExampleMaker:
+class CloseupMaker:
     """Makes examples of faces of the head model of ``weights``; safe to share between threads."""
 
     def __init__(self, weights: Weights) -> None:
         self.points = closeup_points(weights.head, weights.observer.vertices)
-        self._mean = self.points.mean.astype(np.float32)
-        self._flat = self.points.shapes.reshape(len(self.points.shapes), -1).astype(np.float32)
+        self._stack = ShapeStack(self.points.mean, self.points.shapes)
         self._errors = np.linalg.cholesky(np.linalg.inv(weights.precision))
         self._landmarks = len(weights.head.landmark_vertices)
-
-    def at(self, coefficients: np.ndarray) -> np.ndarray:
-        """The points (B, P, 3) on heads of ``coefficients`` (B, C)."""
-        return self._mean + (coefficients.astype(np.float32) @ self._flat).reshape(len(coefficients), -1, 3)
 
     def make(self, rng: np.random.Generator, faces: Sequence[Face], varied: bool = True) -> Examples:
         """Examples of ``faces``; ``varied`` as it is good to learn from."""
         jitter = rng.normal(size=(len(faces), 4)) * WINDOW * varied
-        heads = np.stack([face.truth.coefficients for face in faces])
-        true = self.at(heads)
+        truths = [face.truth for face in faces]
+        true = self._at(truths)
         guesses = self._guesses(rng, faces, true, varied)
         columns = []
-        for face, guess, points, truth, moved in zip(
-            faces, guesses, self.at(np.stack([guess.coefficients for guess in guesses])), true, jitter, strict=True
-        ):
+        for face, guess, points, truth, moved in zip(faces, guesses, self._at(guesses), true, jitter, strict=True):
             window = window_of(guess.camera, guess.camera.project(points)[:, :2], moved)
             places = window.camera.project(points)[:, :2]
             off = face.truth.camera.through(window.matrix).project(truth)[:, :2] - places
-            image = cv2.cvtColor(cv2.imdecode(face.coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-            columns.append((window.of(image), window.pose, places, off))
+            columns.append((window.of(decoded(face.coded)), window.pose, places, off))
         pictures, *numbers = (torch.from_numpy(np.stack(column)) for column in zip(*columns, strict=True))
-        both = (np.stack([np.r_[one.coefficients, 1000 * one.camera.k] for one in some]) for some in (guesses, _truths(faces)))
+        both = (np.stack([np.r_[one.coefficients, 1000 * one.camera.k] for one in some]) for some in (guesses, truths))
         yaw = np.array([guess.camera.yaw for guess in guesses])
         return Examples(pictures.permute(0, 3, 1, 2).float() / 255, *numbers, *both, yaw)
+
+    def _at(self, guesses: Sequence[Guess]) -> np.ndarray:
+        """The points (B, P, 3) on heads."""
+        return self._stack.vertices(np.stack([guess.coefficients for guess in guesses]))
 
     def _guesses(self, rng: np.random.Generator, faces: Sequence[Face], true: np.ndarray, varied: bool) -> list[Guess]:
         amounts = rng.uniform(*AMOUNT, len(faces)) if varied else np.ones(len(faces))
         errors = amounts[:, None] * (rng.normal(size=(len(faces), len(self._errors))) @ self._errors.T)
-        points = self.at(np.stack([face.truth.coefficients for face in faces]) + errors[:, :-1])
+        points = self._stack.vertices(np.stack([face.truth.coefficients for face in faces]) + errors[:, :-1])
         every = zip(faces, amounts, errors, points, true, strict=True)
         return [face.guess or self._invented(rng, face.truth, *one) for face, *one in every]
 
@@ -133,7 +124,3 @@ class ExampleMaker:
         middle = there.mean(0)[:2]
         moved = np.c_[wrong @ fitted[:, :2], wrong @ (fitted[:, 2] - middle) + middle + camera.scale * np.array(shift)]
         return Guess(truth.coefficients + error[:-1], start.through(moved))
-
-
-def _truths(faces: Sequence[Face]) -> list[Guess]:
-    return [face.truth for face in faces]

@@ -65,7 +65,7 @@ class Crops(IterableDataset):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         rng = np.random.default_rng([self.seed, number])
-        stack = ShapeStack(self.model)
+        stack = ShapeStack.of(self.model)
         while True:
             # Read anew each time round: the generator may still be at work.
             for path in rng.permutation(sorted(self.folder.glob("*.npz"))[: self.shards][number::workers]):

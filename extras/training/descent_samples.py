@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -25,7 +24,7 @@ import torch
 from checkpoint import correspondence
 from crops import into_region, jittered
 from export import read_descent
-from samples import ShapeStack, Shard, save_arrays, shipped_model
+from samples import ShapeStack, Shard, save_arrays, shipped
 
 from octoprint_facesculpt.portrait.landmarker import Roi
 from octoprint_facesculpt.reconstruction.correspondence import REGION, CorrespondenceNet
@@ -47,15 +46,14 @@ def load(materials: Path, checkpoint: Path) -> tuple[HeadModel, np.ndarray, Corr
     """Head model, kept coefficients, network and its head points."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    loaded = pickle.loads(materials.read_bytes())
-    model, kept = shipped_model(loaded.model, loaded.head.expression_names)
+    model, kept = shipped(materials)
     net, vertices, _ = correspondence(checkpoint)
     return model, kept, net.to(memory_format=torch.channels_last), vertices
 
 
 def looked_at(shard: Shard, model: HeadModel, net: CorrespondenceNet, vertices: np.ndarray, rng: np.random.Generator):
     """Yield for each batch: rows, pictures, encoder's maps, first states, and the true places of the points in pixels."""
-    stack, points = ShapeStack(model), Points.of(model, vertices)
+    stack, points = ShapeStack.of(model), Points.of(model, vertices)
     for rows in np.array_split(np.arange(len(shard)), max(1, len(shard) // BATCH)):
         pictures, truth = [], []
         for row, head in zip(rows, stack.vertices(shard.coefficients[rows]), strict=True):

@@ -46,16 +46,23 @@ class Sample:
 
 def read_samples(pictures: Path, guesses: Path, kept: np.ndarray, model: HeadModel, most: int | None = None) -> list[Sample]:
     """The first ``most`` samples for which there are guesses."""
-    mean_landmarks = model.landmarks(model.mean)
     samples: list[Sample] = []
     for path in sorted(guesses.glob("*.npz")):
-        shard, found = Shard.read(pictures / path.name, kept), np.load(path)
-        columns = (found[key] for key in ("row", "landmarks", "coefficients", "rotation", "camera"))
-        for row, landmarks, coefficients, rotation, (scale, k, x, y) in zip(*columns, strict=True):
-            camera = Camera(rotation, float(scale), float(k), np.array([x, y]))
-            samples.append(Sample(shard, int(row), landmarks, coefficients, camera, mean_landmarks))
+        samples += samples_of(pictures / path.name, path, kept, model)
         if most is not None and len(samples) >= most:
             return samples[:most]
+    return samples
+
+
+def samples_of(pictures: Path, guesses: Path, kept: np.ndarray, model: HeadModel) -> list[Sample]:
+    """The samples of one file of pictures and the file of their guesses."""
+    mean_landmarks = model.landmarks(model.mean)
+    shard, found = Shard.read(pictures, kept), np.load(guesses)
+    columns = (found[key] for key in ("row", "landmarks", "coefficients", "rotation", "camera"))
+    samples = []
+    for row, landmarks, coefficients, rotation, (scale, k, x, y) in zip(*columns, strict=True):
+        camera = Camera(rotation, float(scale), float(k), np.array([x, y]))
+        samples.append(Sample(shard, int(row), landmarks, coefficients, camera, mean_landmarks))
     return samples
 
 

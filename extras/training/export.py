@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 import checkpoint
 import numpy as np
 import torch
-from samples import shipped_model
+from samples import shipped
 
 from octoprint_facesculpt.reconstruction.closeup import Answer, Closeup, closeup_points
 from octoprint_facesculpt.reconstruction.correspondence import CorrespondenceNet
@@ -111,8 +110,7 @@ class Parts:
     def read(self, given: argparse.Namespace) -> None:
         """Take what is given."""
         if given.materials:
-            materials = pickle.loads(given.materials.read_bytes())
-            self.model, _ = shipped_model(materials.model, materials.head.expression_names)
+            self.model, _ = shipped(given.materials)
         if given.correspondence:
             self.correspondence, self.vertices, state = checkpoint.correspondence(given.correspondence)
             self.about |= {

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +22,7 @@ import numpy as np
 import torch
 from checkpoint import correspondence, recogniser
 from export import read_descent
-from samples import Shard, save_arrays, shipped_model
+from samples import Shard, save_arrays, shipped
 
 from octoprint_facesculpt.portrait.landmarker import Landmarker, Roi
 from octoprint_facesculpt.reconstruction.alignment import HeadCrop, head_crop
@@ -80,15 +78,6 @@ def sights(shard: Shard, learned: Learned, landmarker: Landmarker, rng: np.rando
             )
 
 
-def sights_of(path: Path, mean_landmarks: np.ndarray) -> Iterator[tuple[int, HeadCrop, Guess]]:
-    """Yield number, crop and guess of every picture of a file of guesses."""
-    with np.load(path) as found:
-        columns = [found[key] for key in ("row", "landmarks", "coefficients", "rotation", "camera")]
-    for row, landmarks, coefficients, rotation, (scale, k, x, y) in zip(*columns, strict=True):
-        camera = Camera(rotation, float(scale), float(k), np.array([x, y]))
-        yield int(row), head_crop(landmarks, mean_landmarks), Guess(coefficients, camera)
-
-
 def guess(learned: Learned, crop: HeadCrop, sight: Sight) -> Guess:
     """The fitted guess the volumetric network starts from."""
     prior = first_guess(learned, crop, sight)
@@ -101,8 +90,7 @@ def _load(
 ) -> tuple[Learned, Landmarker, np.ndarray]:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    loaded = pickle.loads(materials.read_bytes())
-    model, kept = shipped_model(loaded.model, loaded.head.expression_names)
+    model, kept = shipped(materials)
     net, vertices, _ = correspondence(checkpoint)
     descent, precision = read_descent(*steps)
     observer = Observer.of(model, net, vertices, descent, recogniser(recognition)[0])

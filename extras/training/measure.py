@@ -14,11 +14,7 @@ class FaceError:
 
     def __init__(self, model: HeadModel) -> None:
         some = np.flatnonzero(model.face)[::4]
-        face = HeadModel(
-            model.mean[some], model.identity[:, some], model.expression[:, some], model.triangles, model.landmark_vertices,
-            model.landmark_weights, model.face,
-        )  # fmt: skip
-        self._stack = ShapeStack(face)
+        self._stack = ShapeStack(model.mean[some], np.concatenate([model.identity, model.expression])[:, some])
 
     def __call__(self, found: np.ndarray, truth: np.ndarray) -> float:
         pairs = zip(self._stack.vertices(found[:, :-1]), self._stack.vertices(truth[:, :-1]), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +46,17 @@ class Shard:
 
     def picture(self, i: int) -> np.ndarray:
         """Picture ``i``, (H, W, 3) uint8 RGB."""
-        return np.ascontiguousarray(cv2.imdecode(self.coded(i), cv2.IMREAD_COLOR)[..., ::-1])
+        return decoded(self.coded(i))
 
     def true_camera(self, i: int) -> Camera:
         """The camera that drew picture ``i``."""
         scale, k, x, y = (float(value) for value in self.camera[i])
         return Camera(self.rotation[i].astype(np.float64), scale, k, np.array([x, y]))
+
+
+def decoded(coded: np.ndarray) -> np.ndarray:
+    """A picture in JPEG as (H, W, 3) uint8 RGB."""
+    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -62,16 +68,26 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 
 class ShapeStack:
-    """All shapes of a head model as one matrix: many heads at the price of one."""
+    """All ``shapes`` (C, V, 3) around a ``mean`` (V, 3) as one matrix: many heads at the price of one."""
 
-    def __init__(self, model: HeadModel) -> None:
-        shapes = np.concatenate([model.identity, model.expression])
-        self.mean = model.mean.astype(np.float32)
+    def __init__(self, mean: np.ndarray, shapes: np.ndarray) -> None:
+        self.mean = mean.astype(np.float32)
         self._flat = np.ascontiguousarray(shapes.reshape(len(shapes), -1), np.float32)
+
+    @classmethod
+    def of(cls, model: HeadModel) -> ShapeStack:
+        """Of whole heads."""
+        return cls(model.mean, np.concatenate([model.identity, model.expression]))
 
     def vertices(self, coefficients: np.ndarray) -> np.ndarray:
         """Heads (N, V, 3) of ``coefficients`` (N, C)."""
         return self.mean + (coefficients.astype(np.float32) @ self._flat).reshape(len(coefficients), -1, 3)
+
+
+def shipped(materials: Path) -> tuple[HeadModel, np.ndarray]:
+    """:func:`shipped_model` of the generator's ``materials``."""
+    loaded = pickle.loads(materials.read_bytes())
+    return shipped_model(loaded.model, loaded.head.expression_names)
 
 
 def shipped_model(model: HeadModel, expression_names: tuple[str, ...]) -> tuple[HeadModel, np.ndarray]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import pickle
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import checkpoint
 import numpy as np
 import torch
 from examples import Example, ExampleMaker, Sample, read_samples
-from samples import shipped_model
+from samples import shipped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -188,8 +187,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, kept = shipped_model(materials.model, materials.head.expression_names)
+    model, kept = shipped(arguments.materials)
     maker = ExampleMaker(model)
     samples = read_samples(arguments.pictures, arguments.guesses, kept, model, arguments.most)
     examples = Examples(maker, samples, mixed=True)

@@ -9,13 +9,12 @@ The samples are those of ``closeup_samples.py``. How precise the heads are is fo
 from __future__ import annotations
 
 import argparse
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from measure import FaceError
-from samples import save_arrays, shipped_model
+from samples import save_arrays, shipped
 from train_descent import precision
 
 from octoprint_facesculpt.reconstruction.closeup import Answer
@@ -75,8 +74,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--samples", type=Path, nargs="+", required=True, help="folders")
     arguments = parser.parse_args()
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, _ = shipped_model(materials.model, materials.head.expression_names)
+    model, _ = shipped(arguments.materials)
     known, held = Samples.read(*arguments.samples), Samples.read(arguments.test)
     answer, measure = learned(known), FaceError(model)
     better = held.guess + answer.change(held.features)

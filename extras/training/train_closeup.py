@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,9 +20,9 @@ from pathlib import Path
 import checkpoint
 import numpy as np
 import torch
-from closeups import ExampleMaker, Examples, drawn
+from closeups import CloseupMaker, Examples, drawn
 from measure import FaceError
-from samples import shipped_model
+from samples import shipped
 from torch import Tensor, nn
 from train_correspondence import shape_metric
 
@@ -93,10 +92,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, kept = shipped_model(materials.model, materials.head.expression_names)
+    model, kept = shipped(arguments.materials)
     weights = load(arguments.weights)
-    maker = ExampleMaker(weights)
+    maker = CloseupMaker(weights)
     faces, held_out = (drawn(folders, kept) for folders in (arguments.pictures, arguments.test))
     print(f"{len(faces)} pictures", flush=True)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import pickle
 import time
 from collections.abc import Iterable
 from itertools import islice
@@ -24,7 +23,7 @@ import torch
 from crops import Crops
 from maps import MapDecoder, Maps
 from measure import FaceError
-from samples import shipped_model
+from samples import shipped
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -199,8 +198,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, kept = shipped_model(materials.model, materials.head.expression_names)
+    model, kept = shipped(arguments.materials)
     points = head_points(model)
     metric = shape_metric(model).to(device)
     outputs = len(model.identity) + len(model.expression) + 1

@@ -9,14 +9,13 @@ The strength of the regression is the one that is best on half of the held-out s
 from __future__ import annotations
 
 import argparse
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from measure import FaceError
-from samples import shipped_model
+from samples import shipped
 from torch import Tensor
 from train_correspondence import shape_metric
 
@@ -91,8 +90,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, _ = shipped_model(materials.model, materials.head.expression_names)
+    model, _ = shipped(arguments.materials)
     measure = FaceError(model)
     heads = shape_metric(model).norm(dim=0)
     arrays, after = {}, []

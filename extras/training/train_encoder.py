@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import pickle
 import time
 from collections.abc import Iterable
 from itertools import islice
@@ -25,7 +24,7 @@ import torch
 from crops import Crops
 from export import read_descent
 from measure import FaceError
-from samples import shipped_model
+from samples import shipped
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -153,8 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    materials = pickle.loads(arguments.materials.read_bytes())
-    head_model, kept = shipped_model(materials.model, materials.head.expression_names)
+    head_model, kept = shipped(arguments.materials)
     net, vertices, stored = checkpoint.correspondence(arguments.correspondence)
     descent, _ = read_descent(*arguments.descent)
     model = Model(net, descent, Points.of(head_model, vertices)).to(memory_format=torch.channels_last)

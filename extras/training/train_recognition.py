@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +25,7 @@ import recognition_weights
 import torch
 from chips import Chips, range_of
 from measure import FaceError
-from samples import shipped_model
+from samples import shipped
 from torch import Tensor, nn
 from train_correspondence import shape_metric
 
@@ -147,8 +146,7 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true", help="convolutions in bfloat16, where the processor has it")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, kept_coefficients = shipped_model(materials.model, materials.head.expression_names)
+    model, kept_coefficients = shipped(arguments.materials)
     metric = shape_metric(model)[:, : len(model.identity)]
     chips, held_out = (Chips.read(folders, model, kept_coefficients) for folders in (arguments.pictures, arguments.test))
     net, regressions = RecognitionNet(), Regressions(len(model.identity))

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from measure import FaceError
-from samples import save_arrays, shipped_model
+from samples import save_arrays, shipped
 from torch import Tensor, nn
 from torch.nn.functional import silu
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -221,8 +220,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    materials = pickle.loads(arguments.materials.read_bytes())
-    model, _ = shipped_model(materials.model, materials.head.expression_names)
+    model, _ = shipped(arguments.materials)
     known, held = Samples.read(*arguments.samples, shards=arguments.shards), Samples.read(arguments.test)
     directions = Directions.of(known.features)
     with np.load(min(arguments.samples[0].glob("*.npz"))) as first:

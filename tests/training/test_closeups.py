@@ -22,9 +22,9 @@ COEFFICIENTS = 147
 
 @pytest.fixture(scope="module")
 def maker():
-    from closeups import ExampleMaker
+    from closeups import CloseupMaker
 
-    return ExampleMaker(load())
+    return CloseupMaker(load())
 
 
 def face(number: int = 0):
@@ -43,7 +43,7 @@ def test_a_true_guess_is_not_off(maker) -> None:
     made = maker.make(np.random.default_rng(0), [replace(known, guess=known.truth)], varied=False)
     assert made.off.abs().max() < 1e-3
     np.testing.assert_allclose(made.guess, made.truth)
-    window = window_of(known.truth.camera, known.truth.camera.project(maker.at(known.truth.coefficients[None])[0])[:, :2])
+    window = window_of(known.truth.camera, known.truth.camera.project(maker.points.at(known.truth.coefficients))[:, :2])
     image = cv2.cvtColor(cv2.imdecode(known.coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     np.testing.assert_allclose(made.pictures[0].permute(1, 2, 0).numpy() * 255, window.of(image), atol=1e-3)
     np.testing.assert_allclose(made.pose[0], window.pose, rtol=1e-6)
@@ -122,11 +122,11 @@ def files(tmp_path: Path) -> Path:
 
 def test_guesses_are_read_with_their_pictures(files: Path, maker) -> None:
     from closeups import drawn, guessed
+    from examples import read_samples
 
-    model = load().head
     kept = np.ones(COEFFICIENTS, bool)
     pictures = drawn([files / "pictures"], kept)
-    faces = guessed(files / "pictures", sorted((files / "guesses").glob("*.npz")), kept, model.landmarks(model.mean))
+    faces = [guessed(sample) for sample in read_samples(files / "pictures", files / "guesses", kept, load().head)]
     assert len(pictures) == 6 and len(faces) == 5
     assert all(one.guess is None for one in pictures) and np.array_equal(faces[0].coded, pictures[1].coded)
     # These guesses are the truth, on the crop.
@@ -163,6 +163,8 @@ def test_a_training_goes_on_where_it_stopped_and_its_samples_are_read(files: Pat
     begun = load().observer.recogniser.net.state_dict()
     assert (first["net"]["trunk.stem.weight"] - begun["stem.weight"]).abs().max() < 0.01
     second = run(0.03)
+    # All of it learns: the points' displacements and scales, and the head that is said.
+    assert all(second["net"][name].abs().max() > 0 for name in ("weight", "head.weight"))
     assert second["samples"] > first["samples"] and second["seconds"] > first["seconds"]
     torch.set_num_threads(threads)
 
@@ -174,6 +176,23 @@ def test_a_training_goes_on_where_it_stopped_and_its_samples_are_read(files: Pat
     samples = train_answer.Samples.read(files / "samples")
     assert samples.features.shape == (5, 2 * len(net.bias) + 2 * COEFFICIENTS + 1)
     np.testing.assert_allclose(samples.guess, samples.truth, atol=1e-6)
+
+
+def test_the_likeliest_scale_is_that_of_the_errors() -> None:
+    import train_closeup
+
+    off = torch.zeros(4, 6, 2)
+    off[..., 0] = 2.0
+    scales = torch.linspace(0.2, 4, 77)
+    losses = [train_closeup.loss_of(0 * off, torch.full((4, 6), float(scale.log())), off, torch.ones(6)) for scale in scales]
+    # Of two numbers of this distribution the length has twice their scale in the mean.
+    assert scales[int(torch.stack(losses).argmin())] == pytest.approx(1.0, abs=0.06)
+    # What counts for nothing may be anywhere.
+    weight = torch.tensor([1.0, 1, 1, 0, 0, 0])
+    moved = off.clone()
+    moved[:, 3:] += 50
+    log_scale = torch.zeros(4, 6)
+    assert train_closeup.loss_of(moved, log_scale, off, weight) == train_closeup.loss_of(off, log_scale, off, weight)
 
 
 def samples_of(train_answer, count: int, seed: int):

@@ -47,7 +47,7 @@ def batch(model: HeadModel):
 
     tip = int(model.identity[0, :, 2].argmax())
     coefficients = np.float32([[1.0]])
-    head = ShapeStack(model).vertices(coefficients)[0]
+    head = ShapeStack.of(model).vertices(coefficients)[0]
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
     at = CAMERA.project(head[[tip]])[0, :2]
     cv2.circle(picture, tuple(np.round(at * 16 - 8).astype(int).tolist()), 16 * 6, (255, 255, 255), -1, shift=4)
@@ -55,7 +55,7 @@ def batch(model: HeadModel):
     truth = np.float32([[CAMERA.scale, CAMERA.k, *CAMERA.centre]])
     shard = Shard(coded, np.array([len(coded)]), coefficients, np.float32([CAMERA.rotation]), truth)
     crops = Crops(None, model, np.array([True]), np.array([tip]), 1, 0)
-    return model.mean[tip], crops.make(shard, np.array([0]), ShapeStack(model), np.random.default_rng(4))
+    return model.mean[tip], crops.make(shard, np.array([0]), ShapeStack.of(model), np.random.default_rng(4))
 
 
 def test_a_point_is_where_the_picture_shows_it(batch) -> None:
