@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from octoprint_facesculpt.slicing import SliceRequest
 from octoprint_facesculpt.slicing.profiles import resolve
@@ -178,3 +178,34 @@ def test_the_dashboard_copies_a_profile_and_changes_it(
         expect(row).to_contain_text("perimeters")
         row.locator("button").click()
         expect(row).to_have_count(0, timeout=SOON)
+
+
+def test_a_profile_is_renamed_and_what_is_typed_outlives_answers(
+    browser: Browser, server: OctoPrintServer, photo: dict[str, Any]
+) -> None:
+    """A slow server's answers about the profile on show leave the fields below it alone."""
+    late: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "GET":
+            late.append(route)
+        else:
+            route.fallback()
+
+    with dashboard(browser, server.url) as tab:
+        tab.page.locator("#facesculpt_photos li button").first.click()
+        tab.find("open-profiles").click()
+        dialog = tab.page.locator("#facesculpt_profiles")
+        expect(dialog.locator("[data-test-id=facesculpt-profile]")).to_contain_text("it stays as it is", timeout=SOON)
+        tab.page.route(f"**{PROFILES}/*/*", hold)
+        dialog.locator("[data-test-id=facesculpt-profile-copy]").click()
+        name, key = dialog.locator("#facesculpt_profile_name"), dialog.locator("[data-test-id=facesculpt-setting-name]")
+        expect(name).to_have_value("Bust (0.16 mm) (copy)", timeout=SOON)
+        key.fill("perimeters")
+        for route in late:
+            with tab.page.expect_response(route.request.url):
+                route.fallback()
+        name.fill("Another name")
+        key.press("End")
+        expect(dialog.locator("#facesculpt_profiles_chosen option", has_text="Another name")).to_have_count(1, timeout=SOON)
+        expect(key).to_have_value("perimeters")

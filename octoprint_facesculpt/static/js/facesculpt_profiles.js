@@ -23,6 +23,7 @@ $(function () {
         self.notes = ko.observableArray([]);
         self.error = ko.observable();
         self.busy = ko.observable(false);
+        self.name = ko.observable("");
         self.key = ko.observable("");
         self.value = ko.observable("");
         self.own = ko.pureComputed(() => !!self.profile() && !self.profile().preset);
@@ -56,23 +57,32 @@ $(function () {
             self.error(undefined);
             return promise.fail(failed).always(() => self.busy(false));
         };
-        const show = (profile) => {
-            self.profile(profile);
+        const idOf = (profile) => profile && profile.engine + "/" + profile.key;
+        const clear = () => {
             self.key("");
             self.value("");
         };
+        // What is being typed belongs to the profile on show: an answer that tells of the same one leaves it.
+        const show = (profile) => {
+            const another = idOf(profile) !== idOf(self.profile());
+            self.profile(profile);
+            self.name(profile.name);
+            if (another) clear();
+        };
         const choose = (profile) =>
             self.plan.refresh().done(() => {
-                self.chosen(profile.engine + "/" + profile.key);
                 show(profile);
+                self.chosen(idOf(profile));
             });
 
         self.chosen.subscribe(() => {
             const found = row();
             self.notes([]);
             if (!found) return self.profile(undefined);
-            if (self.profile() && self.profile().engine + "/" + self.profile().key === found.id) return;
-            work(client().profile(found.engine, found.key)).done(show);
+            if (idOf(self.profile()) === found.id) return;
+            work(client().profile(found.engine, found.key)).done((profile) => {
+                if (self.chosen() === found.id) show(profile);
+            });
         });
 
         self.open = (form) => {
@@ -89,8 +99,8 @@ $(function () {
             work(client().copyProfile(profile.engine, profile.key, name)).done(choose);
         };
 
-        self.rename = (data, event) => {
-            const name = event.target.value.trim();
+        self.rename = () => {
+            const name = self.name().trim();
             if (name && name !== self.profile().name) self._change({name: name});
         };
 
@@ -102,7 +112,7 @@ $(function () {
 
         self.set = () => {
             const key = self.key().trim();
-            if (key) self._change({settings: {[key]: self.value()}});
+            if (key) self._change({settings: {[key]: self.value()}}).done(clear);
         };
 
         self.reset = (difference) => self._change({settings: {[difference.key]: null}});
