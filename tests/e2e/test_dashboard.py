@@ -22,7 +22,7 @@ from .orders import look
 from .server import OctoPrintServer, wait_for
 
 FILES = "#facesculpt_photo_files"
-PHOTOS = "/plugin/facesculpt/photos"
+PHOTOS, QUEUE = "/plugin/facesculpt/photos", "/plugin/facesculpt/queue"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def card(tab: Dashboard, name: str) -> Locator:
 
 
 def queued(server: OctoPrintServer) -> list[dict[str, Any]]:
-    return server.get("/plugin/facesculpt/queue").json()["queue"]
+    return server.get(QUEUE).json()["queue"]
 
 
 def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut: Path) -> None:
@@ -97,6 +97,33 @@ def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut
         route.fulfill(response=answer)
     expect(tab.find("new")).to_be_visible()
     tab.page.unroute(f"**{PHOTOS}")
+
+
+def test_a_queue_that_was_overtaken_takes_nothing_away(tab: Dashboard, sculpture: dict[str, Any]) -> None:
+    """It was asked for before something was queued, and its answer comes after that."""
+    held: list[tuple[Any, Any]] = []
+
+    def hold(route: Any) -> None:
+        if route.request.method == "GET" and not held:
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    waiting = tab.find("queue").locator("li")
+    tab.page.route(f"**{QUEUE}", hold)
+    tab.page.evaluate("() => { OctoPrint.coreui.viewmodels.facesculptQueueViewModel.refresh(); }")
+    card(tab, sculpture["name"]).locator("[data-test-id=facesculpt-enqueue]").click()
+    expect(waiting).to_have_count(1, timeout=SOON)
+    assert held, "nothing was asked for"
+    route, answer = held[0]
+    with tab.page.expect_response(lambda got: got.request.method == "GET" and got.url.endswith(QUEUE)):
+        route.fulfill(response=answer)
+    tab.page.evaluate("() => OctoPrint.plugins.facesculpt.status().then(() => true)")
+    expect(waiting).to_have_count(1)
+    tab.page.unroute(f"**{QUEUE}")
+    waiting.first.locator("[data-test-id=facesculpt-queue-remove]").click()
+    tab.confirm()
+    expect(waiting).to_have_count(0)
 
 
 def test_a_photo_becomes_a_print(

@@ -209,3 +209,48 @@ def test_a_profile_is_renamed_and_what_is_typed_outlives_answers(
         key.press("End")
         expect(dialog.locator("#facesculpt_profiles_chosen option", has_text="Another name")).to_have_count(1, timeout=SOON)
         expect(key).to_have_value("perimeters")
+
+
+def test_a_chosen_goal_outlives_a_new_list_of_profiles(
+    browser: Browser, server: OctoPrintServer, photo: dict[str, Any]
+) -> None:
+    """A preset for a time brings that along when it is chosen, and not again when profiles are fetched anew."""
+    with dashboard(browser, server.url) as tab:
+        tab.page.locator("#facesculpt_photos li button").first.click()
+        hours, height = tab.page.locator("#facesculpt_goal_hours"), tab.page.locator("#facesculpt_goal_height")
+        expect(height).to_be_checked(timeout=SOON)
+        tab.page.locator("#facesculpt_profile").select_option("bust_26h")
+        expect(hours).to_be_checked()
+        height.check()
+        tab.page.evaluate("() => OctoPrint.coreui.viewmodels.facesculptPlanViewModel.refresh().then(() => true)")
+        expect(height).to_be_checked()
+        tab.page.locator("#facesculpt_profile").select_option("bust_016")
+        tab.page.locator("#facesculpt_profile").select_option("bust_26h")
+        expect(hours).to_be_checked()
+
+
+def test_late_layers_of_another_sculpture_are_not_shown(
+    browser: Browser, server: OctoPrintServer, planned: dict[str, Any], sculpture: dict[str, Any]
+) -> None:
+    held: list[Route] = []
+    with dashboard(browser, server.url) as tab:
+        tab.page.route(f"**{BASE}/sculptures/{planned['id']}/layers", lambda route: held.append(route))
+        dialog = tab.page.locator("#facesculpt_layers")
+        caption = dialog.locator("[data-test-id=facesculpt-layer-caption]")
+
+        def open_layers(name: str) -> None:
+            card = tab.page.get_by_role("article", name=name, exact=True)
+            card.locator("[data-test-id=facesculpt-open-layers]").click()
+            expect(dialog).to_be_visible()
+
+        open_layers(planned["name"])
+        dialog.locator(".modal-footer button").click()
+        expect(dialog).to_be_hidden()
+        open_layers(sculpture["name"])
+        expect(caption).to_contain_text("Layer", timeout=SOON)
+        mine = caption.inner_text()
+        with tab.page.expect_response(held[0].request.url):
+            held[0].fallback()
+        # The next answer comes after all that the late one did.
+        tab.page.evaluate("() => OctoPrint.plugins.facesculpt.status().then(() => true)")
+        expect(caption).to_have_text(mine)

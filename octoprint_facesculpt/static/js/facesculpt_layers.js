@@ -62,11 +62,12 @@ $(function () {
             OctoPrint.plugins.facesculpt
                 .layers(sculpture.id)
                 .done((layers) => {
+                    if (self.sculpture() !== sculpture) return;
                     self.layers(layers);
                     self.number(Math.floor(layers.z.length / 2));
                     load();
                 })
-                .fail((request) => self.error(shared.errors.ofRequest(request)));
+                .fail((request) => self.sculpture() === sculpture && self.error(shared.errors.ofRequest(request)));
         };
 
         self.step = (by) => self.number(Math.min(self.last(), Math.max(0, Number(self.number()) + by)));

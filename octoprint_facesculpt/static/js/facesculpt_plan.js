@@ -94,11 +94,12 @@ $(function () {
                 () => !form.heightInvalid() && !form.targetInvalid() && !form.leftInvalid()
             );
 
-            // A preset that is made for a time brings it along.
-            form.profile.subscribe((profile) => {
-                if (!profile || !profile.target_hours || form.loading) return;
+            // A preset that is made for a time brings it along when it is chosen, not when profiles are fetched anew.
+            const targetHours = ko.pureComputed(() => (form.profile() || {}).target_hours);
+            targetHours.subscribe((hours) => {
+                if (!hours || form.loading) return;
                 form.goal("hours");
-                form.hours(profile.target_hours);
+                form.hours(hours);
                 form.keepHeight(false);
             });
 
@@ -127,7 +128,7 @@ $(function () {
                 form.printer(slicing.printer || "");
                 form.height(settings.height_mm ? Math.round(settings.height_mm * 10) / 10 : defaults.height_mm || 160);
                 // What nobody has ordered yet follows its preset, if that is made for a time.
-                const hours = !slicing.profile && form.profile() && form.profile().target_hours;
+                const hours = !slicing.profile && targetHours();
                 form.goal(target ? target.kind : hours ? "hours" : "height");
                 if (target) form[target.kind](target.value);
                 if (hours) form.hours(hours);
@@ -187,8 +188,10 @@ $(function () {
         self.send = () => {
             if (self.sending() || !self.again.valid()) return;
             self.sending(true);
+            self.error(undefined);
+            const sculpture = self.sculpture();
             OctoPrint.plugins.facesculpt
-                .planAgain(self.sculpture().id, {
+                .planAgain(sculpture.id, {
                     settings: _.extend(
                         {orientation: self.orientation(), expression: self.expression()},
                         self.again.settings()
@@ -196,7 +199,7 @@ $(function () {
                     slicing: self.again.slicing()
                 })
                 .done((json) => {
-                    self.sculpture().data(json);
+                    sculpture.data(json);
                     $("#facesculpt_again").modal("hide");
                     shared.announce(_.sprintf(gettext("“%(name)s” is in the making."), {name: json.name}));
                 })

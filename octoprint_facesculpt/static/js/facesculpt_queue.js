@@ -19,6 +19,12 @@ $(function () {
         function Item(data) {
             const item = this;
             item.data = data;
+            let before = data().state;
+            data.subscribe((now) => {
+                if (before === "printing" && now.state !== before)
+                    shared.announce(now.name + ": " + texts.queueState(now.state));
+                before = now.state;
+            });
             item.name = ko.pureComputed(() => data().name);
             item.state = ko.pureComputed(() => data().state);
             item.stateText = ko.pureComputed(() =>
@@ -136,21 +142,19 @@ $(function () {
 
         //~~ Following the server
 
-        self._replace = (items) => {
-            const before = new Map(list.entries().map((item) => [item.id, item.state()]));
-            list.replace(items.map((item, place) => _.extend({place: place}, item)));
-            items
-                .filter((item) => before.get(item.id) === "printing" && item.state !== "printing")
-                .forEach((item) => shared.announce(item.name + ": " + texts.queueState(item.state)));
-        };
+        const placed = (items) => items.map((item, place) => _.extend({place: place}, item));
 
         self.refresh = () => {
             if (!shared.mayView()) return list.replace([]);
-            return OctoPrint.plugins.facesculpt.queue().done(self._replace);
+            return list.fetch(() => OctoPrint.plugins.facesculpt.queue().then(placed));
         };
 
         // What is deleted leaves the queue, too.
-        shared.follow(self, {queue: self._replace, sculptures: () => self.refresh(), photos: () => self.refresh()});
+        shared.follow(self, {
+            queue: (items) => list.replace(placed(items)),
+            sculptures: () => self.refresh(),
+            photos: () => self.refresh()
+        });
     }
 
     OCTOPRINT_VIEWMODELS.push({
