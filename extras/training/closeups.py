@@ -1,7 +1,7 @@
 """From pictures and guesses to what the close-up network learns: faces in their windows, and how far a guess's points are off.
 
-Guesses are those that :mod:`guesses` made, or invented: the truth with errors as large as those that the descent leaves. Of the
-invented ones there are as many as one likes, but what is wrong with them has nothing to do with the picture.
+Guesses are those that :mod:`guesses` made, or the truth with the error of another picture's guess. Of the latter there are as
+many as one likes, but what is wrong with them has nothing to do with the picture.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import numpy as np
 import torch
 from examples import Sample
 from samples import ShapeStack, Shard, decoded
-from scipy.spatial.transform import Rotation
 from torch import Tensor
-from trimesh.registration import procrustes
 
 from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.closeup import closeup_points, window_of
@@ -25,16 +23,17 @@ from octoprint_facesculpt.reconstruction.descent import K_RANGE
 from octoprint_facesculpt.reconstruction.fitting import Guess
 from octoprint_facesculpt.reconstruction.weights import Weights
 
-#: Standard deviations of invented guesses: turn (rad) about the camera's axes, then what is wrong with where the face was seen:
-#: logarithm of the size, roll (rad), shift (2, mm); and by how much all that is multiplied, with the errors of the head.
-TURN, SEEN, AMOUNT = np.radians([1.0, 1.0, 0.3]), np.array([0.008, 0.006, 0.5, 0.5]), (0.3, 1.2)
-#: The same of the window: logarithm of the size, roll, shift (2, px).
+#: Errors are borrowed from faces turned so far aside (degrees) from one, or from so many if there are fewer.
+TURNED, FEWEST = 6.0, 40
+#: Guesses whose size is wrong by more than this (logarithm) are of something else than the face.
+LOST = 0.2
+#: Standard deviations of the window: logarithm of the size, roll (rad), shift (2, px).
 WINDOW = np.array([0.03, 0.03, 3.0, 3.0])
 
 
 @dataclass(frozen=True)
 class Face:
-    """A picture, ``coded`` as JPEG, its truth, and a guess in its pixels unless one is to be invented."""
+    """A picture, ``coded`` as JPEG, its truth, and a guess in its pixels unless the error of one is to be borrowed."""
 
     coded: np.ndarray
     truth: Guess
@@ -59,6 +58,35 @@ def truth_of(shard: Shard, row: int) -> Guess:
 
 
 @dataclass(frozen=True)
+class Wrong:
+    """What is wrong with a guess: ``head`` (C,) coefficients and k that it has too much; the ``turn`` (3, 3) about the camera's
+    axes, the logarithm of the ``size``, and the ``shift`` ((2,) mm) that lead from the true camera to its own."""
+
+    head: np.ndarray
+    k: float
+    turn: np.ndarray
+    size: float
+    shift: np.ndarray
+
+    @classmethod
+    def of(cls, guess: Guess, truth: Guess) -> Wrong:
+        """That of a ``guess``."""
+        said, true = guess.camera, truth.camera
+        turn, shift = said.rotation @ true.rotation.T, (said.centre - true.centre) / true.scale
+        return cls(
+            guess.coefficients - truth.coefficients, said.k - true.k, turn, float(np.log(said.scale / true.scale)), shift
+        )
+
+    def on(self, truth: Guess) -> Guess:
+        """The guess of another face that is as wrong."""
+        true = truth.camera
+        k = float(np.clip(true.k + self.k, *K_RANGE))
+        placed = true.centre + true.scale * self.shift
+        camera = Camera(self.turn @ true.rotation, true.scale * float(np.exp(self.size)), k, placed)
+        return Guess(truth.coefficients + self.head, camera)
+
+
+@dataclass(frozen=True)
 class Examples:
     """B of them: ``pictures`` (B, 3, SIDE, SIDE), 0..1, ``pose`` (B, POSE), ``places`` (B, P, 2) of the guess's points and how
     far they are ``off`` (B, P, 2), px of the window; the guesses' and true heads (B, C + 1), and the guesses' ``yaw`` (B,)."""
@@ -73,22 +101,26 @@ class Examples:
 
 
 class CloseupMaker:
-    """Makes examples of faces of the head model of ``weights``; safe to share between threads."""
+    """Makes examples of faces of the head model of ``weights``; safe to share between threads.
 
-    def __init__(self, weights: Weights) -> None:
+    Faces of which there is no guess borrow the error of one of those that were ``guessed``, turned about as far.
+    """
+
+    def __init__(self, weights: Weights, guessed: Sequence[Face] = ()) -> None:
         self.points = closeup_points(weights.head, weights.observer.vertices)
         self._stack = ShapeStack(self.points.mean, self.points.shapes)
-        self._errors = np.linalg.cholesky(np.linalg.inv(weights.precision))
-        self._landmarks = len(weights.head.landmark_vertices)
+        known = sorted((face for face in guessed if face.guess), key=lambda face: face.truth.camera.yaw)
+        wrongs = [(face.truth.camera.yaw, Wrong.of(face.guess, face.truth)) for face in known if face.guess]
+        self._errors = [(yaw, wrong) for yaw, wrong in wrongs if abs(wrong.size) < LOST]
+        self._yaws = np.array([yaw for yaw, _ in self._errors])
 
     def make(self, rng: np.random.Generator, faces: Sequence[Face], varied: bool = True) -> Examples:
         """Examples of ``faces``; ``varied`` as it is good to learn from."""
         jitter = rng.normal(size=(len(faces), 4)) * WINDOW * varied
         truths = [face.truth for face in faces]
-        true = self._at(truths)
-        guesses = self._guesses(rng, faces, true, varied)
+        guesses = [face.guess or self._borrowed(rng, face.truth) for face in faces]
         columns = []
-        for face, guess, points, truth, moved in zip(faces, guesses, self._at(guesses), true, jitter, strict=True):
+        for face, guess, points, truth, moved in zip(faces, guesses, self._at(guesses), self._at(truths), jitter, strict=True):
             window = window_of(guess.camera, guess.camera.project(points)[:, :2], moved)
             places = window.camera.project(points)[:, :2]
             off = face.truth.camera.through(window.matrix).project(truth)[:, :2] - places
@@ -102,25 +134,13 @@ class CloseupMaker:
         """The points (B, P, 3) on heads."""
         return self._stack.vertices(np.stack([guess.coefficients for guess in guesses]))
 
-    def _guesses(self, rng: np.random.Generator, faces: Sequence[Face], true: np.ndarray, varied: bool) -> list[Guess]:
-        amounts = rng.uniform(*AMOUNT, len(faces)) if varied else np.ones(len(faces))
-        errors = amounts[:, None] * (rng.normal(size=(len(faces), len(self._errors))) @ self._errors.T)
-        points = self._stack.vertices(np.stack([face.truth.coefficients for face in faces]) + errors[:, :-1])
-        every = zip(faces, amounts, errors, points, true, strict=True)
-        return [face.guess or self._invented(rng, face.truth, *one) for face, *one in every]
-
-    def _invented(
-        self, rng: np.random.Generator, truth: Guess, amount: float, error: np.ndarray, points: np.ndarray, true: np.ndarray
-    ) -> Guess:
-        """A guess wrong by ``error`` (C + 1,), with ``points`` (P, 3) where the ``true`` ones were seen, a little off."""
-        camera = truth.camera
-        k = float(np.clip(camera.k + error[-1] / 1000, *K_RANGE))
-        turned = Rotation.from_rotvec(amount * TURN * rng.normal(size=3)).as_matrix() @ camera.rotation
-        start = Camera(turned, camera.scale, k, camera.centre)
-        here, there = (one.project(at)[: self._landmarks] * [1, 1, 0] for one, at in ((start, points), (camera, true)))
-        size, roll, *shift = amount * SEEN * rng.normal(size=4)
-        fitted = procrustes(here, there, reflection=False, return_cost=False)[:2, [0, 1, 3]]
-        wrong = np.exp(size) * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
-        middle = there.mean(0)[:2]
-        moved = np.c_[wrong @ fitted[:, :2], wrong @ (fitted[:, 2] - middle) + middle + camera.scale * np.array(shift)]
-        return Guess(truth.coefficients + error[:-1], start.through(moved))
+    def _borrowed(self, rng: np.random.Generator, truth: Guess) -> Guess:
+        """A guess with the error of another face."""
+        if not self._errors:
+            raise ValueError("a face without a guess, and none to borrow an error from")
+        yaw = truth.camera.yaw
+        low, high = np.searchsorted(self._yaws, [yaw - TURNED, yaw + TURNED])
+        if high - low < FEWEST:
+            low = int(np.clip((low + high - FEWEST) // 2, 0, max(0, len(self._yaws) - FEWEST)))
+            high = min(low + FEWEST, len(self._yaws))
+        return self._errors[rng.integers(low, high)][1].on(truth)

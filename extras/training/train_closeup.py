@@ -1,10 +1,11 @@
 """Learn where the points of a guess really are from a closer look at the face; stops after --minutes, goes on where it stopped.
 
     python extras/training/train_closeup.py --materials runs/materials.pkl --weights facesculpt-vrn.safetensors \
-        --pictures runs/train --test runs/others --out runs/closeup.pt --minutes 120
+        --pictures runs/train --guessed runs/guessed --guesses runs/guesses --test runs/others \
+        --test-guesses runs/guesses-others --out runs/closeup.pt --minutes 120
 
-It begins with the layers of the recognition network in --weights, where the points are from, too. The guesses are invented, as
-wrong as those that the descent of these weights leaves. The loss is the points' likelihood with Laplace distributed errors,
+It begins with the layers of the recognition network in --weights, where the points are from, too. Of some pictures there are
+--guesses; the guesses of all others borrow their errors. The loss is the points' likelihood with Laplace distributed errors,
 whose scale the network gives, and the error of the head that it says by itself. All pictures are held in memory as JPEG, 25 kB
 each.
 """
@@ -20,7 +21,8 @@ from pathlib import Path
 import checkpoint
 import numpy as np
 import torch
-from closeups import CloseupMaker, Examples, drawn
+from closeups import CloseupMaker, Examples, drawn, guessed
+from examples import read_samples
 from measure import FaceError
 from samples import shipped
 from torch import Tensor, nn
@@ -41,8 +43,10 @@ FAR, FAR_WEIGHT = 110.0, 0.3
 FIRST_SCALE, SMALL = 1.6, 0.1
 #: How much an error of a millimetre of the head counts beside the points.
 HEAD = 0.3
-#: Held-out examples, seed of their guesses, and minutes between two looks at them.
-HELD_OUT, HELD_OUT_SEED, CHECKED_EVERY = 1280, 7, 8
+#: How many of the examples are of pictures with a guess of their own.
+OWN_GUESS = 0.35
+#: Minutes between two looks at the held-out examples.
+CHECKED_EVERY = 8
 
 
 def loss_of(moved: Tensor, log_scale: Tensor, off: Tensor, weight: Tensor) -> Tensor:
@@ -80,10 +84,9 @@ def errors(net: CloseupNet, batches: list[Examples], model: HeadModel) -> list[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "weights", "out"):
+    for name in ("materials", "weights", "out", "guessed", "guesses", "test", "test-guesses"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("pictures", "test"):
-        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="folders of shards")
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="folders of shards")
     parser.add_argument("--start", type=Path, help="state of an earlier training to begin with")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=PEAK_RATE, help="learning rate at its highest")
@@ -94,9 +97,10 @@ def main() -> None:
     torch.manual_seed(0)
     model, kept = shipped(arguments.materials)
     weights = load(arguments.weights)
-    maker = CloseupMaker(weights)
-    faces, held_out = (drawn(folders, kept) for folders in (arguments.pictures, arguments.test))
-    print(f"{len(faces)} pictures", flush=True)
+    folders = ((arguments.guessed, arguments.guesses), (arguments.test, arguments.test_guesses))
+    own, held_out = ([guessed(sample) for sample in read_samples(*pair, kept, model)] for pair in folders)
+    maker, faces = CloseupMaker(weights, own), drawn(arguments.pictures, kept)
+    print(f"{len(faces)} pictures and {len(own)} with guesses", flush=True)
 
     points = maker.points.mean
     net = CloseupNet(len(points), len(model.identity) + len(model.expression))
@@ -120,14 +124,13 @@ def main() -> None:
     net.to(memory_format=torch.channels_last)
     away = np.linalg.norm(points - model.mean[model.face].mean(0), axis=1)
     weight = torch.from_numpy(np.where(away > FAR, FAR_WEIGHT, 1.0)).float()
-    known = np.random.default_rng(HELD_OUT_SEED)
-    some = known.permutation(len(held_out))[:HELD_OUT]
-    parts = np.array_split(some, len(some) // BATCH + 1)
-    batches = [maker.make(known, [held_out[i] for i in rows], varied=False) for rows in parts]
+    parts = np.array_split(np.arange(len(held_out)), len(held_out) // BATCH + 1)
+    batches = [maker.make(np.random.default_rng(), [held_out[i] for i in rows], varied=False) for rows in parts]
 
     def one(seed: list[int]) -> Examples:
         rng = np.random.default_rng(seed)
-        return maker.make(rng, [faces[i] for i in rng.integers(0, len(faces), BATCH)])
+        kinds = [own if mine else faces for mine in rng.random(BATCH) < OWN_GUESS]
+        return maker.make(rng, [kind[rng.integers(len(kind))] for kind in kinds])
 
     budget, last, checked, running = arguments.minutes * 60, time.monotonic(), spent, []
     ahead = ThreadPoolExecutor(2)
@@ -157,7 +160,7 @@ def main() -> None:
             table = "\n".join(errors(net, batches, model))
             print(table, flush=True)
             state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "samples": seen, "seconds": spent}
-            checkpoint.save(arguments.out, {**state, "pictures": len(faces), "table": table})
+            checkpoint.save(arguments.out, {**state, "pictures": len(faces) + len(own), "table": table})
             checked, running, last = spent, [], time.monotonic()
 
 
