@@ -59,8 +59,8 @@ class FaceSculptSlicer(octoprint.plugin.SlicerPlugin):
             file, preset = folder / f"{key}.profile", shelf.presets.get(key)
             if preset is not None:
                 self._keep_preset(shelf, key, file)
-            elif file.exists():
-                file.unlink()
+            else:
+                file.unlink(missing_ok=True)
         for key in shelf.names():
             file = folder / f"{key}.profile"
             try:

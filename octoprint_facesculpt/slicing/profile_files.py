@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ TITLE_LIMIT, HEAD_LINES, HEAD_LINE_LIMIT = 80, 20, 2000
 #: Settings that only name things, or that the printer decides about.
 _NOT_COMPARED = re.compile(r"(print|filament|printer)_settings_id|bed_shape|max_print_height")
 _ABOUT = re.compile(r"# (\w+): (.*)")
+#: Requests that come together find the same preset missing, and each writes it.
+_WRITING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,12 @@ def read_profile(path: Path) -> ProfileFile:
 def write_profile(profile: ProfileFile, path: Path) -> None:
     """Write a profile so that it is there whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(profile.text())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    with _WRITING:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(profile.text())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
 
 
 def title_of(text: str) -> str:

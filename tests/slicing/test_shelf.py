@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,21 @@ def test_two_spellings_of_a_number_are_no_difference() -> None:
         {"key": "b", "base": "50", "own": "50%"},
         {"key": "c", "base": "1,3", "own": "1,2"},
     ]
+
+
+def test_a_profile_that_many_write_at_once_is_always_whole(tmp_path: Path) -> None:
+    """OctoPrint answers requests in threads, and the first ones all find the presets missing."""
+    path = tmp_path / "mask.profile"
+    profile = ProfileFile("Mask", "mask", {f"setting_{number}": "1" * 50 for number in range(400)})
+    write_profile(profile, path)
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            if number % 2:
+                write_profile(profile, path)
+            else:
+                assert read_profile(path) == profile
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
