@@ -254,3 +254,28 @@ def test_late_layers_of_another_sculpture_are_not_shown(
         # The next answer comes after all that the late one did.
         tab.page.evaluate("() => OctoPrint.plugins.facesculpt.status().then(() => true)")
         expect(caption).to_have_text(mine)
+
+
+def test_a_profile_is_imported_chosen_and_deleted(
+    browser: Browser, server: OctoPrintServer, photo: dict[str, Any], tmp_path: Path
+) -> None:
+    config = {**resolve(SliceRequest(profile="bust_028")), "perimeters": "4"}
+    file = tmp_path / "Somebody's.ini"
+    file.write_text(format_config(config) + "post_process = /bin/false\n", encoding="utf-8")
+    with dashboard(browser, server.url) as tab:
+        tab.page.locator("#facesculpt_photos li button").first.click()
+        form = tab.page.locator("#facesculpt_profile")
+        usual = form.input_value(timeout=LATER)
+        tab.find("open-profiles").click()
+        dialog = tab.page.locator("#facesculpt_profiles")
+        dialog.locator("#facesculpt_profile_file").set_input_files(file)
+        expect(dialog.locator("#facesculpt_profile_name")).to_have_value("Somebody's", timeout=SOON)
+        expect(dialog.locator("[data-test-id=facesculpt-profile-notes] li")).to_have_count(2)
+        dialog.locator(".modal-footer button").click()
+        expect(dialog).to_be_hidden()
+        form.select_option(label="Somebody's")
+        tab.find("open-profiles").click()
+        dialog.get_by_role("button", name="Delete profile").click()
+        tab.confirm()
+        expect(form.locator("option", has_text="Somebody's")).to_have_count(0, timeout=SOON)
+        expect(form).to_have_value(usual)

@@ -117,6 +117,12 @@ $(function () {
             const usual = (style) =>
                 style === "mask" ? MASK : ((shared.status() || {}).defaults || {}).profile || self.defaultProfile();
 
+            // A profile that was deleted, or that the other slicer does not have, gives way to the usual one.
+            const replaceUnknown = () => {
+                if (form.profiles().length && !form.profile()) form.profileKey(usual(form.style()));
+            };
+            form.profiles.subscribe(() => form.loading || replaceUnknown());
+
             /** Fills the fields with what was ordered, or with the usual. */
             form.load = (settings, slicing) => {
                 const defaults = (shared.status() || {}).defaults || {};
@@ -125,6 +131,7 @@ $(function () {
                 form.style(settings.style || "bust");
                 form.engine(slicing.engine || (self.engines()[0] || {}).key);
                 form.profileKey(slicing.profile || usual(form.style()));
+                replaceUnknown();
                 form.printer(slicing.printer || "");
                 form.height(settings.height_mm ? Math.round(settings.height_mm * 10) / 10 : defaults.height_mm || 160);
                 // What nobody has ordered yet follows its preset, if that is made for a time.
