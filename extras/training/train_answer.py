@@ -51,10 +51,9 @@ def regression(known: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     wrong = known.truth - known.guess
     mean, offset = known.features.mean(0), wrong.mean(0)
     apart = known.features - mean
-    gram = apart @ apart.T
-    strength = STRENGTH * np.trace(gram) / len(gram)
-    # In its dual form: there may be fewer samples than features.
-    return mean, apart.T @ np.linalg.solve(gram + strength * np.eye(len(gram)), wrong - offset), offset
+    square = apart.T @ apart
+    strength = STRENGTH * np.trace(square) / len(apart)
+    return mean, np.linalg.solve(square + strength * np.eye(len(square)), apart.T @ (wrong - offset)), offset
 
 
 def learned(known: Samples) -> Answer:
@@ -70,21 +69,24 @@ def learned(known: Samples) -> Answer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "test", "out"):
+    for name in ("materials", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--samples", type=Path, nargs="+", required=True, help="folders")
+    for name in ("samples", "test"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="folders")
     arguments = parser.parse_args()
     model, _ = shipped(arguments.materials)
-    known, held = Samples.read(*arguments.samples), Samples.read(arguments.test)
+    known = Samples.read(*arguments.samples)
     answer, measure = learned(known), FaceError(model)
-    better = held.guess + answer.change(held.features)
     print(f"{len(known.yaw)} samples")
-    ranges = np.searchsorted(YAWS, held.yaw)
-    for number in range(len(YAWS) + 1):
-        rows = ranges == number
-        if rows.any():
+    for folder in arguments.test:
+        held = Samples.read(folder)
+        better = held.guess + answer.change(held.features)
+        ranges = np.searchsorted(YAWS, held.yaw)
+        for number in np.unique(ranges):
+            rows = ranges == number
             before, left = (measure(heads[rows], held.truth[rows]) for heads in (held.guess, better))
-            print(f"yaw range {number}: {rows.sum()} held-out pictures, {before:.3f} -> {left:.3f} mm", flush=True)
+            line = "{}, yaw range {}: {} held-out pictures, {:.3f} -> {:.3f} mm"
+            print(line.format(folder.name, number, rows.sum(), before, left), flush=True)
     save_arrays(arguments.out, **vars(answer))
 
 

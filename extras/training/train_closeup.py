@@ -21,7 +21,7 @@ from pathlib import Path
 import checkpoint
 import numpy as np
 import torch
-from closeups import CloseupMaker, Examples, drawn, guessed
+from closeups import CloseupMaker, Examples, Face, drawn, guessed
 from examples import read_samples
 from measure import FaceError
 from samples import shipped
@@ -84,9 +84,10 @@ def errors(net: CloseupNet, batches: list[Examples], model: HeadModel) -> list[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("materials", "weights", "out", "guessed", "guesses", "test", "test-guesses"):
+    for name in ("materials", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="folders of shards")
+    for name in ("pictures", "guessed", "guesses", "test", "test-guesses"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="folders of shards")
     parser.add_argument("--start", type=Path, help="state of an earlier training to begin with")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=PEAK_RATE, help="learning rate at its highest")
@@ -97,8 +98,13 @@ def main() -> None:
     torch.manual_seed(0)
     model, kept = shipped(arguments.materials)
     weights = load(arguments.weights)
-    folders = ((arguments.guessed, arguments.guesses), (arguments.test, arguments.test_guesses))
-    own, held_out = ([guessed(sample) for sample in read_samples(*pair, kept, model)] for pair in folders)
+
+    def with_guesses(pictures: list[Path], guesses: list[Path]) -> list[Face]:
+        pairs = zip(pictures, guesses, strict=True)
+        return [guessed(sample) for pair in pairs for sample in read_samples(*pair, kept, model)]
+
+    own = with_guesses(arguments.guessed, arguments.guesses)
+    held_out = with_guesses(arguments.test, arguments.test_guesses)
     maker, faces = CloseupMaker(weights, own), drawn(arguments.pictures, kept)
     print(f"{len(faces)} pictures and {len(own)} with guesses", flush=True)
 
