@@ -109,10 +109,9 @@ class CloseupMaker:
     def __init__(self, weights: Weights, guessed: Sequence[Face] = ()) -> None:
         self.points = closeup_points(weights.head, weights.observer.vertices)
         self._stack = ShapeStack(self.points.mean, self.points.shapes)
-        known = sorted((face for face in guessed if face.guess), key=lambda face: face.truth.camera.yaw)
-        wrongs = [(face.truth.camera.yaw, Wrong.of(face.guess, face.truth)) for face in known if face.guess]
-        self._errors = [(yaw, wrong) for yaw, wrong in wrongs if abs(wrong.size) < LOST]
-        self._yaws = np.array([yaw for yaw, _ in self._errors])
+        wrongs = [(face.truth.camera.yaw, Wrong.of(face.guess, face.truth)) for face in guessed if face.guess]
+        known = sorted(((yaw, wrong) for yaw, wrong in wrongs if abs(wrong.size) < LOST), key=lambda one: one[0])
+        self._yaws, self._errors = np.array([yaw for yaw, _ in known]), [wrong for _, wrong in known]
 
     def make(self, rng: np.random.Generator, faces: Sequence[Face], varied: bool = True) -> Examples:
         """Examples of ``faces``; ``varied`` as it is good to learn from."""
@@ -143,4 +142,4 @@ class CloseupMaker:
         if high - low < FEWEST:
             low = int(np.clip((low + high - FEWEST) // 2, 0, max(0, len(self._yaws) - FEWEST)))
             high = min(low + FEWEST, len(self._yaws))
-        return self._errors[rng.integers(low, high)][1].on(truth)
+        return self._errors[rng.integers(low, high)].on(truth)
