@@ -143,8 +143,9 @@ class FaceSculptPlugin(
         return settings.RESTRICTED
 
     def on_settings_save(self, data):
+        saved = octoprint.plugin.SettingsPlugin.on_settings_save(self, data)
         self._slicers = []
-        return octoprint.plugin.SettingsPlugin.on_settings_save(self, data)
+        return saved
 
     def is_template_autoescaped(self) -> bool:
         return True

@@ -279,3 +279,23 @@ def test_a_profile_is_imported_chosen_and_deleted(
         tab.confirm()
         expect(form.locator("option", has_text="Somebody's")).to_have_count(0, timeout=SOON)
         expect(form).to_have_value(usual)
+
+
+def test_settings_that_are_saved_are_those_of_the_open_tab(
+    browser: Browser, server: OctoPrintServer, photo: dict[str, Any]
+) -> None:
+    def save(**changes: Any) -> None:
+        server.post("/api/settings", json={"plugins": {"facesculpt": changes}}).raise_for_status()
+
+    with dashboard(browser, server.url) as tab:
+        missing = tab.find("slicer")
+        expect(missing).to_be_hidden()
+        try:
+            save(height_mm=123, slicer_path="/nowhere/prusa-slicer", curaengine_path="/nowhere/CuraEngine")
+            expect(missing).to_be_visible(timeout=SOON)
+            save(slicer_path="", curaengine_path="")
+            expect(missing).to_be_hidden(timeout=SOON)
+            tab.page.locator("#facesculpt_photos li button").first.click()
+            expect(tab.page.locator("#facesculpt_height")).to_have_value("123", timeout=SOON)
+        finally:
+            save(height_mm=160, slicer_path="", curaengine_path="")

@@ -157,7 +157,8 @@ $(function () {
                 if (handler) handler(message.data || {});
             };
         };
-        self.follow(self, {status: self.status, assets: self._followAssets});
+        self.follow(self, {assets: self._followAssets});
+        self.onEventSettingsUpdated = self.refresh;
     }
 
     OCTOPRINT_VIEWMODELS.push({

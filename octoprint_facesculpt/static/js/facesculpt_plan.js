@@ -224,6 +224,7 @@ $(function () {
         };
 
         shared.follow(self, {});
+        self.onEventSettingsUpdated = self.refresh;
     }
 
     OCTOPRINT_VIEWMODELS.push({
