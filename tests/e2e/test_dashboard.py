@@ -77,8 +77,8 @@ def queued(server: OctoPrintServer) -> list[dict[str, Any]]:
     return server.get(QUEUE).json()["queue"]
 
 
-def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut: Path) -> None:
-    """It was asked for before the photo was dropped, and its answer comes after that."""
+def hold_first_answer(tab: Dashboard, path: str) -> list[tuple[Any, Any]]:
+    """The first request of a list and its answer, once it was asked for; the page waits for it."""
     held: list[tuple[Any, Any]] = []
 
     def hold(route: Any) -> None:
@@ -87,7 +87,13 @@ def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut
         else:
             route.continue_()
 
-    tab.page.route(f"**{PHOTOS}", hold)
+    tab.page.route(f"**{path}", hold)
+    return held
+
+
+def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut: Path) -> None:
+    """It was asked for before the photo was dropped, and its answer comes after that."""
+    held = hold_first_answer(tab, PHOTOS)
     tab.page.evaluate("() => { OctoPrint.coreui.viewmodels.facesculptPhotosViewModel.refresh(); }")
     drop(tab, astronaut)
     expect(tab.find("new")).to_be_visible(timeout=LATER)
@@ -101,16 +107,8 @@ def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut
 
 def test_a_queue_that_was_overtaken_takes_nothing_away(tab: Dashboard, sculpture: dict[str, Any]) -> None:
     """It was asked for before something was queued, and its answer comes after that."""
-    held: list[tuple[Any, Any]] = []
-
-    def hold(route: Any) -> None:
-        if route.request.method == "GET" and not held:
-            held.append((route, route.fetch()))
-        else:
-            route.continue_()
-
     waiting = tab.find("queue").locator("li")
-    tab.page.route(f"**{QUEUE}", hold)
+    held = hold_first_answer(tab, QUEUE)
     tab.page.evaluate("() => { OctoPrint.coreui.viewmodels.facesculptQueueViewModel.refresh(); }")
     card(tab, sculpture["name"]).locator("[data-test-id=facesculpt-enqueue]").click()
     expect(waiting).to_have_count(1, timeout=SOON)
