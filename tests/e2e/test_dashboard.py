@@ -162,6 +162,7 @@ def test_a_photo_becomes_a_print(
     tab.reload()
     expect(tab.find("running")).to_contain_text("Eileen", timeout=SOON)
     expect(tab.find("ended").locator("li").first).to_have_attribute("data-state", "done", timeout=LATER)
+    expect(tab.page.locator("#facesculpt_overview [role=status]")).to_contain_text("Eileen: ")
     expect(tab.find("queue").locator("li")).to_have_count(0)
     assert max(move["to"][2] for move in printer.moves()[moves:]) > 19
 

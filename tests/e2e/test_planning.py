@@ -256,6 +256,42 @@ def test_late_layers_of_another_sculpture_are_not_shown(
         expect(caption).to_have_text(mine)
 
 
+def test_a_late_answer_to_a_plan_is_for_the_sculpture_that_was_planned(
+    browser: Browser, server: OctoPrintServer, planned: dict[str, Any], sculpture: dict[str, Any]
+) -> None:
+    """Somebody closes the dialog before it is answered, and opens it for another sculpture."""
+    held: list[Route] = []
+    with dashboard(browser, server.url) as tab:
+        again = tab.page.locator("#facesculpt_again")
+        send, error = again.locator("[data-test-id=facesculpt-again-send]"), again.locator("[role=alert]")
+        path = f"**{BASE}/sculptures/{planned['id']}/plan"
+        card = tab.page.get_by_role("article", name=planned["name"], exact=True)
+        other = tab.page.get_by_role("article", name=sculpture["name"], exact=True)
+
+        tab.page.route(path, lambda route: route.abort())
+        card.locator("[data-test-id=facesculpt-plan-again]").click()
+        send.click()
+        expect(error).to_be_visible()
+        # The browser says so, too.
+        assert ["ERR_FAILED" in complaint for complaint in tab.complaints] == [True]
+        tab.complaints.clear()
+        tab.page.unroute(path)
+
+        tab.page.route(path, lambda route: held.append(route))
+        send.click()
+        expect(error).to_be_hidden()
+        again.get_by_role("button", name="Close").last.click()
+        expect(again).to_be_hidden()
+        other.locator("[data-test-id=facesculpt-plan-again]").click()
+        expect(again).to_be_visible()
+        expect(send).to_be_disabled()
+        held[0].fulfill(json={"sculpture": look(server, planned)})
+        expect(send).to_be_enabled()
+        expect(again).to_be_visible()
+        expect(card).to_have_count(1)
+        expect(other).to_have_count(1)
+
+
 def test_a_profile_is_imported_chosen_and_deleted(
     browser: Browser, server: OctoPrintServer, photo: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -207,10 +207,10 @@ $(function () {
                 })
                 .done((json) => {
                     sculpture.data(json);
-                    $("#facesculpt_again").modal("hide");
+                    if (self.sculpture() === sculpture) $("#facesculpt_again").modal("hide");
                     shared.announce(_.sprintf(gettext("“%(name)s” is in the making."), {name: json.name}));
                 })
-                .fail((request) => self.error(shared.errors.ofRequest(request)))
+                .fail((request) => self.sculpture() === sculpture && self.error(shared.errors.ofRequest(request)))
                 .always(() => self.sending(false));
         };
 

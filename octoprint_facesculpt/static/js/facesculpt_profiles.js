@@ -69,6 +69,8 @@ $(function () {
             self.name(profile.name);
             if (another) clear();
         };
+        // Another one may have been chosen since this was asked for.
+        const stillChosen = (action) => (profile) => self.chosen() === idOf(profile) && action(profile);
         const choose = (profile) =>
             self.plan.refresh().done(() => {
                 show(profile);
@@ -80,9 +82,7 @@ $(function () {
             self.notes([]);
             if (!found) return self.profile(undefined);
             if (idOf(self.profile()) === found.id) return;
-            work(client().profile(found.engine, found.key)).done((profile) => {
-                if (self.chosen() === found.id) show(profile);
-            });
+            work(client().profile(found.engine, found.key)).done(stillChosen(show));
         });
 
         self.open = (form) => {
@@ -105,14 +105,13 @@ $(function () {
         };
 
         self._change = (changes) =>
-            work(client().changeProfile(self.profile().engine, self.profile().key, changes)).done((profile) => {
-                show(profile);
-                self.plan.refresh();
-            });
+            work(client().changeProfile(self.profile().engine, self.profile().key, changes))
+                .done(stillChosen(show))
+                .done(self.plan.refresh);
 
         self.set = () => {
             const key = self.key().trim();
-            if (key) self._change({settings: {[key]: self.value()}}).done(clear);
+            if (key) self._change({settings: {[key]: self.value()}}).done(stillChosen(clear));
         };
 
         self.reset = (difference) => self._change({settings: {[difference.key]: null}});
