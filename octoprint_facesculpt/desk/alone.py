@@ -33,7 +33,7 @@ def obstacle(
         ("not_wanted", not wish.wanted),
         ("printer_lost_power", plan["outage"]["kind"] not in KINDS),
         ("resume_interrupted", plan["again"] is not None),
-        ("paused", record.get("phase") == "paused" or "pause_position" in record),
+        ("paused", record.get("phase") == "paused" or bool(record.get("paused"))),
         ("too_long", stood.at_least or stood.seconds > wish.seconds),
         ("height_uncertain", plan["asks"] or plan["stop"]["z_spread"] > 0.001),
         ("not_begun", plan["kind"] != "resume"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..recovery.clock import now, standstill
 from ..recovery.errors import RecoveryError
+from ..recovery.identity import identity_of
 from ..recovery.journal import read
 from ..recovery.resuming import recovering
 from .alone import obstacle
@@ -21,7 +22,7 @@ from .patience import Patience
 from .plans import PlanDesk
 from .ports import PrinterPort, Surroundings
 from .sight import BANNER
-from .watch import OWN_TAG, STEP_TAG
+from .watch import MOVING, OWN_TAG, SCRIPT_TAG, STEP_TAG
 
 _logger = logging.getLogger(__name__)
 #: Marks the line behind those that are sent before the print is started.
@@ -101,6 +102,7 @@ class RecoveryDesk(PlanDesk):
                 raise RecoveryError("not_confirmed", "Nobody has confirmed that the nozzle may move.", "Look at it first.")
             if not self._heating.hot:
                 raise RecoveryError("too_cold", "The nozzle still sticks to the print.", "Wait until it is warm.")
+            self._require_same_file()
             self._adopt()
             self._begin = self._before_cleaning()
             self._set_state("preparing")
@@ -147,7 +149,17 @@ class RecoveryDesk(PlanDesk):
             self.watch.go_on(plan, self._resumed[0])
         self.tell()
         self._around.resumed(self.job)
-        self._host.resume(self.job["path"], int(plan["plan"]["offset"]), user)
+        try:
+            self._host.resume(self.job["path"], int(plan["plan"]["offset"]), user)
+        except Exception as error:
+            _logger.exception("OctoPrint does not go on with the print")
+            self._host.send(["M104 S0", "M140 S0"], {OWN_TAG})
+            self._printing, self._resumed = False, None
+            self._set_state("ready")
+            self._again()
+            raise RecoveryError(
+                "not_ready", "OctoPrint could not go on with the print.", "See its log, then try again."
+            ) from error
 
     def _begin_anew(self, user: str | None) -> None:
         """Nothing of the model was printed: an ordinary print from the file's beginning."""
@@ -164,7 +176,7 @@ class RecoveryDesk(PlanDesk):
         """A line leaves for the printer: what to send instead of it; None when it may go as it is.
 
         Called for every line of a print, of which nearly all need the journal and nothing else."""
-        if (self._state != "idle" or self.watch.interrupted) and self._holds_back(cmd, tags):
+        if (self._state != "idle" or self.watch.interrupted) and self._holds_back(cmd, gcode, tags):
             return HARMLESS
         if gcode in HEATING and tags and "source:file" in tags and (first := self._look_first(cmd, gcode, tags)):
             return first
@@ -174,14 +186,24 @@ class RecoveryDesk(PlanDesk):
             self.watch.on_sending(cmd, gcode, tags)
         return None
 
-    def _holds_back(self, cmd: str, tags: set[str] | None) -> bool:
+    def _holds_back(self, cmd: str, gcode: str | None, tags: set[str] | None) -> bool:
         """Whether a line must not reach a printer with an interrupted print on its bed."""
         if tags and OWN_TAG in tags:
             return False
         if tags and "source:file" in tags:
             # Another print must not begin over this one; it is cancelled as soon as its start is known.
             return self._state in WAITING
+        if tags and self._comes_between(gcode, tags):
+            return self.guard.leave_out(cmd)
         return self.guard.hold(cmd)
+
+    def _comes_between(self, gcode: str | None, tags: set[str]) -> bool:
+        """Whether a line of the user's scripts, which mean other moments, would move the nozzle away from where the plan has
+        it, or undo what the plan has set."""
+        if self._state == "running":
+            # Behind the plan, with the nozzle on the print.
+            return SCRIPT_TAG in tags
+        return "source:script" in tags and gcode in MOVING
 
     def _look_first(self, cmd: str, gcode: str, tags: set[str]) -> str | None:
         """Send what must come before a line of the file: the first of it in its place, and the rest while the file is held."""
@@ -283,8 +305,15 @@ class RecoveryDesk(PlanDesk):
             raise RecoveryError("not_confirmed", "Nobody has confirmed that the print may go on.", "Look at it first.")
         if not self._host.ready():
             raise RecoveryError("not_ready", "The printer is not connected or not ready.", "Connect the printer first.")
+        self._require_same_file()
         assert self._plan is not None
         return self._plan
+
+    def _require_same_file(self) -> None:
+        """:class:`RecoveryError` ``file_missing``, ``file_changed``: the plan names a byte of the file that was printed."""
+        file = Path(str(self.job.get("file", "")))
+        if identity_of(file) != self.job.get("identity"):
+            raise RecoveryError("file_changed", f"{file.name} is not the file that was being printed.", "Give the same file.")
 
     def _adopt(self) -> None:
         assert self._reading is not None and self._plan is not None

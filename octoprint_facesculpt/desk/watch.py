@@ -30,7 +30,7 @@ _PLACE = ("sent", "tail", "phase", "parked", "moving", "pause_position")
 #: Seconds after which a script's lines have been sent, and after which the moves they ask for are made.
 SENT, MOVED = 3.0, 12.0
 #: Commands that can move the nozzle, or change what such commands mean.
-_MOVING = frozenset(("G0", "G1", "G2", "G3", "G20", "G21", "G27", "G28", "G90", "G91", "G92"))
+MOVING = frozenset(("G0", "G1", "G2", "G3", "G20", "G21", "G27", "G28", "G90", "G91", "G92"))
 
 
 class PrintWatch:
@@ -69,6 +69,8 @@ class PrintWatch:
         self.finished = False
         self._supply, self._last_look = SupplyWatch(clock), LastLook()
         self._target = self._top = 0.0
+        #: Whether the journal says that the supply is dead.
+        self._dead = False
         #: The number of the plan's step that was sent last.
         self.step = -1
         #: Where the nozzle is while the print is paused, and lines that are not the file's move it.
@@ -134,6 +136,7 @@ class PrintWatch:
         self.finished = False
         self.interrupted, self._target, self._top = False, 0.0, 0.0
         self._supply.forget()
+        self._dead = False
         self._away = self._moved = self._between = None
         self._until_settled = self._paused = self._lifted = self._recovery = None
         self._last_look = LastLook()
@@ -163,9 +166,9 @@ class PrintWatch:
         elif gcode == "M290":
             # G92 Z sets the height where the nozzle is, so the step is kept by itself; for the record only.
             self._journal.event(babystep=_word(cmd, "Z", _word(cmd, "S", 0.0)))
-        elif self._paused and gcode in _MOVING:
+        elif self._paused and gcode in MOVING:
             self._move_away(cmd, gcode)
-        elif self._recovery is not None and gcode in _MOVING and OWN_TAG not in tags:
+        elif self._recovery is not None and gcode in MOVING and OWN_TAG not in tags:
             self._move_by_hand(cmd)
 
     def _note_step(self, recovery: dict[str, Any], tags: set[str]) -> None:
@@ -206,7 +209,7 @@ class PrintWatch:
                 self._journal.event()
         if self._paused:
             self._paused = self._away = self._moved = None
-            self._journal.event(phase="printing", parked=None, moving=False, pause_position=None)
+            self._journal.event(phase="printing", paused=False, parked=None, moving=False, pause_position=None)
 
     def moves_away(self, place: tuple[float, float, float] | None) -> None:
         """A script of a pause is about to be sent, which may move the nozzle from ``place`` or back to it.
@@ -276,7 +279,8 @@ class PrintWatch:
             actual, target = parsed.get(name) or parsed.get(name[:1]) or (None, None)
             if actual is not None:
                 fields[actual_key] = actual
-            if target:
+            if target and not self._paused:
+                # In a pause it is the pause's own: what the print was made with stays true.
                 fields[target_key] = target
         nozzle, target = parsed.get("T0") or parsed.get("T") or (None, None)
         self._journal.set(**fields)
@@ -287,8 +291,14 @@ class PrintWatch:
             # Switched off, by the file's end or by hand: that it cools says nothing, unless it did so before.
             if not self._supply.suspicion():
                 self._supply.forget()
-        elif target and nozzle is not None and (dead := self._supply.look(nozzle, target, self._place)):
-            self._journal.event(**dead)
+        elif target and nozzle is not None:
+            if dead := self._supply.look(nozzle, target, self._place):
+                self._dead = True
+                self._journal.event(**dead)
+            elif self._dead and not self._supply.suspicion():
+                # Hot again: it was a draught, or a heater that the board had switched off for a while.
+                self._dead = False
+                self._journal.event(reason=None, cold_anchor=None)
 
     def _place(self) -> dict[str, Any]:
         record = self._journal.record()
@@ -311,7 +321,7 @@ class PrintWatch:
             place = [(payload.get("position") or {}).get(axis) for axis in "xyz"]
             known = all(isinstance(value, (int, float)) for value in place)
             self._note_pause(tuple(map(float, place)) if known else None)  # type: ignore[arg-type]
-            self._journal.event(phase="paused", pause_position=place if known else None)
+            self._journal.event(phase="paused", paused=True, pause_position=place if known else None)
         elif event == "PrintResumed":
             self._journal.event(phase="printing")
         elif event == "PrintDone":

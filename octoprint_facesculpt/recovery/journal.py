@@ -244,9 +244,11 @@ class Journal:
         self.note, self.acknowledged = self.lines.note, self.lines.acknowledged
         #: Byte behind the last line before those.
         self._sent = 0
-        self._urgent = self._closing = False
+        self._closing = False
+        #: How often something was to be on disk at once, and of how many of these the record has been written.
+        self._asked = self._answered = 0
         self._thread: threading.Thread | None = None
-        self._synced, self._done = threading.Condition(), False
+        self._synced = threading.Condition()
         self.failure: str | None = None
 
     def open(self) -> Journal:
@@ -300,17 +302,21 @@ class Journal:
 
     def event(self, **fields: Any) -> None:
         """Like :meth:`set`, for what must be on disk at once: a pause, a layer, a changed target. Does not wait for it."""
-        with self._lock:
-            self._fields.update(fields)
-            self._urgent = True
-        self._wake.set()
+        self._ask(fields)
 
     def flush(self, timeout: float = 5.0, **fields: Any) -> bool:
         """Like :meth:`event`, and wait until it is on disk; whether it is."""
+        asked = self._ask(fields)
         with self._synced:
-            self._done = False
-            self.event(**fields)
-            return self._synced.wait_for(lambda: self._done, timeout) and self.failure is None
+            return self._synced.wait_for(lambda: self._answered >= asked, timeout) and self.failure is None
+
+    def _ask(self, fields: dict[str, Any]) -> int:
+        with self._lock:
+            self._fields.update(fields)
+            self._asked += 1
+            asked = self._asked
+        self._wake.set()
+        return asked
 
     def close(self) -> None:
         """Write what is left and end the thread."""
@@ -329,14 +335,13 @@ class Journal:
             self._wake.clear()
             with self._disk_lock:
                 with self._lock:
-                    closing, urgent = self._closing, self._urgent
-                    self._urgent = False
-                    sync = self.due(urgent or closing)
+                    closing, asked = self._closing, self._asked
+                    sync = self.due(closing or asked != self._answered)
                     record = self.record() if sync is not None else None
                 if record is not None and record["job"] is not None:
                     self._try(partial(self._disk.state, record, bool(sync)))
             with self._synced:
-                self._done = urgent or self._done
+                self._answered = asked
                 self._synced.notify_all()
             if closing:
                 return

@@ -15,7 +15,7 @@ from .plan import Plan, make_plan
 from .printer import PrinterFacts
 from .replay import GcodeIndex, build_index, state_at
 from .resuming import recovering
-from .shift import Shifted, shift
+from .shift import SAME, Shifted, floor_of, shift
 from .window import BEFORE, Window, read_window
 
 #: Bytes read before the place when the board went on for a while after its motors had stopped.
@@ -193,10 +193,12 @@ def _restart(outage: Outage, layers: int, place: int) -> Recovery:
 
 
 def _at_line(window: Window, stop: Estimate, line: int) -> Estimate:
-    """Go on with the line that begins at a byte, chosen by somebody who looked; only where its height is the nozzle's."""
+    """Go on with the line that begins at a byte, chosen by somebody who looked; nowhere lower than it stopped."""
     same = [piece for piece in window.pieces if piece.move.offset == line]
     if not same:
         raise RecoveryError("line_invalid", f"No move near the place begins at byte {line}.", "Take one of the path's.")
+    if min(same[0].start[2], same[-1].end[2]) < floor_of(window, stop) - SAME:
+        raise RecoveryError("point_unsafe", "That line lies below where the print stopped.", "Choose a later one.")
     gap = window.printed_at(same[0].at) - window.printed_at(stop.earliest)
     overlap = window.printed_at(stop.latest) - window.printed_at(same[0].at)
     return replace(stop, at=same[0].at, gap=round(max(gap, 0.0), 3), overlap=round(max(overlap, 0.0), 3))

@@ -15,7 +15,7 @@ def recovering(recovery: dict[str, Any], step: int) -> dict[str, Any]:
     return {
         "phase": "recovering", "step": step, "step_phase": now["phase"], "going": now["phase"] == "go", "reason": None,
         "z_low": now["z"], "z_high": now["z_after"],
-        "parked": None, "moving": False, "cold_anchor": None, "pause_position": None,
+        "paused": False, "parked": None, "moving": False, "cold_anchor": None, "pause_position": None,
         "resume": {"window": recovery["window_offset"], "before": recovery.get("window_before"), "stop": stop},
         "resumed": recovery["resumed"],
     }  # fmt: skip

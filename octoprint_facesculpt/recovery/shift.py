@@ -40,9 +40,9 @@ def shift(
     likeliest place; :class:`RecoveryError` ``point_unsafe`` when that leads where it must not."""
     window, offset, reach, stop = likeliest.window, likeliest.offset, likeliest.before, likeliest.stop
     here = window.piece_at(stop.at).move.layer
-    between = [p for p in window.pieces if p.prints and p.until > stop.earliest - 1e-9 and p.at <= stop.latest]
+    between = _between(window, stop)
     lowest = min((p.move.layer for p in between), default=here)
-    floor = min((p.end[2] for p in between), default=window.point_at(stop.at)[2])
+    floor = floor_of(window, stop)
     up = (min(lowest - here, 0), max(min(LAYERS_AHEAD, len(index.layers) - here), 0))
     bounds = (_printed(window, stop.earliest), _printed(window, stop.latest))
     target, at = window, stop.at
@@ -67,6 +67,16 @@ def shift(
         gap, overlap = max(printed - bounds[0], 0.0), max(bounds[1] - printed, 0.0)
         stop = replace(stop, at=at, earliest=at, latest=at, gap=round(gap, 3), overlap=round(overlap, 3))
     return Shifted(target, offset, reach, stop, along, up)
+
+
+def floor_of(window: Window, stop: Estimate) -> float:
+    """The height, mm, below which the nozzle may meet what is printed."""
+    return min((piece.end[2] for piece in _between(window, stop)), default=window.point_at(stop.at)[2])
+
+
+def _between(window: Window, stop: Estimate) -> list[Piece]:
+    """What it may have been printing when it stopped."""
+    return [p for p in window.pieces if p.prints and p.until > stop.earliest - 1e-9 and p.at <= stop.latest]
 
 
 def _starts(window: Window, floor: float) -> list[Piece]:

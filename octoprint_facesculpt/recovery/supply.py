@@ -19,6 +19,8 @@ DROP = 3.0
 COOLS = 6.0
 #: Seconds between two reports.
 LOOKS = 2.5
+#: Seconds between two of the reports that are kept at least.
+APART = 2.0
 #: Degrees from one report to the next that a nozzle at rest changes less than.
 STEADY = 1.0
 
@@ -61,8 +63,9 @@ class SupplyWatch:
             self._recent = [row for row in self._recent if now - row[0] <= COOLS + LOOKS]
             here = place()
             self._anchor = {**here, "before": [before for _, before in self._recent]}
-            if here["parked"] or here["moving"] or (here["tail"] and here["tail"][-1][2] is None):
-                # Only those at which the nozzle may have been away from the path: a record has to fit its block.
+            away = here["parked"] or here["moving"] or (here["tail"] and here["tail"][-1][2] is None)
+            if away and (not self._recent or now - self._recent[-1][0] >= APART):
+                # Only those at which the nozzle may have been away from the path, and few: a record has to fit its block.
                 self._recent.append((now, {**here, "tail": here["tail"][-1:]}))
             self._held, self._falling = target, False
             return {}

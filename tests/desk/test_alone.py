@@ -23,6 +23,9 @@ SHORT, WANTED = Standstill(60.0, False, None), Wish(True, 300.0)
 
 def test_warm_printer_after_a_short_stop_goes_on():
     assert obstacle(WANTED, PLAN, {"phase": "printing"}, SHORT, 203.0, 59.0) is None
+    # Paused once, and printing again.
+    record = {"phase": "printing", "paused": False, "pause_position": None}
+    assert obstacle(WANTED, PLAN, record, SHORT, 203.0, 59.0) is None
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,7 @@ def test_warm_printer_after_a_short_stop_goes_on():
         ({"plan": {"outage": {"kind": "printer"}}}, "printer_lost_power"),
         ({"plan": {"again": ["lift", None]}}, "resume_interrupted"),
         ({"record": {"phase": "paused"}}, "paused"),
+        ({"record": {"phase": "interrupted", "paused": True}}, "paused"),
         ({"stood": Standstill(301.0, False, None)}, "too_long"),
         ({"stood": Standstill(5.0, True, None)}, "too_long"),
         ({"plan": {"stop": {"z_spread": 0.2}}}, "height_uncertain"),

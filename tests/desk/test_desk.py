@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -285,4 +286,86 @@ def test_printer_is_seen_while_the_plan_is_being_made(folder: Path, gcode: Path)
     one.warm(nozzle=150.0)
     assert one.until("ready")["seen"]["nozzle"] == 204.0
     assert one.desk.status()["plan"]["outage"]["kind"] == "host"
+    one.desk.close()
+
+
+@pytest.mark.parametrize("what", ["missing", "changed"])
+def test_nothing_is_heated_or_moved_for_a_file_that_is_another_by_now(opened: Opened, gcode: Path, what: str):
+    """The plan names a byte of the file that was printed."""
+    printed = gcode.read_bytes()
+
+    def refused(order: Callable[[], None]) -> None:
+        gcode.unlink() if what == "missing" else gcode.write_bytes(b";\n" + printed)
+        with pytest.raises(RecoveryError) as refusal:
+            order()
+        assert code(refusal) == f"file_{what}"
+        gcode.write_bytes(printed)
+
+    desk = opened.desk
+    answered(opened)
+    refused(lambda: desk.heat(confirmed=True))
+    refused(lambda: desk.resume(confirmed=True, user=None))
+    assert (desk.state, opened.port.sent) == ("ready", [])
+    desk.heat(confirmed=True)
+    opened.warm()
+    refused(lambda: desk.lift(confirmed=True))
+    assert desk.state == "heating"
+    desk.lift(confirmed=True)
+    opened.until("cleaning")
+    refused(lambda: desk.resume(confirmed=True, user=None))
+    assert desk.state == "cleaning" and opened.port.resumed is None
+    desk.resume(confirmed=True, user=None)
+    assert opened.port.resumed is not None
+
+
+def test_octoprint_that_does_not_begin_leaves_it_cold_and_planned_anew(opened: Opened, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object) -> None:
+        raise OSError("no such file")
+
+    lifted(opened)
+    with monkeypatch.context() as patch:
+        patch.setattr(opened.port, "resume", broken)
+        with pytest.raises(RecoveryError) as refused:
+            opened.desk.resume(confirmed=True, user=None)
+    assert code(refused) == "not_ready"
+    assert opened.port.sent[-2:] == ["M104 S0", "M140 S0"] and opened.desk.resumed is None
+    # From where the nozzle was lifted to.
+    assert opened.until("ready")["plan"]["stop"]["z"] == pytest.approx(5.8)
+    # Nothing of it is taken for a print that ends.
+    opened.desk.on_event("PrintFailed", {"reason": "error"})
+    assert opened.desk.state == "ready"
+
+
+def test_a_users_script_does_not_come_behind_the_plan(opened: Opened):
+    """It was written for the beginning of a print, and the nozzle is on the print by then."""
+    users = {"source:script", "script:beforePrintStarted"}
+    lifted(opened)
+    opened.desk.resume(confirmed=True, user=None)
+    script = opened.desk.on_script("gcode", "beforePrintStarted")
+    assert script is not None
+    for line in script[0]:
+        assert opened.desk.on_sending(line, line.split()[0], SCRIPT) is None
+    for line in ("G28", "G92 E0", "G1 X2 Y20 Z0.3 F5000", "M82"):
+        assert opened.desk.on_sending(line, line.split()[0], users) == HARMLESS
+    wait_for(lambda: any("G1 X2 Y20 Z0.3" in text for text in opened.port.logged), "the explanation")
+    assert opened.desk.status()["held_back"] == []
+    # Those of a pause are followed as in any print.
+    opened.desk.on_sending("G1 X1", "G1", {"source:file", "filepos:99"})
+    assert opened.desk.on_sending("G1 Z20", "G1", {"source:script", "script:afterPrintPaused"}) is None
+
+
+def test_scripts_move_nothing_after_an_interruption(folder: Path, gcode: Path):
+    """A printer that began anew is a cancelled print to OctoPrint, whose script would lift the nozzle from where it stands."""
+    one = Opened(folder, gcode)
+    one.until("ready")
+    one.desk.dismiss(confirmed=True)
+    one.desk.on_event("PrintStarted", {"origin": "local", "path": "vase.gcode"})
+    one.desk.on_sending("G1 X5", "G1", {"source:file", "filepos:120"})
+    one.desk.on_received("start")
+    cancelled = {"source:script", "script:afterPrintCancelled"}
+    lines = ["G91", "G1 Z10 F600", "G90", "G28 X Y", "M104 S0"]
+    passed = [line for line in lines if one.desk.on_sending(line, line.split()[0], cancelled) is None]
+    assert passed == ["M104 S0"]
+    # Who moves it by hand knows.
+    assert one.desk.on_sending("G1 Z10", "G1", {"source:api"}) is None
     one.desk.close()

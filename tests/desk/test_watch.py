@@ -303,3 +303,63 @@ def test_targets_of_a_resume_are_not_those_of_the_print(watch: PrintWatch, kept:
     # Stopped by the user before it had gone on: interrupted, not given up.
     watch.on_event("PrintCancelled", {"user": "owner"})
     assert _record(kept, tmp_path)["phase"] != "cancelled"
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_nozzle_that_is_hot_again_was_no_dead_supply(kept: Journal, tmp_path: Path, back: bool):
+    """Whatever interrupts the print later has nothing to do with it."""
+    now = 1000.0
+    watch = PrintWatch(kept, lambda _origin, path: {"path": path}, clock=lambda: now)
+    watch.on_event("PrintStarted", STARTED)
+    for number, nozzle in enumerate([205.0] * 15 + [199.0, 193.0, 187.0, 190.0, 200.0] + ([205.0] * 5 if back else [])):
+        now = 1000.0 + 2 * number
+        watch.on_sending("G1 X5", "G1", FROM_FILE | {f"filepos:{100 + number}"})
+        watch.on_temperatures({"T0": (nozzle, 205.0)})
+    record = _record(kept, tmp_path)
+    assert (record["reason"], record["cold_anchor"] is None) == ((None, True) if back else ("supply", False))
+
+
+def test_standby_of_a_pause_is_not_what_the_print_is_made_with(watch: PrintWatch, kept: Journal, tmp_path: Path):
+    watch.on_temperatures({"T0": (205.0, 205.0), "B": (60.0, 60.0)})
+    watch.on_event("PrintPaused", {})
+    watch.on_temperatures({"T0": (150.0, 150.0), "B": (40.0, 40.0)})
+    record = _record(kept, tmp_path)
+    assert [record[name] for name in ("nozzle", "nozzle_target", "bed", "bed_target")] == [150.0, 205.0, 40.0, 60.0]
+    # Tuned for the rest of the print.
+    watch.on_sending("G1 X5", "G1", FROM_FILE | {"filepos:300"})
+    watch.on_temperatures({"T0": (210.0, 210.0), "B": (60.0, 60.0)})
+    assert _record(kept, tmp_path)["nozzle_target"] == 210.0
+
+
+def test_that_a_print_is_paused_is_on_record_until_it_goes_on(watch: PrintWatch, kept: Journal, tmp_path: Path):
+    watch.on_event("PrintPaused", {})
+    assert _record(kept, tmp_path)["paused"]
+    watch.on_event("PrintResumed", {})
+    watch.on_sending("G1 X5", "G1", FROM_FILE | {"filepos:300"})
+    assert not _record(kept, tmp_path)["paused"]
+    watch.on_event("PrintPaused", {})
+    watch.shutdown()
+    record = _record(kept, tmp_path)
+    assert (record["phase"], record["paused"]) == ("interrupted", True)
+
+
+def test_dead_supply_in_a_pause_fits_its_block(kept: Journal, tmp_path: Path):
+    """With reports every second, in a file of 45 MB, of a print that had been gone on with before."""
+    now = 100000.0
+    watch = PrintWatch(kept, lambda _origin, path: {"path": path}, clock=lambda: now)
+    watch.on_event("PrintStarted", STARTED)
+    stop = {"at": 123.4567, "earliest": 120.1234, "latest": 125.6789, "gap": 1.234, "overlap": 2.345, "z": 101.36}
+    kept.set(resume={"window": 45000000, "before": 400000, "stop": stop | {f"more {i}": 100.0001 for i in range(12)}})
+    for number in range(60):
+        now += 0.148
+        watch.on_sending("G1 X5 E1", "G1", FROM_FILE | {f"filepos:{45000000 + 37 * number}"})
+        watch.on_received("ok")
+    watch.moves_away((117.53, 120.25, 101.36))
+    for line in ("G91", "G1 Z10 F600", "G90", "G1 X0 Y200 F6000"):
+        watch.on_sending(line, line.split()[0], {"script:afterPrintPaused"})
+    watch.on_event("PrintPaused", {"position": {"x": 117.53, "y": 120.25, "z": 101.36}})
+    for nozzle in [205.12] * 300 + [205.12 - 0.8 * second for second in range(30)]:
+        now += 1.0
+        watch.on_temperatures({"T0": (round(nozzle, 2), 205.0), "B": (60.03, 60.0)})
+    record = _record(kept, tmp_path)
+    assert record["reason"] == "supply" and record["cold_anchor"]["before"]

@@ -53,8 +53,8 @@ class VirtualJournal(Journal):
 
     def look(self) -> None:
         """What the journal's own thread does ten times a second."""
-        urgent, self._urgent = self._urgent, False
-        sync = self.due(urgent)
+        sync = self.due(self._asked != self._answered)
+        self._answered = self._asked
         if sync is None or self._job is None:
             return
         self.written = self.record()

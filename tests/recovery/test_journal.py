@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -223,6 +224,27 @@ def test_later_session_goes_on_with_the_job(folder: Path):
     found = read(folder)
     assert (found.job["path"], found.record["sent"], found.record["phase"]) == (JOB["path"], 2, "recovering")
     assert found.record["session"] == kept.session
+    kept.close()
+
+
+def test_flush_waits_for_its_own_record(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Not for that of an event before it, which the slow disk is still at."""
+    kept = Journal(folder, interval=3600).open()
+    kept.begin(JOB, phase="printing")
+    begun, go_on, sync = threading.Event(), threading.Event(), os.fdatasync
+
+    def slow(handle: int) -> None:
+        begun.set()
+        go_on.wait(10)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    kept.event(z_high=1.0)
+    assert begun.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    assert kept.flush(z_high=10.0)
+    assert read(folder).record["z_high"] == 10.0
+    assert kept.wear["syncs"] >= 2
     kept.close()
 
 
