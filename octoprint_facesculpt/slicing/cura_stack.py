@@ -27,6 +27,8 @@ _BED_TEMPERATURE = re.compile(r"\{\s*material_bed_temperature(_layer_0)?\s*[,}]"
 _PRINT_TEMPERATURE = re.compile(
     r"\{\s*(default_material_print|material_(print|initial_print|final_print|standby))_temperature(_layer_0)?\s*[,}]"
 )
+#: What it only says of them in comments sets nothing.
+_COMMENT = re.compile(r";[^\n]*")
 #: Names that mean something else at another time.
 _DATED = re.compile(r"\{\s*(time|date|day)\s*[,}]")
 _CODES = ("machine_start_gcode", "machine_end_gcode", "machine_extruder_start_code", "machine_extruder_end_code")
@@ -89,14 +91,19 @@ class _Stack:
         values = {GLOBAL: self._all(GLOBAL, self._machine), EXTRUDER: self._all(EXTRUDER, {**self._extruder, **self._machine})}
         values[EXTRUDER] = {k: v for k, v in values[EXTRUDER].items() if self._per_extruder(k)}
         tokens = {**values[GLOBAL], **values[EXTRUDER], **_tokens(values[EXTRUDER], material)}
-        start = str(values[GLOBAL].get("machine_start_gcode", ""))
-        values[GLOBAL]["material_bed_temp_prepend"] = not _BED_TEMPERATURE.search(start)
-        values[GLOBAL]["material_print_temp_prepend"] = not _PRINT_TEMPERATURE.search(start)
-        dated = any(_DATED.search(str(stack.get(key, ""))) for stack in values.values() for key in _CODES)
         for stack in values.values():
             for key in _CODES:
                 if key in stack:
-                    stack[key] = _fill(str(stack[key]), tokens)
+                    # Profiles keep each value in one line; in a single line of G-code the first comment would hide the rest.
+                    stack[key] = str(stack[key]).replace("\\n", "\n")
+        start = _COMMENT.sub("", values[GLOBAL].get("machine_start_gcode", ""))
+        values[GLOBAL]["material_bed_temp_prepend"] = not _BED_TEMPERATURE.search(start)
+        values[GLOBAL]["material_print_temp_prepend"] = not _PRINT_TEMPERATURE.search(start)
+        dated = any(_DATED.search(stack.get(key, "")) for stack in values.values() for key in _CODES)
+        for stack in values.values():
+            for key in _CODES:
+                if key in stack:
+                    stack[key] = _fill(stack[key], tokens)
         return Resolved(
             machine={key: _text(value) for key, value in values[GLOBAL].items()},
             extruder={key: _text(value) for key, value in values[EXTRUDER].items()},

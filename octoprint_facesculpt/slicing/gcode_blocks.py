@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from .engine import SlicingError
+from .gcode_command import command_of
 
 #: Larger blocks are hardly read faster, and need more memory.
 BLOCK_BYTES = 384 * 1024
@@ -24,8 +25,8 @@ LINE_LIMIT = 100_000
 MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
 LETTERS = b"XYZEF"
 _KINDS = {b"G0": MOVE, b"G1": MOVE, b"G2": CLOCKWISE, b"G3": COUNTERCLOCKWISE, b"G92": SET}
-_WORD = re.compile(rb"([A-Z])([-+]?(?:\d+\.?\d*|\.\d+))")
-_NOT_A_NUMBER = re.compile(rb"\b[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\de[-+\d])", re.IGNORECASE)
+_WORD = re.compile(rb"([A-Z]) *([-+]?(?:\d+\.?\d*|\.\d+))")
+_NOT_A_NUMBER = re.compile(rb"(?<![A-Z])[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\de[-+\d])", re.IGNORECASE)
 #: Comments that mean something begin with one of these.
 _TELLING = (b";TYP", b";TIM", b";Fil", b";End", b"; es", b"; fi", b"; to", b"; prusa")
 _TELLING_STARTS = {int.from_bytes(start[:3], "little") for start in _TELLING}
@@ -313,7 +314,7 @@ def _slow_lines(
 @lru_cache(maxsize=256)
 def _command(raw: bytes) -> tuple[bytes, int | None, dict[bytes, float]]:
     """A line's command, which kind of row it is, if it is one, and that one's words. Many lines are the same as others."""
-    code = raw.partition(b";")[0].strip()
+    code = command_of(raw)
     if b"{" in code:
         raise refusal("placeholder", f"It contains the line '{code.decode()[:80]}'")
     if _NOT_A_NUMBER.search(code):

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -257,13 +258,15 @@ class Follower:
             self._layers.add(moves, extruding, told, list(self._features))
             if self._supports is not None:
                 self._supports.add(self._support_lines(moves, extruding))
+        # Behind the end are others when a stretch is followed row by row.
+        changes = list(takewhile(lambda change: change[0] <= end, self._limit_rows))
         if len(told):
             stops = np.searchsorted(told, np.flatnonzero(moves.setting)) if sets else np.zeros(0, int)
-            rows, limits = zip(*self._limit_rows, strict=True)
+            rows, limits = zip(*changes, strict=True)
             first = np.searchsorted(told, moves.first_of(np.array(rows))).tolist()
             held_from = list(zip(first, limits, strict=True))
             self._clock.add(delta, moves.feed.take(told) * self._hurry, stops[stops < len(told)], held_from)
-        self._limit_rows = [(end, self._limit_rows[-1][1])]
+        self._limit_rows[: len(changes)] = [(end, changes[-1][1])]
 
     def _support_lines(self, moves: Moves, extruding: np.ndarray) -> np.ndarray:
         """The lines (N, 6) of supports among some moves."""
@@ -340,8 +343,10 @@ class Follower:
         """The feature (a number) of each row."""
         while len(self._feature_rows) > 1 and self._feature_rows[1][0] <= begin:
             self._feature_rows.pop(0)
-        rows = np.array([max(row, begin) for row, _ in self._feature_rows])
-        return np.repeat([feature for _, feature in self._feature_rows], lengths(rows, end))
+        # Behind the end are others when a stretch is followed row by row.
+        begun = list(takewhile(lambda one: one[0] < end, self._feature_rows))
+        rows = np.array([max(row, begin) for row, _ in begun])
+        return np.repeat([feature for _, feature in begun], lengths(rows, end))
 
 
 @lru_cache(maxsize=64)

@@ -199,15 +199,22 @@ def _from_bundle(text: str) -> _Found:
     vendor = read_bundle(BUNDLE).groups if BUNDLE.is_file() else {}
     groups = {group: {**vendor.get(group, {}), **own.get(group, {})} for group in ("print", "filament", "printer")}
     config: dict[str, str] = {}
+    missing: list[str] = []
     for group in groups:
         wanted = chosen.get(group, "")
         names = [name for name in own.get(group, {}) if not name.startswith("*")]
         name = wanted if wanted in groups[group] else next(iter(names), "")
         if name:
-            config |= Bundle(groups).flatten(group, name)
+            # PrusaSlicer writes the user's presets whole: they need no parent, and it may be of any vendor or version.
+            config |= Bundle(groups).flatten(group, name, missing)
     if not config:
         raise _invalid("The bundle holds no presets.")
-    return _prusa(config)
+    engine, base, config, notes = _prusa(config)
+    if missing:
+        parents = ", ".join(f"'{name[:80]}'" for name in missing)
+        told = f"What it inherits from these presets is left out, because they are not known here: {parents[:500]}."
+        notes.append(Note("parent_missing", told))
+    return engine, base, config, notes
 
 
 def _prusa(config: dict[str, str]) -> _Found:

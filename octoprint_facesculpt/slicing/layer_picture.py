@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engine import SlicingError
+from .gcode_command import command_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,8 +34,11 @@ _KINDS = (
     ("bridge", "bridge"), ("wall-inner", "inner"), ("perimeter", "inner"), ("solid infill", "skin"), ("skin", "skin"),
     ("ironing", "skin"), ("top", "skin"), ("gap", "infill"), ("infill", "infill"), ("fill", "infill"), ("wipe", "rim"),
 )  # fmt: skip
+_ARCS = (b"G2", b"G3")
+#: Lines that begin with one of these are as slicers write them, as nearly all are.
+_COMMANDS = frozenset((b"", b"G0", b"G1", *_ARCS, b"G90", b"G91", b"G92", b"M82", b"M83"))
 _BACKGROUND, _BED = (251, 249, 244), (235, 229, 215)
-_WORD = re.compile(rb"([XYZEIJR])([-+]?(?:\d+\.?\d*|\.\d+))")
+_WORD = re.compile(rb"([XYZEIJR]) *([-+]?(?:\d+\.?\d*|\.\d+))")
 #: Width of a line, mm, and the room around the print as a share of the picture.
 _LINE_MM, _ROOM, _SHARP = 0.42, 0.04, 2
 _ARC_STEP = math.radians(8)
@@ -115,7 +119,9 @@ def _strokes(data: bytes, layer: Layer) -> list[Stroke]:
             kind = kind_of(line[6:].decode("utf-8", errors="replace"))
             continue
         code, _, rest = line.partition(b";")[0].strip().partition(b" ")
-        if code in (b"G0", b"G1", b"G2", b"G3"):
+        if code not in _COMMANDS:
+            code, _, rest = command_of(line).upper().partition(b" ")
+        if code in (b"G0", b"G1", *_ARCS):
             words = {letter: float(value) for letter, value in _WORD.findall(rest)}
             to_x = words.get(b"X", 0.0 if not absolute else x) + (0.0 if absolute else x)
             to_y = words.get(b"Y", 0.0 if not absolute else y) + (0.0 if absolute else y)
@@ -124,7 +130,9 @@ def _strokes(data: bytes, layer: Layer) -> list[Stroke]:
                 pushed = words[b"E"] if relative else words[b"E"] - e
                 e += pushed
             if pushed > 0 and (to_x, to_y) != (x, y):
-                middle = (x + words[b"I"], y + words.get(b"J", 0.0)) if code in (b"G2", b"G3") and b"I" in words else None
+                # Slicers leave out what is 0.
+                centred = code in _ARCS and (b"I" in words or b"J" in words)
+                middle = (x + words.get(b"I", 0.0), y + words.get(b"J", 0.0)) if centred else None
                 points = [(to_x, to_y)] if middle is None else _arc((x, y), (to_x, to_y), middle, code == b"G2")
                 for point in points:
                     found.append(Stroke((x, y), point, kind))

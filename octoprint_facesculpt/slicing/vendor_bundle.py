@@ -26,21 +26,30 @@ class Bundle:
 
     groups: Mapping[str, Mapping[str, Mapping[str, str]]]
 
-    def flatten(self, group: str, name: str) -> dict[str, str]:
+    def flatten(self, group: str, name: str, missing: list[str] | None = None) -> dict[str, str]:
         """All keys of a preset with its parents' resolved; :class:`SlicingError` ``profile_unknown`` for a preset that is
-        not there, ``profile_invalid`` for a cycle or a missing parent."""
+        not there, ``profile_invalid`` for a cycle or a missing parent. With a list ``missing``, parents are found by their
+        old names too, and those that are not there are added to it and left out."""
+        found = self._found(group, name)
+        if found is None:
+            raise SlicingError("profile_unknown", f"There is no {group} preset '{name}'.", "Choose another profile.")
+        return {k: v for k, v in self._resolve(group, found, (), {}, missing).items() if not ABOUT_THE_PRESET.match(k)}
+
+    def _found(self, group: str, name: str) -> str | None:
+        """What a preset is called now."""
         presets = self.groups.get(group, {})
-        if name not in presets:
-            name = self._renamed(group, name)
-        return {k: v for k, v in self._resolve(group, name, (), {}).items() if not ABOUT_THE_PRESET.match(k)}
+        if name in presets:
+            return name
+        return next((new for new, keys in presets.items() if name in _names(keys.get("renamed_from", ""))), None)
 
-    def _renamed(self, group: str, name: str) -> str:
-        for candidate, keys in self.groups.get(group, {}).items():
-            if name in _names(keys.get("renamed_from", "")):
-                return candidate
-        raise SlicingError("profile_unknown", f"There is no {group} preset '{name}'.", "Choose another profile.")
-
-    def _resolve(self, group: str, name: str, children: tuple[str, ...], resolved: dict[str, dict[str, str]]) -> dict[str, str]:
+    def _resolve(
+        self,
+        group: str,
+        name: str,
+        children: tuple[str, ...],
+        resolved: dict[str, dict[str, str]],
+        missing: list[str] | None,
+    ) -> dict[str, str]:
         """Keys of a preset; ``resolved`` remembers parents, which a bundle may name more often than could be walked."""
         if name in resolved:
             return resolved[name]
@@ -53,7 +62,11 @@ class Bundle:
             raise SlicingError("profile_invalid", f"'{children[-1]}' inherits from '{name}', which does not exist.")
         keys: dict[str, str] = {}
         for parent in _names(own.get("inherits", "")):
-            keys.update(self._resolve(group, parent, (*children, name), resolved))
+            known = parent if missing is None else self._found(group, parent)
+            if known is not None:
+                keys.update(self._resolve(group, known, (*children, name), resolved, missing))
+            elif missing is not None and parent not in missing:
+                missing.append(parent)
         resolved[name] = {**keys, **own}
         return resolved[name]
 

@@ -142,6 +142,31 @@ def test_start_and_end_code_are_the_printers(stock: str) -> None:
     assert "{" not in stock
 
 
+def test_own_start_code_has_its_lines(mushroom: Path, tmp_path: Path) -> None:
+    """A profile keeps it in one line, which begins with a comment here."""
+    code = {"machine_start_gcode": "; My {layer_height}\\nG28 ; home\\nG92 E0", "machine_end_gcode": ";end\\nM104 S0\\nM140 S0"}
+    request = SliceRequest(engine="curaengine", config={"quality": "low", **code})
+    lines = slice_model(mushroom, tmp_path / "own.gcode", request).gcode.read_text().split("\n")
+    begin, end = lines.index("; My 0.28"), lines.index(";end")
+    assert lines[begin + 1 : begin + 3] == ["G28 ; home", "G92 E0"] and lines[end + 1 : end + 3] == ["M104 S0", "M140 S0"]
+
+
+@pytest.mark.parametrize(
+    ("code", "heats_bed", "heats_nozzle"),
+    [
+        ("; My printer\\nG28\\nM109 S{material_print_temperature}", True, False),
+        ("M190 S{material_bed_temperature} ; wait\\nG28", False, True),
+        ("; not {material_bed_temperature}\\nG28 ; nor {material_print_temperature}\\nG92 E0", True, True),
+    ],
+)
+def test_the_engine_heats_unless_a_command_of_the_start_code_does(code: str, heats_bed: bool, heats_nozzle: bool) -> None:
+    choice, _ = configure(STOCK)
+    machine = resolve(choice, {"machine_start_gcode": code}).machine
+    assert len(machine["machine_start_gcode"].split("\n")) == code.count("\\n") + 1
+    assert machine["material_bed_temp_prepend"] == str(heats_bed)
+    assert machine["material_print_temp_prepend"] == str(heats_nozzle)
+
+
 def test_the_display_is_told_how_far_the_print_is(stock: str) -> None:
     start = stock[: stock.index(";LAYER:0")]
     assert start.index("M73 P0 R") < start.index("M140 S50")

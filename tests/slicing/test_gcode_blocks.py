@@ -55,6 +55,8 @@ def test_every_number_is_read_as_python_reads_it(tmp_path_factory: pytest.TempPa
         ("G1 X1 Y2", [1, 2]), ("g1 x1 y2", [1, 2]), ("G1 X1Y2", [1, 2]), ("  G1 X1 Y2", [1, 2]), ("G1  X1   Y2", [1, 2]),
         ("G1\tX1\tY2", [1, 2]), ("G0 X+1 Y-.5", [1, -0.5]), ("G1 X1. Y002", [1, 2]), ("G1 X1 Y2;X9", [1, 2]),
         ("G1 X1 Y2 X3", [3, 2]), ("G1 X. Y2", [np.nan, 2]), ("G1 X1 Y2 S255", [1, 2]), ("G92 X1 Y2", [1, 2]),
+        ("G1X1Y2", [1, 2]), ("g01 X1 Y2", [1, 2]), ("G00X1Y2", [1, 2]), ("G 1 X 1 Y 2", [1, 2]), ("G92X1Y2", [1, 2]),
+        ("N7 G1 X1 Y2*91", [1, 2]), ("N7G1X1Y2 *91 ;why", [1, 2]), ("n7 g1 x1 y2", [1, 2]), ("G1 X1 Y2*91", [1, 2]),
     ],
 )  # fmt: skip
 def test_unusual_lines_are_read_as_well(line: str, words: list[float], tmp_path: Path) -> None:
@@ -87,12 +89,30 @@ def test_events_stand_between_their_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        (b"M104S200", b"M104 S200"), (b"m0104 S200 ; hot", b"M104 S200"), (b"N1 M104 S200*100", b"M104 S200"),
+        (b"N12 M84*3", b"M84"), (b"T0", b"T0"), (b"G92.1", b"G92.1"), (b"G53", b"G53"), (b"G28", b"G28"),
+        (b"M117 N1 3 * 4  G01*5", b"M117 N1 3 * 4  G01*5"), (b"M118 E1 a*7", b"M118 E1 a*7"),
+        (b"SET_FAN SPEED=01", b"SET_FAN SPEED=01"), (b"@pause", b"@pause"),
+    ],
+)  # fmt: skip
+def test_commands_are_named_alike_however_they_are_written(line: bytes, command: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "line.gcode"
+    path.write_bytes(b"N3*5\n" + line + b"\n")
+    (block,) = read_blocks(path)
+    assert block.events == [(0, command)] and block.commands == 1
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         (b"G1 X1" + b" X1" * 40_000, "gcode_not_text"),
         (b"G1 X\xc3\xa9\n", "gcode_not_text"),
         (b"G1 X1\n" + b"\0" * 50, "gcode_not_text"),
         (b"G1 X1e5\n", "gcode_bad_number"),
+        (b"G1X1Y1e5\n", "gcode_bad_number"),
+        (b"N1G1X1Ynan\n", "gcode_bad_number"),
         (b"G1 X{x}\n", "gcode_placeholder"),
     ],
 )

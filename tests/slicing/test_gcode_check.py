@@ -48,6 +48,10 @@ DAMAGES: dict[str, tuple[str, Callable[[str], str]]] = {
     "print off the bed": ("too_large", lambda text: _middle(text, "G1 X240 E.5")),
     "below the bed": ("gcode_below_bed", lambda text: _middle(text, "G1 Z-1")),
     "relative step below the bed": ("gcode_below_bed", lambda text: _middle(text, "G91\nG1 Z-30\nG90\nM83")),
+    "below the bed without a space": ("gcode_below_bed", lambda text: _middle(text, "G1X100Y100Z-1")),
+    "below the bed with a zero": ("gcode_below_bed", lambda text: _middle(text, "G01 Z-1")),
+    "off the bed in a numbered line": ("gcode_out_of_bounds", lambda text: _middle(text, "N5 G0 X400 F9000*47\nG1 X100")),
+    "too hot without a space": ("gcode_too_hot", lambda text: text.replace("M109 S205", "M104S400\nM109 S205")),
     "no temperature": ("gcode_cold", lambda text: re.sub(r"M10[49] S2.*\n", "", text)),
     "heater off half way": ("gcode_cold", lambda text: _middle(text, "M104 S0")),
     "nozzle too hot": ("gcode_too_hot", lambda text: text.replace("M109 S205", "M109 S400")),
@@ -94,6 +98,12 @@ def test_a_sliced_file_passes_with_its_facts(sliced: Sliced) -> None:
     assert facts.low[0] + facts.high[0] == pytest.approx(235, abs=1)
     assert facts.model_filament_mm == pytest.approx(facts.stated_filament_mm, rel=0.01)
     assert 0.1 < facts.support_share < 0.9
+
+
+def test_a_file_passes_however_its_commands_are_written(sliced: Sliced, damaged: Callable[[str], Path]) -> None:
+    text = sliced.text.replace("M104 S0", "M104S0").replace("M140 S0", "N9 M0140 S0*83")
+    text = re.sub("M109 S(.*)", r"M109S\1", text)
+    assert check(damaged(text), Bed(), model_height=15).ends_cold
 
 
 def test_a_sum_that_counts_the_start_code_passes_as_well(sliced: Sliced, damaged: Callable[[str], Path]) -> None:
@@ -169,3 +179,19 @@ def test_where_blocks_end_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert pieces.seconds == pytest.approx(whole.seconds, abs=1e-6)
     assert (pieces.extruding_moves, pieces.commands, pieces.layers) == (whole.extruding_moves, whole.commands, 1)
     assert pieces.filament_mm == pytest.approx(whole.filament_mm, abs=1e-9)
+
+
+def test_a_new_count_among_relative_moves_parts_neither_features_nor_limits(tmp_path: Path) -> None:
+    """As two stretches of relative moves, of which the second begins with the new count."""
+    head = "M104 S200\nG90\nM83\n;TYPE:Perimeter\nG1 X50 Y100 Z0.2 F6000\nG91\nM204 P500\nG1 X20 E1\n"
+    head += ";TYPE:Solid infill\nG1 X20 E2\n"
+    tail = "G92 E0\nG1 X20 E3\n;TYPE:Support material\nM204 P5000\nG1 X-20 E4\nG1 X-20 E5\nM204 P50\n;TYPE:Skirt\n"
+    behind = "G90\nM83\nG1 X100 E6\n"
+    path = tmp_path / "relative.gcode"
+    path.write_text(head + "G91\n" + tail + behind)
+    parted = read(path)
+    path.write_text(head + tail + behind)
+    whole = read(path)
+    assert whole.filament == {"Perimeter": 1, "Solid infill": 2 + 3, "Support material": 4 + 5, "Skirt": 6}
+    assert whole.filament == parted.filament and whole.reach_high[0] == parted.reach_high[0] == 110
+    assert whole.seconds == pytest.approx(parted.seconds, abs=1e-9)

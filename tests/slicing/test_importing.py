@@ -112,6 +112,21 @@ def test_a_bundle_is_resolved_upon_the_vendors_presets(tmp_path: Path) -> None:
     assert imported.base == "bust_012" and "inherits" not in imported.config
 
 
+def test_a_whole_preset_needs_no_parent(ini: Path, tmp_path: Path) -> None:
+    """PrusaSlicer exports the user's presets whole, with the names of system presets that may be of any vendor or version."""
+    whole = ini.read_text()
+    path = tmp_path / "bundle.ini"
+    parents = {"print": "0.20mm BRISK @ELSEWHERE", "filament": "Prusament PLA", "printer": "Creality Ender-3 (0.4 mm nozzle)"}
+    path.write_text(
+        "".join(f"[{group}:Mine]\n{whole}inherits = {parent}\n" for group, parent in parents.items())
+        + "[presets]\nprint = Mine\nfilament = Mine\nprinter = Mine\n"
+    )
+    imported = import_profile(path)
+    assert imported.config == import_profile(ini).config
+    (note,) = (note for note in imported.notes if note.code == "parent_missing")
+    assert "'0.20mm BRISK @ELSEWHERE', 'Prusament PLA'" in note.message and "Ender-3" not in note.message
+
+
 def test_g_code_of_prusaslicer_brings_its_settings(sliced: Sliced) -> None:
     imported = fitted(import_profile(sliced.result.gcode), ENGINES["prusaslicer"]())
     assert imported.config["layer_height"] == "0.28" and imported.base == "bust_028"

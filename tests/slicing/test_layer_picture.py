@@ -118,6 +118,20 @@ def test_an_arc_is_drawn_round() -> None:
     assert min(line.end[0] for line in of("G2 X10 Y30 I0 J10 E1\n")) == pytest.approx(0, abs=0.1)
 
 
+@pytest.mark.parametrize(("arc", "kept"), [("G3 X10 Y30 I0 J10 E1", "J10"), ("G2 X30 Y10 I10 J0 E1", "I10")])
+def test_an_arc_is_as_round_without_the_word_that_is_0(arc: str, kept: str) -> None:
+    short = arc.replace(" I0", "").replace(" J0", "")
+    assert kept in short and short != arc and of(f"{short}\n") == of(f"{arc}\n")
+    assert len(of(f"{short}\n")) > 15
+
+
+@pytest.mark.parametrize(
+    "line", ["G1X20E5", "G01 X20 E5", "g1 x20 e5", "N4 G1 X20 E5*33", "G92E0\nG1 X20 E5", "M083\nG1\tX20\tE5"]
+)
+def test_a_line_is_drawn_however_it_is_written(line: str) -> None:
+    assert of(line + "\n") == [Stroke((10, 10), (20, 10), "inner")]
+
+
 def test_what_is_no_drawing_is_left_out() -> None:
     text = "G1 X50 F9000\nG1 E-5\nG1 X60 ; E1\nM117 X1 E9\nG92 E0\nG1 X61 E1\n;TYPE:SUPPORT\nG91\nG1 X1 E1\n"
     assert of(text) == [Stroke((60, 10), (61, 10), "inner"), Stroke((61, 10), (62, 10), "support")]

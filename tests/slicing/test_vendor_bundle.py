@@ -94,6 +94,17 @@ def test_broken_inheritance_is_a_clear_error(text: str, code: str) -> None:
     assert refused.value.code == code and refused.value.bad_input
 
 
+def test_missing_parents_may_be_left_out_and_are_told() -> None:
+    text = (
+        '[print:x]\ninherits = nobody; old; nobody\na = 1\n[print:new]\nrenamed_from = "old"\ninherits = none\na = 2\nb = 3\n'
+    )
+    missing: list[str] = []
+    assert parse_bundle(text).flatten("print", "x", missing) == {"a": "1", "b": "3"}
+    assert missing == ["nobody", "none"]
+    with pytest.raises(SlicingError, match="nobody"):
+        parse_bundle(text).flatten("print", "x")
+
+
 def test_parents_named_over_and_over_are_resolved_once() -> None:
     """Walked naively, forty generations of two parents each are a million million steps."""
     text = "[print:0]\na = 1\n" + "".join(f"[print:{n}]\ninherits = {n - 1}; {n - 1}\n" for n in range(1, 41))
