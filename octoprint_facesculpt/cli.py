@@ -174,7 +174,7 @@ def sculpt_command(
             "photo_or_head", "A sculpture is made from photos of one person, or from a head.", "Give either of them."
         )
     suffix_of(output, also=("gcode",))
-    settings = SculptureSettings(height_mm=height_mm or 160.0, style=style)
+    settings = SculptureSettings(height_mm=160.0 if height_mm is None else height_mm, style=style)
     pose = parse_orientation(orientation or orientations(style)[0], style)
     request, wishes, slicer_path = _print_of(engine, profile or usual(style), fixed_height=height_mm is not None, **plan)
     if wishes.target is not None and output.suffix.lower() != ".gcode":

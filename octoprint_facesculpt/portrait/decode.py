@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,11 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from .errors import PortraitError
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF", "PPM")
+#: The tag of the orientation, and what undoes each but the first.
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+#: Pillow's readers answer broken files with any of these.
+BROKEN = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError,
+    ValueError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,8 +76,7 @@ def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray
         raise _too_large("The picture has far too many pixels") from error
     except PortraitError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, MemoryError) as error:
-        # Pillow's readers answer broken files with any of these.
+    except BROKEN as error:
         raise PortraitError(
             "unreadable_image",
             "The picture is damaged and cannot be read.",
@@ -73,7 +89,7 @@ def _decode_open(image: Image.Image, limits: PortraitLimits) -> tuple[np.ndarray
     if width * height > limits.pixels:
         raise _too_large(f"The picture has {width * height / 1e6:.0f} megapixels")
     decoded: dict[str, Any] = {"format": image.format, "mode": image.mode, "width": width, "height": height}
-    decoded["orientation"] = int(image.getexif().get(0x0112, 1))
+    orientation = decoded["orientation"] = _orientation(image)
     longer = max(width, height)
     if image.format in ("JPEG", "MPO") and longer > 2 * limits.working_px:
         # The JPEG decoder itself can halve: a 100-megapixel scan then needs a sixteenth of the memory.
@@ -81,9 +97,18 @@ def _decode_open(image: Image.Image, limits: PortraitLimits) -> tuple[np.ndarray
     image.load()
     if max(image.size) > limits.working_px:
         image = _reduce(image, limits.working_px)
-    rgb = _to_srgb(ImageOps.exif_transpose(image))
+    rgb = _to_srgb(image.transpose(TURNS[orientation]) if orientation in TURNS else image)
     decoded["scale"] = max(rgb.size) / longer
     return np.asarray(rgb), decoded
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 where there is none that makes sense. The picture is good whatever is odd about its tags."""
+    try:
+        given = int(image.getexif().get(ORIENTATION, 1))
+    except BROKEN:
+        return 1
+    return given if given in TURNS else 1
 
 
 def _reduce(image: Image.Image, longest: int) -> Image.Image:

@@ -50,7 +50,8 @@ class FaceDetector:
         matrix = np.array([[zoom, 0, -x0 * zoom], [0, zoom, -y0 * zoom]])
         window = image[max(0, int(top)) : int(np.ceil(top + height)), max(0, int(left)) : int(np.ceil(left + width))]
         if zoom < 0.5:  # an area filter first: bilinear sampling alone would alias
-            small = cv2.resize(window, None, fx=2 * zoom, fy=2 * zoom, interpolation=cv2.INTER_AREA)
+            size = np.maximum(1, np.round(2 * zoom * np.array(window.shape[1::-1]))).astype(int)
+            small = cv2.resize(window, size.tolist(), interpolation=cv2.INTER_AREA)
         else:
             small = window
         ratio = small.shape[1] / window.shape[1], small.shape[0] / window.shape[0]

@@ -13,11 +13,10 @@ PENALTY = {"info": 0.03, "warning": 0.18, "error": 0.4}
 
 
 def judge(
-    image: np.ndarray, landmarks: np.ndarray, presence: float, faces: tuple[FaceBox, ...], scale: float
+    image: np.ndarray, landmarks: np.ndarray, presence: float, faces: tuple[FaceBox, ...]
 ) -> tuple[float, tuple[QualityNote, ...]]:
-    """Score (0..1) and notes of a face; ``landmarks`` (478, 3) in pixels of ``image`` (H, W, 3), ``scale`` its pixels per
-    pixel of the file."""
-    notes = [*_frame(image, landmarks), *_size(landmarks, scale), *_pose(landmarks), *_light(image, landmarks)]
+    """Score (0..1) and notes of a face; ``landmarks`` (478, 3) in pixels of ``image`` (H, W, 3), with which it is worked on."""
+    notes = [*_frame(image, landmarks), *_size(landmarks), *_pose(landmarks), *_light(image, landmarks)]
     if presence < 0.9:
         notes.append(QualityNote("occluded", "warning", "Part of the face may be covered."))
     if len(faces) > 1:
@@ -48,8 +47,8 @@ def _frame(image: np.ndarray, landmarks: np.ndarray) -> list[QualityNote]:
     return []
 
 
-def _size(landmarks: np.ndarray, scale: float) -> list[QualityNote]:
-    distance = eye_distance(landmarks) / max(scale, 1e-6)
+def _size(landmarks: np.ndarray) -> list[QualityNote]:
+    distance = eye_distance(landmarks)
     if distance < 45:
         return [QualityNote("low_resolution", "warning", "The face is small in the picture; details are guessed.")]
     if distance < 80:

@@ -13,7 +13,7 @@ from .decode import PortraitLimits, decode
 from .detector import FaceDetector, overlap
 from .errors import PortraitError, SeveralFaces
 from .landmarker import Landmarker, LandmarkResult, Roi
-from .portrait import FaceBox, Portrait
+from .portrait import FaceBox, Portrait, QualityNote
 from .quality import eye_distance, judge
 from .turned import find_turned
 
@@ -25,11 +25,15 @@ DOMINANT = 0.35
 MIN_EYE_DISTANCE = 20.0
 #: Below this probability what the detector found is no face.
 MIN_PRESENCE = 0.5
+#: What helps a small face in a picture that is worked on with fewer pixels than it has.
+CROP = "Crop the picture to the person you mean."
 #: Beside a certain face, what is less probable than this is none either (a fold of a suit): true faces come out at 0.99.
 DOUBTFUL = 0.97
 #: Faces with more overlap than this are one; no more than so many candidates are looked at (a school class).
 SAME_FACE = 0.4
 MAX_CANDIDATES = 60
+#: A face that is found with a higher score is not upside down: such a one came out at 0.90 at most.
+UPRIGHT = 0.92
 #: Where no face is found at first, so many of the likeliest are looked at as perhaps turned far.
 MAX_TURNED = 3
 
@@ -69,6 +73,21 @@ def find_faces(image: np.ndarray, assets: Path | None = None) -> tuple[Found, ..
     return tuple(sorted(kept, key=lambda f: -f.box.width * f.box.height))
 
 
+def find_upright(image: np.ndarray, assets: Path | None = None) -> tuple[int, tuple[Found, ...]]:
+    """By how many quarter turns (counter-clockwise) a picture ((H, W, 3) uint8) must be turned to be upright, and its faces.
+
+    The networks see a face in one that is upside down, too, eyes and mouth where there are none. The right way up it is always
+    seen best: with 30 photos of real people by 0.014 of score times presence at least.
+    """
+    found = find_faces(image, assets)
+    if any(face.box.score >= UPRIGHT for face in found):
+        return 0, found
+    turned = [found, *(find_faces(np.ascontiguousarray(np.rot90(image, turns)), assets) for turns in (1, 2, 3))]
+    seen = [max((face.box.score * face.result.presence for face in faces), default=0.0) for faces in turned]
+    turns = int(np.argmax(seen))
+    return turns, turned[turns]
+
+
 def beyond_doubt(found: list[Found]) -> list[Found]:
     """The faces that are certain, or all where none is."""
     certain = [face for face in found if face.result.presence >= DOUBTFUL]
@@ -97,18 +116,22 @@ def read_portrait(path: Path, *, face: int | None = None, assets: Path | None = 
     progress(0.0, "Reading the photo")
     image, decoded = decode(path, PortraitLimits())
     progress(0.3, "Looking for the face")
-    found = find_faces(image, assets)
+    turns, found = find_upright(image, assets)
+    image = np.ascontiguousarray(np.rot90(image, turns))
+    decoded["turned_deg"] = 90 * turns
     progress(0.9, "Judging the photo")
     faces = tuple(f.box for f in found)
-    chosen = _choose(faces, face)
+    chosen = _choose(faces, face, decoded["scale"])
     result = found[chosen].result
     if eye_distance(result.landmarks) < MIN_EYE_DISTANCE:
         raise PortraitError(
             "face_too_small",
             f"The face is only {eye_distance(result.landmarks):.0f} pixels from eye to eye.",
-            "Use a larger scan or a closer photo.",
+            "Use a larger scan or a closer photo." if decoded["scale"] == 1 else CROP,
         )
-    quality, notes = judge(image, result.landmarks, result.presence, faces, decoded["scale"])
+    quality, notes = judge(image, result.landmarks, result.presence, faces)
+    if turns:
+        notes = (*notes, QualityNote("stored_turned", "info", "The photo was not stored upright and has been turned."))
     progress(1.0, "Photo read")
     return Portrait(
         image=image,
@@ -122,11 +145,10 @@ def read_portrait(path: Path, *, face: int | None = None, assets: Path | None = 
     )
 
 
-def _choose(faces: tuple[FaceBox, ...], face: int | None) -> int:
+def _choose(faces: tuple[FaceBox, ...], face: int | None, scale: float) -> int:
     if not faces:
-        raise PortraitError(
-            "no_face", "No face was found in this picture.", "Use a photo in which the face is well lit and not covered."
-        )
+        hint = "Use a photo in which the face is well lit and not covered." if scale == 1 else CROP
+        raise PortraitError("no_face", "No face was found in this picture.", hint)
     if face is not None:
         if not 0 <= face < len(faces):
             raise PortraitError(

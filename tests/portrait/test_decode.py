@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,20 @@ def picture() -> np.ndarray:
 
 def corner_colours(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return image[30, 5].astype(int), image[5, 50].astype(int)
+
+
+def with_tags(folder: Path, *tags: tuple[int, int, bytes]) -> Path:
+    """A picture with EXIF tags (number, type, four bytes of value) as they stand, whatever they say."""
+    rows = b"".join(
+        struct.pack("<HHI", number, kind, 4 if kind in (2, 7) else 1) + value for number, kind, value in sorted(tags)
+    )
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + rows + bytes(4)
+    Image.fromarray(picture()).save(path := folder / "photo.jpg", exif=exif, quality=98)
+    return path
+
+
+def hex_of(tag: tuple[int, int, bytes]) -> str:
+    return f"{tag[0]:#06x} of type {tag[1]}"
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp", "gif"])
@@ -56,6 +71,21 @@ def test_exif_orientation_is_undone(tmp_path: Path, orientation: int, turns: int
     assert decoded["orientation"] == orientation
     assert image.shape == (48, 64, 3)
     assert corner_colours(image)[0][2] > 180
+
+
+@pytest.mark.parametrize(
+    "tag", [(0x0128, 2, b"in\0\0"), (0x011A, 2, b"72\0\0"), (0x0103, 2, b"x\0\0\0"), (0xA002, 7, b"\1\2\3\4")], ids=hex_of
+)
+def test_odd_tags_beside_the_orientation_do_no_harm(tmp_path: Path, tag: tuple[int, int, bytes]) -> None:
+    """What a tag says, and of what kind it is, is up to whoever wrote the file."""
+    image, decoded = decode(with_tags(tmp_path, (0x0112, 3, b"\6\0\0\0"), tag))
+    assert decoded["orientation"] == 6 and image.shape == (64, 48, 3)
+
+
+@pytest.mark.parametrize("tag", [(0x0112, 7, b"\6\0\0\0"), (0x0112, 2, b"up\0\0"), (0x0112, 3, b"\x63\0\0\0")], ids=hex_of)
+def test_an_orientation_that_makes_no_sense_counts_as_none(tmp_path: Path, tag: tuple[int, int, bytes]) -> None:
+    image, decoded = decode(with_tags(tmp_path, tag))
+    assert decoded["orientation"] == 1 and image.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "LA", "I;16", "1"])

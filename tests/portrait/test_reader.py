@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from octoprint_facesculpt.errors import FaceSculptError
-from octoprint_facesculpt.portrait import read_portrait
+from octoprint_facesculpt.portrait import read_portrait, reader
 from octoprint_facesculpt.portrait.errors import SeveralFaces
 from octoprint_facesculpt.portrait.landmarker import LandmarkResult
 from octoprint_facesculpt.portrait.portrait import FaceBox
 from octoprint_facesculpt.portrait.quality import eye_distance, yaw_deg
-from octoprint_facesculpt.portrait.reader import Found, beyond_doubt
+from octoprint_facesculpt.portrait.reader import Found, beyond_doubt, find_faces, find_upright
 
 
 @pytest.fixture
@@ -44,6 +44,31 @@ def test_a_turned_picture_gives_the_same_face(photo: np.ndarray, assets_folder: 
     turned = Image.fromarray(photo).rotate(25, resample=Image.Resampling.BICUBIC)
     tilted = read_portrait(saved(tmp_path, np.asarray(turned)), assets=assets_folder)
     assert eye_distance(tilted.landmarks) == pytest.approx(eye_distance(upright.landmarks), rel=0.05)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_photo_that_is_not_stored_upright_is_turned(
+    photo: np.ndarray, assets_folder: Path, tmp_path: Path, turns: int
+) -> None:
+    """As scans are, and what was sent without its EXIF: a face is found in one that is upside down, too, but a wrong one."""
+    upright = read_portrait(saved(tmp_path, photo), assets=assets_folder)
+    portrait = read_portrait(saved(tmp_path, np.rot90(photo, -turns)), assets=assets_folder)
+    np.testing.assert_array_equal(portrait.image, photo)
+    np.testing.assert_allclose(portrait.landmarks, upright.landmarks, atol=0.01)
+    assert portrait.decoded["turned_deg"] == 90 * turns
+    assert [note.code for note in portrait.notes if note.code == "stored_turned"] == ["stored_turned"]
+    assert upright.decoded["turned_deg"] == 0 and "stored_turned" not in {note.code for note in upright.notes}
+
+
+def test_an_upright_face_is_not_looked_for_in_other_turns(photo: np.ndarray, assets_folder: Path, monkeypatch) -> None:
+    looked: list[tuple[int, ...]] = []
+
+    def counted(image: np.ndarray, assets: Path | None = None) -> tuple:
+        looked.append(image.shape)
+        return find_faces(image, assets)
+
+    monkeypatch.setattr(reader, "find_faces", counted)
+    assert find_upright(photo, assets_folder)[0] == 0 and len(looked) == 1
 
 
 def test_a_small_face_in_a_large_picture_is_found(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
@@ -104,6 +129,31 @@ def test_an_impossible_choice_is_refused(astronaut: Path, assets_folder: Path) -
 def test_quality_notes_name_what_is_wrong(photo, assets_folder, tmp_path, change, code) -> None:
     portrait = read_portrait(saved(tmp_path, change(photo)), assets=assets_folder)
     assert code in {note.code for note in portrait.notes}
+
+
+@pytest.mark.parametrize(("side", "code"), [(5400, "low_resolution"), (9000, "face_too_small"), (5400, "no_face")])
+def test_a_small_face_in_a_picture_that_is_reduced_should_be_cut_out(
+    photo: np.ndarray, assets_folder: Path, tmp_path: Path, side: int, code: str
+) -> None:
+    """What counts is what it is worked on with, not what the file has."""
+    picture = Image.new("RGB", (side, side // 8), (128, 128, 128))
+    if code != "no_face":
+        picture.paste(Image.fromarray(photo), (side // 2, 20))
+    picture.save(path := tmp_path / "photo.png")
+    if code == "low_resolution":
+        notes = read_portrait(path, assets=assets_folder).notes
+        assert [note.severity for note in notes if note.code == code] == ["warning"]
+        return
+    with pytest.raises(FaceSculptError) as caught:
+        read_portrait(path, assets=assets_folder)
+    assert (caught.value.code, caught.value.hint) == (code, "Crop the picture to the person you mean.")
+
+
+@pytest.mark.parametrize("size", [(5000, 2), (2, 5000), (8000, 3)])
+def test_a_line_is_no_face(assets_folder: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size).save(path := tmp_path / "line.png")
+    with pytest.raises(FaceSculptError, match="no_face"):
+        read_portrait(path, assets=assets_folder)
 
 
 def test_yaw_is_read_from_depth() -> None:
