@@ -8,6 +8,7 @@ import shutil
 import flask
 import octoprint.plugin
 from octoprint.access.permissions import Permissions
+from peewee import DatabaseError
 from werkzeug.exceptions import HTTPException
 
 from .api_profiles import ProfileRoutes
@@ -79,9 +80,14 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         photo = Photo(name=name[:NAME_LIMIT] or "photo")
         target = self.workshop.photo_file(photo)
         target.parent.mkdir(parents=True)
-        # The uploaded file is gone when the request ends.
-        shutil.move(uploaded, target)
-        photo.save(force_insert=True)
+        try:
+            # The uploaded file is gone when the request ends.
+            shutil.move(uploaded, target)
+            photo.save(force_insert=True)
+        except (OSError, DatabaseError) as error:
+            shutil.rmtree(target.parent, ignore_errors=True)
+            self._logger.error("a photo cannot be stored: %s", error)
+            raise RequestError("disk_full", "There is no room for the photo.", 507) from error
         self.pipeline.wake()
         self.publish("photo", photo)
         return flask.make_response(flask.jsonify(photo=photo_json(photo)), 201)
@@ -168,6 +174,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         sculpture = _find(Sculpture, identifier)
         if sculpture.state not in ("failed", "cancelled"):
             raise RequestError("not_stopped", "Only a failed or cancelled sculpture can be tried again.", 409)
+        self._refuse_while_printed(sculpture)
         self.pipeline.retry(sculpture)
         body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))
         return flask.make_response(flask.jsonify(sculpture=body), 202)
@@ -182,7 +189,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             raise RequestError("not_stopped", "This sculpture is in the making.", 409)
         self._refuse_while_printed(sculpture)
         if any(item.state == "queued" for item in sculpture.queued):
-            raise QueueError("busy", "This sculpture waits in the queue.", "Take it out of the queue first.")
+            raise QueueError("queued", "This sculpture waits in the queue.", "Take it out of the queue first.")
         settings = self._settings_of(body, sculpture.settings)
         slicing = self._slicing_of(body, sculpture.slicing, settings["style"])
         if other_shape(sculpture.settings, settings):
@@ -199,16 +206,16 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         file = self.workshop.folder(sculpture) / name
         if not (name in FILES.values() or POSE.fullmatch(name)) or not file.is_file():
             raise RequestError("not_found", "There is no such file.", 404)
-        answer = _private(flask.send_file(file))
+        kind = name.rsplit(".", 1)[1]
+        stem = "".join(c if c.isalnum() or c in " -_" else "_" for c in sculpture.name) or "sculpture"
+        shown = kind in ("png", "json", "html")
+        answer = _private(flask.send_file(file, as_attachment=not shown, download_name=f"{stem}.{kind}"))
         if name.endswith(".html"):
             # The viewer runs its scripts apart from OctoPrint: no cookies, no requests, no access to the page around.
             answer.headers["Content-Security-Policy"] = (
                 "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; "
                 "style-src 'unsafe-inline'; img-src data: blob:; connect-src data: blob:"
             )
-        elif name.rsplit(".", 1)[1] not in ("png", "json"):
-            stem = "".join(c if c.isalnum() or c in " -_" else "_" for c in sculpture.name) or "sculpture"
-            answer.headers.set("Content-Disposition", "attachment", filename=f"{stem}.{name.rsplit('.', 1)[1]}")
         return answer
 
     @route("/sculptures/<identifier>/layers", methods=["GET"])
@@ -322,14 +329,21 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         path = sculpture.gcode_path
         if any(item.state in ACTIVE for item in sculpture.queued) or (path and self.host.prints(path)):
             raise QueueError("busy", "This sculpture is being printed.", "Cancel the print first.")
+        if path and self.recovery.pending and self.recovery.job.get("path") == path:
+            raise QueueError(
+                "to_be_recovered", "Its interrupted print may go on.", "Go on with that print first, or give it up."
+            )
 
     def _delete_sculpture(self, sculpture: Sculpture) -> None:
         self._refuse_while_printed(sculpture)
         self.pipeline.cancel(sculpture)
-        sculpture.delete_instance(recursive=True)
-        self.store.renumber()
+        # First what takes room: on a full disk no row can be deleted.
+        shutil.rmtree(self.workshop.folder(sculpture), ignore_errors=True)
         if sculpture.gcode_path:
             self.host.remove_gcode(sculpture.gcode_path)
+        sculpture.delete_instance(recursive=True)
+        self.store.renumber()
+        # What a child that was being ended has written since.
         shutil.rmtree(self.workshop.folder(sculpture), ignore_errors=True)
 
 

@@ -40,7 +40,8 @@ class ProfileRoutes(octoprint.plugin.BlueprintPlugin):
         name_key = "profile." + self._settings.global_get([*uploads, "nameSuffix"])
         if path_key not in flask.request.values:
             raise RequestError("no_file", "The request carries no profile.")
-        name = os.path.basename(flask.request.values.get(name_key, "")).rsplit(".", 1)[0]
+        given = "".join(c for c in os.path.basename(flask.request.values.get(name_key, "")) if c.isprintable())
+        name = given.rsplit(".", 1)[0]
         read = self._read_foreign(Path(flask.request.values[path_key]), name)
         key = self._shelf(read.engine).add(read, read.title)
         body = {**self._shelf(read.engine).details(key), "imported": read.to_json()["notes"]}

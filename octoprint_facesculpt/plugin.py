@@ -66,8 +66,10 @@ class FaceSculptPlugin(
         data = Path(self.get_plugin_data_folder())
         self.store = Store(data / "facesculpt.db")
         self.host = Host(self._printer, self._file_manager, self._printer_profile_manager)
-        self.queue = PrintQueue(self.store, self.host, self.publish)
-        self.workshop = Workshop(data, self._hold, self.publish, self._add_gcode, self._options, self._printing)
+        self.queue = PrintQueue(self.store, self.host, self.publish, lambda: self.recovery.pending)
+        self.workshop = Workshop(
+            data, self._hold, self.publish, self._add_gcode, self._options, self._printing, self._in_use, self.host.remove_gcode
+        )
         self.layers = LayerPictures()
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
         around = Surroundings(self.publish, self._wish, self._model_of, self._job_of, self.queue.resumed)
@@ -324,6 +326,9 @@ class FaceSculptPlugin(
 
     def _hold(self) -> bool:
         return self.host.printing() and not self._settings.get_boolean(["jobs_while_printing"])
+
+    def _in_use(self, path: str) -> bool:
+        return self.host.prints(path) or (self.recovery.pending and self.recovery.job.get("path") == path)
 
     def _options(self) -> dict[str, Any]:
         return {

@@ -163,11 +163,11 @@ class Store:
                 "Update the plugin again, or move the database away.",
             )
         for number, step in enumerate(MIGRATIONS[version:], version + 1):
-            with self._writing():
+            with self.writing():
                 step(self.database)
                 self.database.execute_sql(f"PRAGMA user_version = {number}")
 
-    def _writing(self):
+    def writing(self):
         # Locked from the start: what was read first could otherwise be changed by another thread before it is written.
         return self.database.atomic("IMMEDIATE")
 
@@ -179,7 +179,7 @@ class Store:
         self, photo: Photo, name: str, face: int, settings: dict, slicing: dict, others: list[dict] | None = None
     ) -> Sculpture:
         """A new sculpture with its stages waiting; ``others`` are further photos (see :class:`Sculpture`)."""
-        with self._writing():
+        with self.writing():
             sculpture = Sculpture.create(
                 photo=photo, name=name, face=face, settings=settings, slicing=slicing, others=others or []
             )
@@ -193,20 +193,20 @@ class Store:
 
     def enqueue(self, sculpture: Sculpture) -> QueueItem:
         """Put a sculpture at the queue's end."""
-        with self._writing():
+        with self.writing():
             last = QueueItem.select().where(QueueItem.state == "queued").count()
             return QueueItem.create(sculpture=sculpture, position=last)
 
     def move(self, item: QueueItem, position: int) -> None:
         """Move a queued item to a position, counted from 0."""
-        with self._writing():
+        with self.writing():
             others = [other for other in self.queued() if other.id != item.id]
             others.insert(max(0, min(position, len(others))), item)
             self._number(others)
 
     def renumber(self) -> None:
         """Close gaps in the queue's positions."""
-        with self._writing():
+        with self.writing():
             self._number(self.queued())
 
     def queued(self) -> list[QueueItem]:
@@ -225,7 +225,7 @@ class Store:
 
     def plan_again(self, sculpture: Sculpture, settings: dict, slicing: dict) -> None:
         """Let a finished sculpture be made anew with other wishes, from the first stage on to which they matter."""
-        with self._writing():
+        with self.writing():
             again = STAGES[STAGES.index(first_stage(sculpture, settings, slicing)) :]
             Stage.update(state="waiting", progress=0.0, message="", seconds=None).where(
                 Stage.sculpture == sculpture, Stage.stage.in_(again)

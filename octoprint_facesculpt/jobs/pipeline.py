@@ -40,7 +40,9 @@ class Workshop:
     ``data`` is the plugin's folder; ``hold`` says whether work must wait (a print is running); ``publish(type, object)``
     tells the dashboards; ``add_gcode(sculpture, file, result)`` stores finished G-code and returns its path; ``options()``
     gives ``threads``, ``time_limit_seconds``, ``slicer_paths`` by engine, ``bed``; ``printing(sculpture)`` further
-    arguments of its slicing, such as its printer's bed and nozzle and the file of a profile of the user's own.
+    arguments of its slicing, such as its printer's bed and nozzle and the file of a profile of the user's own;
+    ``in_use(path)`` whether stored G-code is being printed, or may be gone on with after an interruption;
+    ``remove_gcode(path)`` deletes it.
     """
 
     data: Path
@@ -49,6 +51,8 @@ class Workshop:
     add_gcode: Callable[[Sculpture, Path, dict[str, Any]], str]
     options: Callable[[], dict[str, Any]]
     printing: Callable[[Sculpture], list[str]] = lambda _: []
+    in_use: Callable[[str], bool] = lambda _: False
+    remove_gcode: Callable[[str], None] = lambda _: None
 
     def photo_file(self, photo: Photo) -> Path:
         return self.data / "photos" / photo.id / "original"
@@ -58,6 +62,10 @@ class Workshop:
 
     def folder(self, sculpture: Sculpture) -> Path:
         return self.data / "sculptures" / sculpture.id
+
+
+class _InUse(Exception):
+    """A print of the G-code that would be replaced has begun meanwhile."""
 
 
 class Pipeline:
@@ -136,13 +144,14 @@ class Pipeline:
             sculpture, stage = self._next()
             if sculpture is None:
                 return False
-            held = stage is not None and self._shop.hold()
+            held = stage is not None and (self._shop.hold() or (stage.stage == "slice" and self._in_use(sculpture)))
             if stage is not None and not held and not self._begin(sculpture.id):
                 return False
         if stage is None:
             # Unless it was cancelled a moment ago.
             unfinished = Sculpture.state.in_(("waiting", "working"))
-            Sculpture.update(state="ready").where(Sculpture.id == sculpture.id, unfinished).execute()
+            whole = not Stage.select().where(Stage.sculpture == sculpture, Stage.state != "done").exists()
+            Sculpture.update(state="ready" if whole else "failed").where(Sculpture.id == sculpture.id, unfinished).execute()
             self._publish(sculpture)
             return True
         if held:
@@ -220,18 +229,24 @@ class Pipeline:
             # The child may have finished in the moment it was asked to end.
             (folder / OUTPUTS[stage.stage]).unlink(missing_ok=True)
             return
+        except _InUse:
+            stage.state, stage.progress, stage.message = "waiting", 0.0, WAITING_FOR_PRINT
+            sculpture.state = "waiting"
         except Exception as error:
             stage.state, sculpture.state, sculpture.error = "failed", "failed", self._explain(error)
             self._logger.warning("%s of sculpture %s failed: %s", stage.stage, sculpture.id, error)
         stage.seconds = round(time.monotonic() - start, 2)
-        stage.save()
-        sculpture.save()
+        with self._store.writing():
+            stage.save()
+            sculpture.save()
 
     def _tidy(self, sculpture: Sculpture) -> None:
         """Remove what a stopped child left half made, and everything of a sculpture that was deleted meanwhile."""
         folder = self._shop.folder(sculpture)
         if Sculpture.get_or_none(Sculpture.id == sculpture.id) is None:
             shutil.rmtree(folder, ignore_errors=True)
+            if sculpture.gcode_path:
+                self._shop.remove_gcode(sculpture.gcode_path)
         for rest in (*folder.glob(".slicing-*"), *folder.glob(".plan-*")):
             shutil.rmtree(rest, ignore_errors=True)
         for rest in folder.glob("*.part"):
@@ -303,8 +318,14 @@ class Pipeline:
             sculpture.estimates = {"seconds": seconds, **{key: plan.get(key, sliced[key]) for key in keys}, "plan": plan}
             if sculpture.slicing.get("target"):
                 sculpture.settings = {**sculpture.settings, "height_mm": data["sculpture"]["height_mm"]}
+            if self._in_use(sculpture):
+                raise _InUse
             sculpture.gcode_path = self._shop.add_gcode(sculpture, self._shop.folder(sculpture) / OUTPUTS["slice"], sliced)
         stage.state, stage.progress, stage.message = "done", 1.0, ""
+
+    def _in_use(self, sculpture: Sculpture) -> bool:
+        """Whether the G-code it had must stay as it is."""
+        return sculpture.gcode_path is not None and self._shop.in_use(sculpture.gcode_path)
 
     def _child(self, arguments: list[str], log: Path, progress) -> dict[str, Any]:
         options = self._shop.options()

@@ -5,6 +5,8 @@ Nothing here starts a print by itself: after an outage, a failure or a cancel on
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -12,6 +14,8 @@ from ..errors import FaceSculptError
 from ..store import QueueItem, Sculpture, Store, now
 
 ACTIVE = ("printing", "paused")
+#: Seconds in which OctoPrint begins with what it was told to print.
+STARTING = 30.0
 #: Reason of an item that goes on after an outage.
 RESUMED = "resumed"
 #: Reason of a print that ended because something lost its power, and may go on.
@@ -19,7 +23,8 @@ INTERRUPTED = "interrupted"
 
 
 class QueueError(FaceSculptError):
-    """Codes: ``not_ready``, ``not_sliced``, ``bed_not_clear``, ``busy``, ``file_missing``."""
+    """Codes: ``not_ready``, ``not_sliced``, ``bed_not_clear``, ``busy``, ``not_waiting``, ``to_be_recovered``,
+    ``file_missing``."""
 
 
 class Printer(Protocol):
@@ -32,10 +37,21 @@ class Printer(Protocol):
 
 
 class PrintQueue:
-    """The queue over a store; ``publish(type, object)`` tells the dashboards."""
+    """The queue over a store; ``publish(type, object)`` tells the dashboards; ``pending()`` is whether an interrupted print
+    stands on the bed."""
 
-    def __init__(self, store: Store, printer: Printer, publish: Callable[[str, Any], None]) -> None:
-        self._store, self._printer, self._publish = store, printer, publish
+    def __init__(
+        self,
+        store: Store,
+        printer: Printer,
+        publish: Callable[[str, Any], None],
+        pending: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._store, self._printer, self._publish, self._pending = store, printer, publish, pending
+        #: Two orders at once must not both find a printer with nothing to do.
+        self._starting = threading.Lock()
+        #: When OctoPrint was told to print the last one, by the monotonic clock.
+        self._ordered = 0.0
 
     def recover(self) -> None:
         """At a server's start: what was printing then was interrupted."""
@@ -51,11 +67,19 @@ class PrintQueue:
 
     def start(self, item: QueueItem, bed_clear: bool, user: str | None) -> None:
         """Print an item now; :class:`QueueError` when the printer cannot, or nobody confirmed that the bed is clear."""
-        if item.state != "queued":
-            raise QueueError("busy", "This item is not waiting any more.", "Queue the sculpture again.")
+        with self._starting:
+            self._start(item, bed_clear, user)
+        self._publish("queue", None)
+
+    def _start(self, item: QueueItem, bed_clear: bool, user: str | None) -> None:
+        # As it is by now, not as it was found.
+        if item.state != "queued" or QueueItem.get_or_none(QueueItem.id == item.id, QueueItem.state == "queued") is None:
+            raise QueueError("not_waiting", "This item is not waiting any more.", "Queue the sculpture again.")
         if not bed_clear:
             raise QueueError("bed_not_clear", "Nobody confirmed that the bed is clear.", "Look, then confirm.")
-        if self._printer.printing():
+        if self._pending():
+            raise QueueError("to_be_recovered", "An interrupted print may go on.", "Go on with it first, or give it up.")
+        if self._printer.printing() or self._begins():
             raise QueueError("busy", "The printer is printing.", "Wait until it is finished.")
         if not self._printer.ready():
             raise QueueError("not_ready", "The printer is not connected or not ready.", "Connect the printer first.")
@@ -64,6 +88,7 @@ class PrintQueue:
             raise QueueError("file_missing", "The G-code file was deleted.", "Slice the sculpture again.")
         item.state, item.started = "printing", now()
         item.save()
+        self._ordered = time.monotonic()
         try:
             self._printer.start(path, user)
         except Exception:
@@ -71,7 +96,18 @@ class PrintQueue:
             item.save()
             raise
         self._store.renumber()
-        self._publish("queue", None)
+
+    def _begins(self) -> bool:
+        """Whether OctoPrint is about to print an item. One that it never began with waits again."""
+        item = self.active()
+        if item is None:
+            return False
+        if time.monotonic() - self._ordered < STARTING:
+            return True
+        item.state, item.started = "queued", None
+        item.save()
+        self._store.renumber()
+        return False
 
     def resumed(self, job: dict[str, Any]) -> None:
         """An interrupted print goes on: its item is being printed again. ``job`` is what the journal keeps of it: the file's
@@ -89,9 +125,9 @@ class PrintQueue:
             self._publish("queue", None)
 
     def move(self, item: QueueItem, position: int) -> None:
-        """Move a waiting item to a position, counted from 0; :class:`QueueError` ``busy`` when it does not wait."""
+        """Move a waiting item to a position, counted from 0; :class:`QueueError` ``not_waiting``."""
         if item.state != "queued":
-            raise QueueError("busy", "This item is not waiting any more.", "Queue the sculpture again.")
+            raise QueueError("not_waiting", "This item is not waiting any more.", "Queue the sculpture again.")
         self._store.move(item, position)
         self._publish("queue", None)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -400,6 +401,21 @@ def test_portraits_are_given_out_as_private(server: OctoPrintServer, sculpture: 
     assert viewer.headers["Content-Security-Policy"].startswith("sandbox allow-scripts; default-src 'none'")
     model = server.get("/" + sculpture["files"]["stl"])
     assert model.headers["Content-Disposition"] == "attachment; filename=astronaut.stl"
+
+
+def test_files_are_called_after_people_of_any_script(server: OctoPrintServer, photo: dict[str, Any]) -> None:
+    order = create(server, photo, name="Łukasz 李")
+    address = f"{BASE}/sculptures/{order['id']}"
+    server.post(f"{address}/cancel")
+    assert finished(server, order)["state"] == "cancelled"
+    folder = server.base / "data" / "facesculpt" / "sculptures" / order["id"]
+    folder.mkdir(exist_ok=True)
+    (folder / "bust.stl").write_bytes(b"solid")
+    answer = server.get(f"{address}/files/bust.stl")
+    assert answer.content == b"solid"
+    assert quote("Łukasz 李.stl") in answer.headers["Content-Disposition"]
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    server.request("DELETE", address)
 
 
 def test_the_queue_keeps_its_rules(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:

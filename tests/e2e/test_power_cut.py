@@ -100,6 +100,20 @@ def test_the_dashboard_tells_what_happened(standing: dict[str, Any], browser: Br
         expect(panel).to_be_visible()
 
 
+def test_the_print_and_its_place_stay_as_they_are(standing: dict[str, Any], sculpture: dict[str, Any]) -> None:
+    """What would replace or delete its G-code, or print something over it, is refused."""
+    server, address = standing["server"], f"/plugin/facesculpt/sculptures/{sculpture['id']}"
+    item = server.post(QUEUE, json={"sculpture": sculpture["id"]}).json()["id"]
+    refused = [
+        server.post(f"{address}/plan", json={"slicing": {"profile": "bust_020"}}),
+        server.request("DELETE", address),
+        server.post(f"{QUEUE}/{item}/print", json={"bed_clear": True}),
+    ]
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in refused] == [(409, "to_be_recovered")] * 3
+    assert rows(server)[item]["state"] == "queued"
+    assert server.request("DELETE", f"{QUEUE}/{item}").ok
+
+
 def test_lines_are_held_back_and_sent_only_when_somebody_insists(standing: dict[str, Any], browser: Browser) -> None:
     server = standing["server"]
     with dashboard(browser, server.url) as tab, Pushes(server) as pushes:

@@ -35,11 +35,17 @@ class Shop:
         self.data, self.told, self.added = data, [], []
         self.history: list[list[str]] = []
         self.held = False
+        #: G-code that is being printed, and what was removed.
+        self.used: set[str] = set()
+        self.removed: list[str] = []
         self.running = descendants()
         self.react: Callable[[str, Any], None] = lambda *_: None
         self.store = Store(data / "facesculpt.db")
         options = {"threads": 2, "time_limit_seconds": 600.0, "slicer_paths": {}, "bed": "235x235x250@0,0"}
-        self.workshop = Workshop(data, lambda: self.held, self._publish, self.add, lambda: options)
+        self.workshop = Workshop(
+            data, lambda: self.held, self._publish, self.add, lambda: options, lambda _: [],
+            lambda path: path in self.used, self.removed.append,
+        )  # fmt: skip
         self.pipeline = Pipeline(self.store, self.workshop, logging.getLogger("test"))
 
     def _publish(self, kind: str, what: Any) -> None:
@@ -190,6 +196,52 @@ def test_cancel_stops_each_stage_and_a_retry_finishes_it(stage: str, shop: Shop,
         assert shop.states(sculpture) == ["done"] * 3 and shop.added == [sculpture.id]
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_g_code_that_is_being_printed_is_not_replaced(shop: Shop, made, astronaut: Path, when: str) -> None:
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    sculpture.gcode_path = "uploads/Eileen.gcode"
+    sculpture.save()
+    if when == "before":
+        shop.used.add(sculpture.gcode_path)
+    else:
+        shop.on_progress("slice", lambda: shop.used.add("uploads/Eileen.gcode"))
+    shop.pipeline.start()
+    waits = Stage.select().where(Stage.sculpture == sculpture, Stage.message == WAITING_FOR_PRINT, Stage.state == "waiting")
+    shop.wait(waits.exists)
+    assert shop.added == [] and Sculpture.get_by_id(sculpture.id).state == "waiting"
+    shop.used.clear()
+    shop.pipeline.wake()
+    assert shop.wait_state(sculpture, "ready", "failed").state == "ready" and shop.added == [sculpture.id]
+
+
+def test_a_stage_is_done_together_with_what_it_found(
+    shop: Shop, made, astronaut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that ends between the two must not leave a finished sculpture without its G-code."""
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    save, ended = Sculpture.save, []
+
+    def ends(self: Sculpture, *arguments: Any, **options: Any) -> Any:
+        if self.gcode_path and not ended:
+            ended.append(True)
+            raise OSError("the power is gone")
+        return save(self, *arguments, **options)
+
+    monkeypatch.setattr(Sculpture, "save", ends)
+    shop.react = lambda kind, _what: time.sleep(2) if ended and kind == "sculpture" and len(shop.added) == 1 else None
+    shop.pipeline.start()
+    shop.wait(lambda: ended)
+    assert shop.states(sculpture)[2] != "done"
+    assert shop.wait_state(sculpture, "ready", "failed").gcode_path
+
+
+def test_only_what_is_whole_becomes_ready(shop: Shop, made, astronaut: Path) -> None:
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    Stage.update(state="failed").where(Stage.sculpture == sculpture, Stage.stage == "slice").execute()
+    shop.pipeline.start()
+    assert shop.wait_state(sculpture, "ready", "failed").state == "failed"
+
+
 def test_cancel_of_waiting_work_and_between_two_stages_is_not_lost(shop: Shop, made, astronaut: Path) -> None:
     photo = shop.photo(astronaut)
     first = shop.sculpture(photo, made["folder"], before="sculpt")
@@ -321,6 +373,8 @@ def test_work_waits_while_a_print_runs(shop: Shop, made, astronaut: Path) -> Non
 
 def test_a_sculpture_deleted_while_it_is_made_leaves_nothing(shop: Shop, made, astronaut: Path) -> None:
     sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    sculpture.gcode_path = "uploads/old.gcode"
+    sculpture.save()
     folder = shop.workshop.folder(sculpture)
 
     def delete() -> None:
@@ -333,6 +387,8 @@ def test_a_sculpture_deleted_while_it_is_made_leaves_nothing(shop: Shop, made, a
     shop.wait(lambda: Sculpture.get_or_none(Sculpture.id == sculpture.id) is None and shop.pipeline._current is None)
     shop.wait(lambda: not folder.exists())
     assert shop.added == [] and Stage.select().count() == 0
+    # What may have been stored while it was being deleted, too.
+    assert shop.removed == ["uploads/old.gcode"]
 
 
 def test_photos_without_a_face_or_a_picture_fail_with_a_code(shop: Shop, tmp_path: Path) -> None:

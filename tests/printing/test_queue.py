@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from octoprint_facesculpt.printing import queue as printing_queue
 from octoprint_facesculpt.printing.queue import PrintQueue, QueueError
 from octoprint_facesculpt.store import Photo, QueueItem, Sculpture, Store
 
@@ -109,7 +110,7 @@ def test_items_can_be_moved(house: House, which: int, position: int, order: str)
 def test_what_does_not_wait_cannot_be_moved(house: House) -> None:
     first, second = house.queue.add(house.sculpture()), house.queue.add(house.sculpture("b"))
     house.queue.start(first, True, None)
-    refused("busy", house.queue.move, QueueItem.get_by_id(first.id), 0)
+    refused("not_waiting", house.queue.move, QueueItem.get_by_id(first.id), 0)
     assert house.order() == [second.id]
 
 
@@ -175,11 +176,37 @@ def test_a_printer_that_fails_to_start_leaves_the_item_waiting(house: House) -> 
 def test_no_item_is_printed_twice(house: House) -> None:
     item = house.queue.add(house.sculpture())
     house.queue.start(item, True, None)
-    refused("busy", house.queue.start, QueueItem.get_by_id(item.id), True, None)
+    refused("not_waiting", house.queue.start, QueueItem.get_by_id(item.id), True, None)
     house.queue.on_event("PrintDone", {"path": "facesculpt/a.gcode"})
     house.printer.is_printing, house.printer.is_ready = False, True
-    refused("busy", house.queue.start, QueueItem.get_by_id(item.id), True, None)
+    refused("not_waiting", house.queue.start, QueueItem.get_by_id(item.id), True, None)
     assert len(house.printer.started) == 1
+
+
+def test_of_two_orders_at_once_one_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OctoPrint takes a moment to begin, and says nothing of a second file it is given meanwhile."""
+    first, second = house.queue.add(house.sculpture()), house.queue.add(house.sculpture("b"))
+    monkeypatch.setattr(house.printer, "printing", lambda: False)
+    house.queue.start(first, True, None)
+    house.printer.is_ready = True
+    refused("busy", house.queue.start, second, True, None)
+    assert (house.state(first), house.state(second)) == ("printing", "queued")
+    # It never came to it: the first waits again, and nothing stands in the way any more.
+    monkeypatch.setattr(printing_queue, "STARTING", 0.0)
+    house.queue.start(second, True, None)
+    assert (house.state(first), house.state(second)) == ("queued", "printing")
+    assert [path for path, _ in house.printer.started] == ["facesculpt/a.gcode", "facesculpt/b.gcode"]
+
+
+def test_nothing_is_begun_over_an_interrupted_print(house: House) -> None:
+    pending = [True]
+    queue = PrintQueue(house.store, house.printer, lambda *_: None, lambda: pending[0])
+    item = queue.add(house.sculpture())
+    refused("to_be_recovered", queue.start, item, True, None)
+    assert house.state(item) == "queued" and not house.printer.started
+    pending[0] = False
+    queue.start(item, True, None)
+    assert house.printer.started
 
 
 def test_what_is_printed_cannot_be_removed_and_what_was_can(house: House) -> None:
