@@ -18,8 +18,8 @@ from .settings import MAX_LEAN, SculptureError, SculptureSettings
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
-#: MediaPipe's landmarks of the chin, and of both cheeks where the ears begin.
-CHIN, EARS = 152, (234, 454)
+#: MediaPipe's landmarks of the chin, below the lower lip, and of both cheeks where the ears begin.
+CHIN, LIP, EARS = 152, 17, (234, 454)
 #: Head frame (x to the subject's left, y up, z forward) to print frame (x alike, face towards -y, z up).
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 #: Where the bust ends below the eyes (at the lowest), and the head style's neck, in distances from eyes to chin.
@@ -29,6 +29,9 @@ BELOW_CHIN = 1.2
 #: How far back a mask reaches, as a share of the way from the eyes' outer corners to the ears, and how far below the eyes, in
 #: distances from eyes to chin. Further back the neck would come out below the jaw.
 MASK_DEPTH, MASK_END = 0.6, 1.12
+#: What a mask that stands needs on the bed, as a share of the square of its height: with less it tips over too easily, as its
+#: weight is behind the chin. The cut for it is sought in steps of so many mm, life size.
+FOOT, FOOT_STEP = 0.03, 1.0
 #: More half depth in mm than any head has.
 FREE = 300.0
 #: Life-size outline of the bust from its lower end upwards: height above the end, half width, half depth, in mm. The
@@ -38,8 +41,8 @@ BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
 PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (0, 43))
 #: How far the plinth reaches into the bust.
 OVERLAP = 1.0
-#: Gap in mm where two places of the surface would meet in a point.
-GAP = 0.001
+#: Gap in mm where two places of the surface would meet, and how often it is made: what is moved may meet another place.
+GAP, PASSES = 0.001, 8
 #: What a sculpture that does not stand on its foot loses to the bed, as a share of its height.
 FLAT = 0.005
 #: A part is a sculpture only above this volume, in mm^3 of the life-size head.
@@ -82,6 +85,8 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     progress(0.3, "Cutting the bust")
     if settings.style == "mask":
         shaped = _mask(solid, landmarks, reach)
+        if not settings.lean_deg:
+            shaped = _on_its_chin(shaped, float(landmarks[LIP, 2]))
     else:
         shaped = _bust(solid, reach) if settings.style == "bust" else _head(solid, reach)
     progress(0.6, "Scaling")
@@ -98,12 +103,12 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
         lost = 0.0 if settings.style == "mask" and settings.lean_deg == 90 else FLAT * settings.height_mm
         shaped, landmarks = _on_the_bed(shaped, landmarks, settings.lean_deg, lost)
     vertices, triangles = mesh_of(shaped)
-    vertices = apart(vertices, triangles)
     vertices[:, 2] -= vertices[:, 2].min()
     if not settings.lean_deg:
         # Thinning has taken a hair off the crown.
         factor = settings.height_mm / vertices[:, 2].max()
         vertices, landmarks = vertices * factor, landmarks * factor
+    vertices = apart(vertices, triangles)
     progress(0.9, "Checking the solid")
     checks = check(vertices, triangles)
     progress(1.0, "Sculpture ready")
@@ -120,7 +125,7 @@ def scaled(sculpture: Sculpture, height_mm: float) -> Sculpture:
     """The same sculpture in another height; :class:`SculptureError` ``height_out_of_range``."""
     settings = replace(sculpture.settings, height_mm=height_mm)
     factor = height_mm / sculpture.settings.height_mm
-    vertices = sculpture.vertices * factor
+    vertices = apart(sculpture.vertices * factor, sculpture.triangles)
     return replace(
         sculpture, vertices=vertices, landmarks=sculpture.landmarks * factor, settings=settings,
         checks=check(vertices, sculpture.triangles),
@@ -158,34 +163,52 @@ def thinned(solid: Manifold, triangles: int) -> Manifold:
 def apart(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """The vertices (V, 3) of a solid, no two in the same place.
 
-    Where a surface meets itself in a point, a file that knows vertices only by their coordinates (STL) could not tell which
-    triangles are neighbours; a hair's breadth towards its own neighbours each can be told apart.
+    Where a surface meets itself, in a point or in two sheets upon each other, a file that knows vertices only by their
+    coordinates (STL) could not tell which triangles are neighbours; a hair's breadth into a triangle of its own each can be
+    told apart. A head that overlaps itself gives such sheets: a cut through it leaves one for each of its layers.
     """
-    _, place, count = np.unique(vertices.astype(np.float32), axis=0, return_inverse=True, return_counts=True)
-    twins = count[place.ravel()] > 1
-    moved = vertices.copy()
-    for vertex in np.flatnonzero(twins):
-        towards = vertices[triangles[(triangles == vertex).any(1)]].mean((0, 1)) - vertices[vertex]
-        moved[vertex] += GAP * towards / (np.linalg.norm(towards) + 1e-12)
-    return moved
+    for _ in range(PASSES):
+        _, place = _places(vertices)
+        count = np.bincount(place)
+        if len(count) == len(vertices):
+            break
+        near = triangles[(count[place] > 1)[triangles].any(1)]
+        moved = vertices.copy()
+        for shared in np.flatnonzero(count > 1):
+            # In sheets upon each other twins have the same triangles: only by different ways do they part.
+            for number, vertex in enumerate(np.flatnonzero(place == shared), 1):
+                towards = vertices[near[(near == vertex).any(1)][0]].mean(0) - vertices[vertex]
+                moved[vertex] += GAP * number / count[shared] * towards / (np.linalg.norm(towards) + 1e-12)
+        vertices = moved
+    return vertices
+
+
+def _places(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different places (P, 3) that vertices (V, 3) have in a file, float32, and which of them each vertex has (V,)."""
+    places, place = np.unique(vertices.astype(np.float32), axis=0, return_inverse=True)
+    return places, place.ravel()
 
 
 def check(vertices: np.ndarray, triangles: np.ndarray) -> dict[str, Any]:
-    """Measure a finished mesh; :class:`SculptureError` ``not_manifold`` unless it is a closed two-manifold on the bed."""
+    """Measure a finished mesh; :class:`SculptureError` ``not_manifold`` unless it is a closed two-manifold on the bed, also
+    in a file that knows vertices only by their coordinates."""
     import trimesh
 
     solid = solid_of(vertices, triangles)
     mesh = trimesh.Trimesh(vertices, triangles, process=False)
+    places, place = _places(vertices)
+    welded = trimesh.Trimesh(places, place[triangles], process=False)
     on_bed = (vertices[triangles][:, :, 2] < 0.05).all(1)
     checks = {
-        "watertight": bool(mesh.is_watertight),
-        "manifold": True,
+        "watertight": bool(welded.is_watertight),
+        # Vertices in one place may join what touches in a point only, which no edge tells.
+        "manifold": bool(welded.is_watertight and welded.is_winding_consistent and len(places) == len(vertices)),
         "volume_mm3": float(solid.volume()),
         "bounds": mesh.bounds.round(3).tolist(),
         "triangles": len(triangles),
         "base_area_mm2": float(mesh.area_faces[on_bed].sum()),
     }
-    if not checks["watertight"] or checks["volume_mm3"] <= 0:
+    if not checks["manifold"] or checks["volume_mm3"] <= 0:
         raise SculptureError("not_manifold", "The sculpture is not a closed solid.", "Try another photo.")
     return checks
 
@@ -278,6 +301,21 @@ def _mask(solid: Manifold, landmarks: np.ndarray, reach: float) -> Manifold:
     """The face and what surrounds it: cut flat in front of the ears, and level below the chin."""
     back = float(MASK_DEPTH * landmarks[list(EARS), 1].mean())
     return solid.trim_by_plane((0.0, -1.0, 0.0), -back).trim_by_plane((0.0, 0.0, 1.0), -MASK_END * reach)
+
+
+def _on_its_chin(mask: Manifold, lip: float) -> Manifold:
+    """A mask cut level where it gets a foot to stand on, through the chin but below ``lip``; where no cut gives enough, there
+    where it gives most."""
+    mask = _largest(mask)
+    low, top = mask.bounding_box()[2], mask.bounding_box()[5]
+    best, share = low, 0.0
+    for height in np.arange(low + FOOT_STEP, lip, FOOT_STEP).tolist():
+        found = mask.slice(height).area() / (top - height) ** 2
+        if found > share:
+            best, share = height, found
+        if share >= FOOT:
+            break
+    return mask.trim_by_plane((0.0, 0.0, 1.0), best)
 
 
 def _section(solid: Manifold, height: float) -> tuple[tuple[float, float], float]:

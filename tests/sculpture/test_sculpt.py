@@ -13,7 +13,8 @@ from octoprint_facesculpt.sculpture import SculptureError, SculptureSettings, sa
 from octoprint_facesculpt.sculpture.costs import measure
 from octoprint_facesculpt.sculpture.export import export_mesh
 from octoprint_facesculpt.sculpture.preview import clay
-from octoprint_facesculpt.sculpture.shaping import Sculpture, apart, standing
+from octoprint_facesculpt.sculpture.shaping import FOOT, Sculpture, apart, check, mesh_of, scaled, solid_of, standing
+from octoprint_facesculpt.sculpture.shaping import _on_its_chin as on_its_chin
 
 
 def test_bust_stands_upright_on_the_bed_at_its_height(bust) -> None:
@@ -82,11 +83,30 @@ def test_a_mask_is_the_whole_face_without_the_ears(mask: Sculpture) -> None:
     assert (mask.landmarks[cheeks, 2] < 0).all()
 
 
-def test_a_mask_can_stand_but_not_be_tilted(head, mask: Sculpture) -> None:
+def test_a_mask_stands_on_its_chin(head, mask: Sculpture) -> None:
     upright = sculpt(head, SculptureSettings(height_mm=60, style="mask", max_triangles=40_000))
-    assert upright.vertices[:, 2].max() == pytest.approx(60, abs=0.01)
-    assert upright.checks["volume_mm3"] == pytest.approx(mask.checks["volume_mm3"], rel=0.005)
+    assert upright.vertices[:, 2].min() == 0 and upright.vertices[:, 2].max() == pytest.approx(60, abs=0.01)
+    costs = measure(upright)
+    assert costs.base_area_mm2 > 0.95 * FOOT * 60**2 and costs.tip_deg > 7
+    # Only the underside of the chin is cut away: of a face, mouth to chin, next to all is there.
+    mouth, chin = upright.landmarks[[17, 152], 2]
+    assert chin > -0.2 * (mouth - chin)
+    # One that lies needs no foot.
     assert np.ptp(standing(mask)[:, 2]) == pytest.approx(60, rel=0.005)
+    assert mask.landmarks[152, 1] - mask.vertices[:, 1].min() > 1.5
+
+
+def test_a_mask_without_a_chin_is_cut_below_the_mouth_at_most() -> None:
+    from manifold3d import Manifold
+
+    cone = Manifold.cylinder(100, 0.5, 10)
+    low = on_its_chin(cone, 20.0).bounding_box()[2]
+    assert 18 < low < 20
+    # Where there is a foot at once, nothing more is cut off.
+    assert on_its_chin(Manifold.cylinder(100, 20, 30), 20.0).bounding_box()[2] == pytest.approx(1)
+
+
+def test_a_mask_can_not_be_tilted() -> None:
     with pytest.raises(SculptureError) as caught:
         SculptureSettings(style="mask", tilt_deg=10)
     assert caught.value.code == "orientation_unknown"
@@ -179,3 +199,71 @@ def test_surfaces_that_meet_in_a_point_are_told_apart_in_an_stl_file(tmp_path: P
     assert (far > 0).sum() == 2 and far.max() <= 0.0011
     export_mesh(moved, triangles, tmp_path / "apart.stl")
     assert trimesh.load(tmp_path / "apart.stl").is_watertight
+
+
+def ball_in_a_head_that_overlaps_itself() -> tuple[np.ndarray, np.ndarray]:
+    """What a cut makes of it: where both layers are, two sheets upon each other, which face the same way."""
+    one, two = trimesh.creation.box((20, 20, 20)), trimesh.creation.box((20, 20, 20)).apply_translation((7, 2, 1))
+    layers = one + two
+    ball = trimesh.creation.icosphere(2, 9)
+    return mesh_of(solid_of(layers.vertices, layers.faces) ^ solid_of(ball.vertices, ball.faces))
+
+
+def flap_on_a_box() -> tuple[np.ndarray, np.ndarray]:
+    """A sheet of no thickness: its two sides have a rim in common."""
+    turn = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+    ring = np.c_[np.cos(turn), np.sin(turn), np.full(8, 3.5)] * 2
+    sheet = np.concatenate([ring * [2, 2, 1], ring, [[0, 0, 7]]])
+    top = [
+        corners
+        for a, b in zip(range(8), [*range(1, 8), 0], strict=True)
+        for corners in ((a, b, b + 8), (a, b + 8, a + 8), (a + 8, b + 8, 16))
+    ]
+    # The other side has the rim's eight vertices, and nine of its own.
+    other = np.r_[:8, 17:26]
+    box = trimesh.creation.box((10, 10, 10))
+    vertices = np.concatenate([sheet, sheet[8:], box.vertices])
+    return vertices, np.concatenate([top, other[np.array(top)[:, ::-1]], box.faces + 26])
+
+
+def pyramids_on_one_base() -> tuple[np.ndarray, np.ndarray]:
+    """The middle of the base has the same neighbours in both."""
+    corners = [[0, 0, 0], [4, 0, 0], [4, 4, 0], [0, 4, 0], [2, 2, 0]]
+    sides = [[0, 1, 5], [1, 2, 5], [2, 3, 5], [3, 0, 5], [1, 0, 4], [2, 1, 4], [3, 2, 4], [0, 3, 4]]
+    vertices = np.array([*corners, [2, 2, 5], *corners, [2, 1, 3]], float)
+    return vertices, np.concatenate([sides, np.array(sides) + 6]).astype(np.int32)
+
+
+@pytest.mark.parametrize("made", [ball_in_a_head_that_overlaps_itself, flap_on_a_box, pyramids_on_one_base])
+def test_sheets_upon_each_other_are_told_apart_in_files(made, tmp_path: Path) -> None:
+    vertices, triangles = made()
+    vertices = vertices - [0, 0, vertices[:, 2].min()]
+    # What a file does not hold is no promise.
+    with pytest.raises(SculptureError, match="not_manifold"):
+        check(vertices, triangles)
+    moved = apart(vertices, triangles)
+    assert len(np.unique(moved.astype(np.float32), axis=0)) == len(vertices)
+    assert np.linalg.norm(moved - vertices, axis=1).max() < 0.003
+    checks = check(moved, triangles)
+    assert checks["watertight"] and checks["manifold"]
+    for kind in ("stl", "3mf"):
+        export_mesh(moved, triangles, tmp_path / f"apart.{kind}")
+        assert trimesh.load_mesh(tmp_path / f"apart.{kind}").is_watertight
+
+
+def test_what_is_moved_onto_another_place_is_moved_again() -> None:
+    one, two, three = (trimesh.creation.box((2, 2, 2)) for _ in range(3))
+    pair = one + two.apply_translation((2, 2, 2))
+    vertices, triangles = np.asarray(pair.vertices), np.asarray(pair.faces)
+    moved = apart(vertices, triangles)
+    taken = moved[np.linalg.norm(moved - vertices, axis=1).argmax()]
+    three.vertices += taken - three.vertices[0]
+    vertices, triangles = np.concatenate([vertices, three.vertices]), np.concatenate([triangles, three.faces + len(vertices)])
+    moved = apart(vertices, triangles)
+    assert len(np.unique(moved.astype(np.float32), axis=0)) == len(vertices)
+
+
+def test_what_has_no_twins_stays_as_it_is(bust) -> None:
+    assert apart(bust.vertices, bust.triangles) is bust.vertices
+    factor = 60 / bust.settings.height_mm
+    assert (scaled(bust, 60).vertices == bust.vertices * factor).all()
