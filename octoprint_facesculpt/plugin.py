@@ -206,6 +206,7 @@ class FaceSculptPlugin(
         return {
             "version": self._plugin_version,
             "assets": assets.status(self.workshop.data / "assets"),
+            "fetching": self._fetching.locked(),
             "slicer": self.slicers()[0],
             "slicers": self.slicers(),
             "printer": {

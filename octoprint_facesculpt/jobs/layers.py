@@ -41,14 +41,14 @@ class LayerPictures:
         }
 
     def picture(self, folder: Path, number: int, threads: int = 1) -> Path:
-        """The picture (PNG) of a layer; :class:`JobError` ``busy`` when others are drawn for too long, or the child's own."""
+        """The picture (PNG) of a layer; :class:`JobError` ``layers_busy`` when others are drawn for too long, or the child's own."""
         version = _version(folder)
         kept = folder / "layers" / version
         picture = kept / f"{number}.png"
         if picture.is_file():
             return picture
         if not self._drawing.acquire(timeout=WAIT_SECONDS):
-            raise JobError("busy", "Other layers are being drawn.", "Try again.")
+            raise JobError("layers_busy", "Other layers are being drawn.", "Try again.")
         try:
             if picture.is_file():
                 return picture

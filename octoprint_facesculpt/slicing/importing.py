@@ -213,7 +213,7 @@ def _from_bundle(text: str) -> _Found:
     if missing:
         parents = ", ".join(f"'{name[:80]}'" for name in missing)
         told = f"What it inherits from these presets is left out, because they are not known here: {parents[:500]}."
-        notes.append(Note("parent_missing", told))
+        notes.append(Note("parent_missing", told, tuple(name[:80] for name in missing)))
     return engine, base, config, notes
 
 

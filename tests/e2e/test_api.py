@@ -430,6 +430,7 @@ def test_the_queue_keeps_its_rules(server: OctoPrintServer, sculpture: dict[str,
     assert waiting() == start
     items = [server.post(f"{BASE}/queue", json={"sculpture": sculpture["id"]}).json()["id"] for _ in range(3)]
     assert waiting() == [*start, *items]
+    assert refusal(server.post(f"{BASE}/sculptures/{sculpture['id']}/plan", json={})) == (409, "queued")
     for clear in ({}, {"bed_clear": False}):
         assert refusal(server.post(f"{BASE}/queue/{items[0]}/print", json=clear)) == (409, "bed_not_clear")
     for position in (-1, 10_001, "first", 0.5, True, None):

@@ -291,6 +291,11 @@ def test_the_first_run_fetches_the_model_files(
         expect(photo).to_contain_text("A model file is missing.", timeout=LATER)
         expect(tab.find("intro")).to_be_hidden()
 
+        # A connection that was lost in the middle of a fetch did not tell how it ended.
+        tab.page.evaluate("() => OctoPrint.coreui.viewmodels.facesculptViewModel.fetching(true)")
+        expect(tab.find("fetch")).to_be_disabled()
+        tab.page.evaluate("() => OctoPrint.coreui.viewmodels.facesculptViewModel.onDataUpdaterReconnect()")
+        expect(tab.find("fetch")).to_be_enabled(timeout=SOON)
         # The files come by another way, so that the test needs no internet; the fetch finds and checks them.
         shutil.copytree(assets_folder, bare.base / "data" / "facesculpt" / "assets", dirs_exist_ok=True)
         tab.find("fetch").click()

@@ -209,6 +209,13 @@ def test_a_profile_is_renamed_and_what_is_typed_outlives_answers(
         key.press("End")
         expect(dialog.locator("#facesculpt_profiles_chosen option", has_text="Another name")).to_have_count(1, timeout=SOON)
         expect(key).to_have_value("perimeters")
+        # Why something is refused is said as the server says it.
+        key.fill("layer_hight")
+        dialog.locator("[data-test-id=facesculpt-setting-value]").fill("0.2")
+        dialog.locator("[data-test-id=facesculpt-setting-set]").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("PrusaSlicer has no setting 'layer_hight'.", timeout=SOON)
+        assert ["400 (BAD REQUEST)" in complaint for complaint in tab.complaints] == [True]
+        tab.complaints.clear()
 
 
 def test_a_chosen_goal_outlives_a_new_list_of_profiles(

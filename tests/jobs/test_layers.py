@@ -107,7 +107,7 @@ def test_who_waits_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatc
     start = time.monotonic()
     with pytest.raises(FaceSculptError) as error:
         pictures.picture(folder, 1)
-    assert error.value.code == "busy" and time.monotonic() - start < 5
+    assert error.value.code == "layers_busy" and time.monotonic() - start < 5
     done.set()
     first.join(30)
 

@@ -125,6 +125,7 @@ def test_a_whole_preset_needs_no_parent(ini: Path, tmp_path: Path) -> None:
     assert imported.config == import_profile(ini).config
     (note,) = (note for note in imported.notes if note.code == "parent_missing")
     assert "'0.20mm BRISK @ELSEWHERE', 'Prusament PLA'" in note.message and "Ender-3" not in note.message
+    assert note.keys == ("0.20mm BRISK @ELSEWHERE", "Prusament PLA")
 
 
 def test_g_code_of_prusaslicer_brings_its_settings(sliced: Sliced) -> None:

@@ -138,8 +138,8 @@ $(function () {
                 gettext("Choose another print profile.")
             ],
             profile_invalid: [
-                gettext("The print profile cannot be used."),
-                gettext("Choose another print profile.")
+                gettext("This profile or setting cannot be used."),
+                gettext("Mend it, or choose another one.")
             ],
             not_started: [gettext("The work could not be started."), gettext("Look into octoprint.log.")],
             internal_error: [gettext("The work ended unexpectedly."), gettext("Please try again.")],
@@ -187,6 +187,13 @@ $(function () {
                 gettext("The print's file has changed since the print was interrupted."),
                 gettext("Put the old file back, or give the print up.")
             ],
+            queued: [gettext("This sculpture waits in the queue."), gettext("Take it out of the queue first.")],
+            not_waiting: [gettext("This does not wait in the queue any more."), gettext("Queue the sculpture again.")],
+            layers_busy: [gettext("Other layers are being drawn."), gettext("Please try again.")],
+            to_be_recovered: [
+                gettext("The interrupted print of this sculpture may still go on."),
+                gettext("Go on with that print first, or give it up.")
+            ],
             busy: [gettext("This is being printed."), gettext("Wait until the print has ended, or cancel it.")],
             file_missing: [
                 gettext("The print file was deleted."),
@@ -229,8 +236,10 @@ $(function () {
         /** {code, message, hint} of the server in the reader's language. */
         self.ofError = (error) => {
             const known = errors[/^gcode_/.test(error.code) ? "gcode" : error.code];
+            // Which setting it is that has no place there only the server knows.
+            const which = error.code === "profile_invalid" && error.message ? " " + self.message(error.message) : "";
             return {
-                message: known ? known[0] : self.message(error.message) || gettext("Something went wrong."),
+                message: known ? known[0] + which : self.message(error.message) || gettext("Something went wrong."),
                 hint: known ? known[1] : self.message(error.hint) || ""
             };
         };

@@ -12,6 +12,7 @@ $(function () {
             cropped: gettext("The photo cuts off part of the face."),
             low_resolution: gettext("The face is small in the photo. A larger picture would give finer details."),
             profile_view: gettext("The face is seen from the side. The far half has to be guessed."),
+            stored_turned: gettext("The photo was not stored upright and has been turned."),
             turned: gettext("The face is turned. One side is seen better than the other."),
             photos_disagree: gettext("The photos differ. Do they show the same person?"),
             dark: gettext("The face is very dark."),
@@ -62,11 +63,12 @@ $(function () {
             substituted: gettext("Replaced, because this version of the slicer does not know its value:"),
             of_printer: gettext("Size and origin of the bed come from OctoPrint’s printer profile."),
             lasting_gcode: gettext("Its own G-code changes the printer’s memory or card; look at it before you print:"),
+            parent_missing: gettext("What it inherits from these presets is left out, because they are not known here:"),
             filled_up: gettext("It is not whole; what is missing comes from the preset."),
             other_printer: gettext("It was made for another printer; here it is used for the Ender 3."),
             other_quality: gettext("The Ender 3 does not know its quality; the standard one is taken for it.")
         };
-        const withKeys = ["dropped", "unknown", "substituted", "lasting_gcode"];
+        const withKeys = ["dropped", "unknown", "substituted", "lasting_gcode", "parent_missing"];
 
         const warnings = {
             filament_short: gettext("The filament on the spool does not suffice."),
