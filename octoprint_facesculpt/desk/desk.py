@@ -148,9 +148,9 @@ class RecoveryDesk(PlanDesk):
         if not self._begin:
             self.watch.go_on(plan, self._resumed[0])
         self.tell()
-        self._around.resumed(self.job)
+        job = self.job
         try:
-            self._host.resume(self.job["path"], int(plan["plan"]["offset"]), user)
+            self._host.resume(job["path"], int(plan["plan"]["offset"]), user)
         except Exception as error:
             _logger.exception("OctoPrint does not go on with the print")
             self._host.send(["M104 S0", "M140 S0"], {OWN_TAG})
@@ -160,6 +160,7 @@ class RecoveryDesk(PlanDesk):
             raise RecoveryError(
                 "not_ready", "OctoPrint could not go on with the print.", "See its log, then try again."
             ) from error
+        self._around.resumed(job)
 
     def _begin_anew(self, user: str | None) -> None:
         """Nothing of the model was printed: an ordinary print from the file's beginning."""

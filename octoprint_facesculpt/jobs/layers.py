@@ -41,7 +41,7 @@ class LayerPictures:
         }
 
     def picture(self, folder: Path, number: int, threads: int = 1) -> Path:
-        """The picture (PNG) of a layer; :class:`JobError` ``layers_busy`` when others are drawn for too long, or the child's own."""
+        """The picture (PNG) of a layer; :class:`JobError` ``layers_busy`` when others are drawn too long, or the child's."""
         version = _version(folder)
         kept = folder / "layers" / version
         picture = kept / f"{number}.png"
