@@ -163,7 +163,7 @@ def test_octoprint_runs_the_same_command(astronaut: Path, assets_folder: Path, t
 
 def test_no_height_at_all_is_not_the_usual_one(head_file: Path, tmp_path: Path) -> None:
     run = call("sculpt", "--head", head_file, "-o", tmp_path / "bust.stl", "--height-mm", 0)
-    assert run.returncode == 2 and run.stderr.startswith("height_out_of_range")
+    assert run.code == 2 and run.err.startswith("height_out_of_range")
 
 
 def test_sculpt_makes_a_solid_of_the_height_that_was_asked_for(head_file: Path, tmp_path: Path) -> None:

@@ -275,13 +275,18 @@ def test_layer_change_within_the_last_second_is_asked_about(vase: Campaign):
 
 def test_a_line_of_the_path_can_be_chosen_to_go_on_with(vase: Campaign, record: dict[str, Any]):
     found = vase.recover(record, COLD)
-    offset, *end, _prints = found.path[5]
+    # Of what lies no lower than the nozzle.
+    lower, high = ([row for row in found.path if (row[3] < found.stop.z) is below] for below in (True, False))
+    offset, *end, _prints = high[5]
     nudged = vase.recover(record, COLD, line=offset)
     assert vase.text[: nudged.plan.offset].splitlines()[-1] == vase.text[offset:].splitlines()[0]
     assert nudged.plan.steps[-6].line.startswith(f"G1 X{end[0]:.3f} Y{end[1]:.3f}") or nudged.plan.offset > offset
     with pytest.raises(RecoveryError) as refusal:
         vase.recover(record, COLD, line=3)
     assert refusal.value.code == "line_invalid"
+    with pytest.raises(RecoveryError) as refusal:
+        vase.recover(record, COLD, line=lower[-1][0])
+    assert refusal.value.code == "point_unsafe"
 
 
 def test_resume_heights_are_on_record_for_every_step(vase: Campaign, record: dict[str, Any]):
