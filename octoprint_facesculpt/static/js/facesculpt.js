@@ -54,7 +54,7 @@ $(function () {
                 .status()
                 .done((status) => {
                     self.status(status);
-                    self.fetching(status.fetching);
+                    self.fetching(!!status.fetching);
                     self.unreachable(false);
                 })
                 .fail(() => self.unreachable(true));
