@@ -79,15 +79,15 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         name = "".join(c for c in os.path.basename(flask.request.values.get(name_key, "")) if c.isprintable()).strip()
         photo = Photo(name=name[:NAME_LIMIT] or "photo")
         target = self.workshop.photo_file(photo)
-        target.parent.mkdir(parents=True)
         try:
+            target.parent.mkdir(parents=True)
             # The uploaded file is gone when the request ends.
             shutil.move(uploaded, target)
             photo.save(force_insert=True)
         except (OSError, DatabaseError) as error:
             shutil.rmtree(target.parent, ignore_errors=True)
             self._logger.error("a photo cannot be stored: %s", error)
-            raise RequestError("disk_full", "There is no room for the photo.", 507) from error
+            raise RequestError("output_unwritable", f"The photo cannot be stored: {error}.", 507) from error
         self.pipeline.wake()
         self.publish("photo", photo)
         return flask.make_response(flask.jsonify(photo=photo_json(photo)), 201)
@@ -329,7 +329,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         path = sculpture.gcode_path
         if any(item.state in ACTIVE for item in sculpture.queued) or (path and self.host.prints(path)):
             raise QueueError("busy", "This sculpture is being printed.", "Cancel the print first.")
-        if path and self.recovery.pending and self.recovery.job.get("path") == path:
+        if path and self.recovery.needs(path):
             raise QueueError(
                 "to_be_recovered", "Its interrupted print may go on.", "Go on with that print first, or give it up."
             )

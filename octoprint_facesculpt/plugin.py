@@ -249,7 +249,7 @@ class FaceSculptPlugin(
         if self.host.printing():
             raise RecoveryError("busy", "A print is running.", "Rehearse when it has ended.")
         if self.recovery.pending:
-            raise RecoveryError("busy", "A real print waits for its recovery.", "See to that one first.")
+            raise RecoveryError("to_be_recovered", "A real print waits for its recovery.", "See to that one first.")
         path = self.host.selected()
         if path is None:
             ready = Sculpture.select().where(Sculpture.gcode_path.is_null(False)).order_by(Sculpture.created.desc())
@@ -329,7 +329,7 @@ class FaceSculptPlugin(
         return self.host.printing() and not self._settings.get_boolean(["jobs_while_printing"])
 
     def _in_use(self, path: str) -> bool:
-        return self.host.prints(path) or (self.recovery.pending and self.recovery.job.get("path") == path)
+        return self.host.prints(path) or self.recovery.needs(path)
 
     def _options(self) -> dict[str, Any]:
         return {

@@ -168,6 +168,7 @@ class Store:
                 self.database.execute_sql(f"PRAGMA user_version = {number}")
 
     def writing(self):
+        """A transaction of this thread: all of it is written, or nothing."""
         # Locked from the start: what was read first could otherwise be changed by another thread before it is written.
         return self.database.atomic("IMMEDIATE")
 

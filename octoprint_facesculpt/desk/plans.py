@@ -74,6 +74,10 @@ class PlanDesk:
         """Whether a print waits for its recovery, or is being recovered."""
         return self._state != "idle"
 
+    def needs(self, path: str) -> bool:
+        """Whether the print of a file of the uploads waits for its recovery, or is being recovered: it must stay as it is."""
+        return self.pending and self.job.get("path") == path
+
     @property
     def state(self) -> str:
         return self._state

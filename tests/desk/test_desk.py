@@ -318,22 +318,27 @@ def test_nothing_is_heated_or_moved_for_a_file_that_is_another_by_now(opened: Op
     assert opened.port.resumed is not None
 
 
-def test_octoprint_that_does_not_begin_leaves_it_cold_and_planned_anew(opened: Opened, monkeypatch: pytest.MonkeyPatch):
+def test_octoprint_that_does_not_begin_leaves_it_cold_and_planned_anew(
+    folder: Path, gcode: Path, monkeypatch: pytest.MonkeyPatch
+):
     def broken(*_: object) -> None:
         raise OSError("no such file")
 
+    resumed: list[dict] = []
+    opened = Opened(folder, gcode, resumed=resumed.append)
     lifted(opened)
     with monkeypatch.context() as patch:
         patch.setattr(opened.port, "resume", broken)
         with pytest.raises(RecoveryError) as refused:
             opened.desk.resume(confirmed=True, user=None)
     assert code(refused) == "not_ready"
-    assert opened.port.sent[-2:] == ["M104 S0", "M140 S0"] and opened.desk.resumed is None
+    assert opened.port.sent[-2:] == ["M104 S0", "M140 S0"] and opened.desk.resumed is None and resumed == []
     # From where the nozzle was lifted to.
     assert opened.until("ready")["plan"]["stop"]["z"] == pytest.approx(5.8)
     # Nothing of it is taken for a print that ends.
     opened.desk.on_event("PrintFailed", {"reason": "error"})
     assert opened.desk.state == "ready"
+    opened.desk.close()
 
 
 def test_a_users_script_does_not_come_behind_the_plan(opened: Opened):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+import socket
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -265,7 +266,17 @@ def test_the_tab_speaks_german(browser: Browser, server: OctoPrintServer, sculpt
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Iterator[OctoPrintServer]:
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """An internet that takes every call and says nothing, until it is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        yield listening
+
+
+@pytest.fixture
+def bare(tmp_path: Path, silence: socket.socket) -> Iterator[OctoPrintServer]:
     """A server whose owner has not seen the wizard, without model files and without a printer."""
     started = OctoPrintServer(tmp_path / "bare", offline=True)
     config = yaml.safe_load((started.base / "config.yaml").read_text())
@@ -276,7 +287,7 @@ def bare(tmp_path: Path) -> Iterator[OctoPrintServer]:
 
 
 def test_the_first_run_fetches_the_model_files(
-    browser: Browser, bare: OctoPrintServer, assets_folder: Path, astronaut: Path
+    browser: Browser, bare: OctoPrintServer, silence: socket.socket, assets_folder: Path, astronaut: Path
 ) -> None:
     with dashboard(browser, bare.url) as tab:
         wizard = tab.page.locator("#wizard_plugin_facesculpt")
@@ -286,11 +297,26 @@ def test_the_first_run_fetches_the_model_files(
         expect(tab.page.locator("#wizard_dialog")).to_be_hidden(timeout=SOON)
 
         expect(tab.find("intro")).to_be_visible()
+        # A folder that cannot be had, as on a full disk.
+        photos = bare.base / "data" / "facesculpt" / "photos"
+        photos.write_text("in the way")
+        with astronaut.open("rb") as source:
+            refused = bare.post("/plugin/facesculpt/photos", files={"photo": ("a.jpg", source)})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (507, "output_unwritable")
+        photos.unlink()
         tab.page.set_input_files(FILES, astronaut)
         photo = tab.find("photos").locator("li")
         expect(photo).to_contain_text("A model file is missing.", timeout=LATER)
         expect(tab.find("intro")).to_be_hidden()
 
+        # A page that is opened in the middle of a fetch knows of it.
+        tab.find("fetch").click()
+        tab.reload()
+        expect(tab.find("fetch")).to_be_visible(timeout=SOON)
+        expect(tab.find("fetch")).to_be_disabled()
+        silence.close()
+        expect(tab.find("assets")).to_contain_text("The model files could not be fetched.", timeout=LATER)
+        expect(tab.find("fetch")).to_be_enabled()
         # A connection that was lost in the middle of a fetch did not tell how it ended.
         tab.page.evaluate("() => OctoPrint.coreui.viewmodels.facesculptViewModel.fetching(true)")
         expect(tab.find("fetch")).to_be_disabled()

@@ -263,6 +263,29 @@ def test_late_layers_of_another_sculpture_are_not_shown(
         expect(caption).to_have_text(mine)
 
 
+def test_the_slider_stands_at_its_layer_when_it_is_opened_again(
+    browser: Browser, server: OctoPrintServer, sculpture: dict[str, Any]
+) -> None:
+    """In a print of more than 200 layers: a slider that is not told otherwise ends at 100."""
+    url = f"{BASE}/sculptures/{sculpture['id']}/layers"
+    layers, picture = server.get(url).json()["layers"], server.get(f"{url}/0.png").content
+    layers |= {"z": [0.2 * number for number in range(1, 261)], "seconds": [9.0 * number for number in range(260)]}
+    with dashboard(browser, server.url) as tab:
+        tab.page.route(f"**{url}", lambda route: route.fulfill(json={"layers": layers}))
+        tab.page.route(f"**{url}/*.png*", lambda route: route.fulfill(body=picture, content_type="image/png"))
+        dialog = tab.page.locator("#facesculpt_layers")
+        slider = dialog.locator("[data-test-id=facesculpt-layer-slider]")
+        for _ in range(2):
+            card = tab.page.get_by_role("article", name=sculpture["name"], exact=True)
+            card.locator("[data-test-id=facesculpt-open-layers]").click()
+            expect(slider).to_have_value("130", timeout=SOON)
+            dialog.locator(".modal-footer button").click()
+            expect(dialog).to_be_hidden()
+        card.locator("[data-test-id=facesculpt-open-layers]").click()
+        slider.press("ArrowRight")
+        expect(dialog.locator("[data-test-id=facesculpt-layer-caption]")).to_contain_text("Layer 132 of 260")
+
+
 def test_a_late_answer_to_a_plan_is_for_the_sculpture_that_was_planned(
     browser: Browser, server: OctoPrintServer, planned: dict[str, Any], sculpture: dict[str, Any]
 ) -> None:

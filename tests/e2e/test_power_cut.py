@@ -108,8 +108,9 @@ def test_the_print_and_its_place_stay_as_they_are(standing: dict[str, Any], scul
         server.post(f"{address}/plan", json={"slicing": {"profile": "bust_020"}}),
         server.request("DELETE", address),
         server.post(f"{QUEUE}/{item}/print", json={"bed_clear": True}),
+        server.post(RECOVERY, json={"command": "drill", "drill": True}),
     ]
-    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in refused] == [(409, "to_be_recovered")] * 3
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in refused] == [(409, "to_be_recovered")] * 4
     assert rows(server)[item]["state"] == "queued"
     assert server.request("DELETE", f"{QUEUE}/{item}").ok
 

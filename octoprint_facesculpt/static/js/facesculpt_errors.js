@@ -118,7 +118,7 @@ $(function () {
             face_choice: [gettext("This face is not in the photo."), gettext("Choose the face that is meant.")],
             output_unwritable: [
                 gettext("Nothing can be written into the folder of FaceSculpt."),
-                gettext("Look into octoprint.log.")
+                gettext("Look whether the disk is full, or into octoprint.log.")
             ],
             too_large: [
                 gettext("The sculpture is too large for the printer."),
