@@ -38,33 +38,30 @@ def commands() -> None:
 @click.option("--face", type=int, default=None)
 def portrait_command(reporter: Reporter, photo: Path, output: Path, face: int | None) -> None:
     """Check a photo: its faces and its quality."""
-    from PIL import Image
-
-    from .portrait.decode import decode
-    from .portrait.errors import SeveralFaces
-    from .portrait.reader import read_portrait
-    from .sculpture.export import write
-
-    image, decoded = decode(photo)
     from io import BytesIO
 
+    from PIL import Image
+
+    from .portrait.errors import SeveralFaces
+    from .portrait.reader import portrait_of, survey
+    from .sculpture.export import write
+
+    seen = survey(photo, progress=reporter.part(0.0, 0.9))
     buffer = BytesIO()
-    preview = Image.fromarray(image)
+    preview = Image.fromarray(seen.image)
     preview.thumbnail((1280, 1280))
     preview.save(buffer, "JPEG", quality=88)
     write(output, buffer.getvalue())
-    height, width = image.shape[:2]
-    data: dict[str, Any] = {"width": width, "height": height, "decoded": decoded, "notes": [], "quality": None}
+    height, width = seen.image.shape[:2]
+    data: dict[str, Any] = {"width": width, "height": height, "decoded": seen.decoded, "notes": [], "quality": None}
     try:
-        found = read_portrait(photo, face=face, progress=reporter.part(0.2, 1.0))
-        faces = found.faces
+        found = portrait_of(seen, face=face)
         data["notes"] = [vars(note) for note in found.notes]
         data["quality"] = round(found.quality, 3)
     except SeveralFaces as choice:
-        faces = choice.faces
         data["notes"] = [{"code": choice.code, "severity": "info", "message": choice.message}]
-    data["faces"] = [vars(box) for box in faces]
-    reporter.result(data, f"{len(faces)} face(s); preview in {output}")
+    data["faces"] = [vars(box) for box in seen.faces]
+    reporter.result(data, f"{len(seen.faces)} face(s); preview in {output}")
 
 
 _expression = click.option(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 MODULE = (sys.executable, "-m", "octoprint_facesculpt")
 OCTOPRINT_SAYS = "Initializing settings & plugin subsystem...\n"
@@ -156,6 +157,31 @@ def test_octoprint_runs_the_same_command(astronaut: Path, assets_folder: Path, t
     data = run.event("result")["data"]
     assert len(data["faces"]) == 1 and (data["width"], data["height"]) == (512, 512)
     assert out.read_bytes().startswith(b"\xff\xd8")
+
+
+def test_the_preview_of_a_photo_is_upright_and_its_faces_lie_in_it(
+    astronaut: Path, assets_folder: Path, tmp_path: Path
+) -> None:
+    upright = Image.open(astronaut)
+    upright.transpose(Image.Transpose.ROTATE_90).save(photo := tmp_path / "photo.png")
+    data = call("portrait", photo, "-o", tmp_path / "preview.jpg", "--json", "--assets", assets_folder).event("result")["data"]
+    preview = np.asarray(Image.open(tmp_path / "preview.jpg")).astype(int)
+    assert np.abs(preview - np.asarray(upright)).mean() < 6
+    assert 170 < data["faces"][0]["left"] < 190 and 60 < data["faces"][0]["top"] < 80
+
+
+def test_a_face_that_was_cut_out_is_reported_in_the_whole_photo(astronaut: Path, assets_folder: Path, tmp_path: Path) -> None:
+    wide = Image.new("RGB", (6144, 768), (128, 128, 128))
+    wide.paste(Image.open(astronaut), (3000, 20))
+    wide.save(photo := tmp_path / "photo.png")
+    run = call("reconstruct", photo, "-o", tmp_path / "head.ply", "--json", "--assets", assets_folder)
+    report = run.event("result")["data"]
+    seen, box = np.array(report["landmarks2d"]), report["image"]["face"]
+    assert (report["image"]["width"], report["image"]["height"]) == (2048, 256)
+    assert np.linalg.norm(3 * seen[1] - [3223, 152]) < 8 and box["left"] < seen[1, 0] < box["left"] + box["width"]
+    points = np.c_[np.array(report["landmarks3d"]), np.ones(478)] @ np.array(report["camera"]["matrix"]).T
+    eyes = np.linalg.norm(seen[33] - seen[263])
+    assert np.median(np.linalg.norm(points[:, :2] / points[:, 2:] - seen, axis=1)) < 0.06 * eyes
 
 
 # -- sculpt, slice

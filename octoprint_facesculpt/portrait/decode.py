@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,14 +21,21 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF", "
 #: The tag of the orientation, and what undoes each but the first.
 ORIENTATION = 0x0112
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: (Image.Transpose.FLIP_LEFT_RIGHT,),
+    3: (Image.Transpose.ROTATE_180,),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM,),
+    5: (Image.Transpose.TRANSPOSE,),
+    6: (Image.Transpose.ROTATE_270,),
+    7: (Image.Transpose.TRANSVERSE,),
+    8: (Image.Transpose.ROTATE_90,),
 }
+#: What turns a picture by quarters, counter-clockwise, and what undoes that.
+QUARTER_TURNS = ((), (Image.Transpose.ROTATE_90,), (Image.Transpose.ROTATE_180,), (Image.Transpose.ROTATE_270,))
+UNDONE = {Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90}
+#: The JPEG decoder can leave out pixels by itself: all but one in so many a side.
+JPEG_SCALES = (1, 2, 4, 8)
+#: Rows of a reduced palette picture that are coloured in at a time.
+STRIP = 64
 #: Pillow's readers answer broken files with any of these.
 BROKEN = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError,
@@ -35,11 +45,23 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class PortraitLimits:
-    """Bounds on what is decoded: file bytes, pixels of the file, and the longer side the picture is worked on with."""
+    """Bounds on what is decoded: file bytes, pixels of the file, the longer side the picture is worked on with, and the pixels
+    to which a JPEG is decoded for a part of it (a photo of 100 megapixels would need 400 MB)."""
 
     file_bytes: int = 64 * 1024 * 1024
     pixels: int = 120_000_000
     working_px: int = 2048
+    part_pixels: int = 50_000_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an upright picture: its edges as shares of the picture's width and height, 0..1."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -54,6 +76,59 @@ def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray
         ``unreadable_image``, ``unsupported_format``, ``image_too_large``.
     """
     limits = limits or PortraitLimits()
+    with _opened(path, limits) as image:
+        width, height = image.size
+        decoded: dict[str, Any] = {"format": image.format, "mode": image.mode, "width": width, "height": height}
+        orientation = decoded["orientation"] = _orientation(image)
+        if max(image.size) > 2 * limits.working_px:
+            _draft(image, max(image.size) // limits.working_px)
+        image.load()
+        rgb = _turned(_to_srgb(_reduced(image, limits.working_px)), TURNS.get(orientation, ()))
+        decoded["scale"] = max(rgb.size) / max(width, height)
+        return np.asarray(rgb), decoded
+
+
+def decode_part(
+    path: Path, part: Part, turns: int, longest: int, limits: PortraitLimits | None = None
+) -> tuple[np.ndarray, Part]:
+    """Read a part of a picture with more of its pixels than :func:`decode` gives.
+
+    Parameters
+    ----------
+    path : path of a picture file
+    part : of the picture after it was brought upright by its EXIF orientation and then
+    turns : by so many quarter turns counter-clockwise
+    longest : pixels the longer side of the part has at most
+
+    Returns
+    -------
+    (h, w, 3) uint8 sRGB, and which part it is to the pixel.
+
+    Raises
+    ------
+    PortraitError
+        As :func:`decode`.
+    """
+    limits = limits or PortraitLimits()
+    with _opened(path, limits) as image:
+        upright = [*TURNS.get(_orientation(image), ()), *QUARTER_TURNS[turns % 4]]
+        where = _stored(part, upright)
+        width, height = image.size
+        more = max((where.right - where.left) * width, (where.bottom - where.top) * height) / longest
+        least = min(scale for scale in JPEG_SCALES if width * height <= scale**2 * limits.part_pixels)
+        _draft(image, max(more, least))
+        image.load()
+        width, height = image.size
+        left, top = int(where.left * width), int(where.top * height)
+        right, bottom = math.ceil(where.right * width), math.ceil(where.bottom * height)
+        rgb = _turned(_to_srgb(_reduced(image.crop((left, top, right, bottom)), longest)), upright)
+        undone = [UNDONE.get(turn, turn) for turn in reversed(upright)]
+        return np.asarray(rgb), _stored(Part(left / width, top / height, right / width, bottom / height), undone)
+
+
+@contextmanager
+def _opened(path: Path, limits: PortraitLimits) -> Iterator[Image.Image]:
+    """The picture in a file, its header judged; whatever goes wrong with it becomes a :class:`PortraitError`."""
     _register_heif()
     if not path.is_file():
         raise PortraitError("unreadable_image", f"There is no file {path.name}.", "Choose a photo.")
@@ -65,7 +140,9 @@ def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray
             # Our own limit follows; Pillow's warning about it would only litter the log.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                return _decode_open(image, limits)
+                if image.size[0] * image.size[1] > limits.pixels:
+                    raise _too_large(f"The picture has {image.size[0] * image.size[1] / 1e6:.0f} megapixels")
+                yield image
     except UnidentifiedImageError as error:
         raise PortraitError(
             "unsupported_format",
@@ -84,22 +161,33 @@ def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray
         ) from error
 
 
-def _decode_open(image: Image.Image, limits: PortraitLimits) -> tuple[np.ndarray, dict[str, Any]]:
-    width, height = image.size
-    if width * height > limits.pixels:
-        raise _too_large(f"The picture has {width * height / 1e6:.0f} megapixels")
-    decoded: dict[str, Any] = {"format": image.format, "mode": image.mode, "width": width, "height": height}
-    orientation = decoded["orientation"] = _orientation(image)
-    longer = max(width, height)
-    if image.format in ("JPEG", "MPO") and longer > 2 * limits.working_px:
-        # The JPEG decoder itself can halve: a 100-megapixel scan then needs a sixteenth of the memory.
-        image.draft("RGB" if image.mode == "YCbCr" else image.mode, (limits.working_px, limits.working_px))
-    image.load()
-    if max(image.size) > limits.working_px:
-        image = _reduce(image, limits.working_px)
-    rgb = _to_srgb(image.transpose(TURNS[orientation]) if orientation in TURNS else image)
-    decoded["scale"] = max(rgb.size) / longer
-    return np.asarray(rgb), decoded
+def _draft(image: Image.Image, times: float) -> None:
+    """Let the JPEG decoder itself make the picture up to ``times`` smaller: a scan of 100 megapixels then needs a sixteenth of
+    the memory."""
+    scale = max(scale for scale in JPEG_SCALES if scale <= max(times, 1))
+    if image.format in ("JPEG", "MPO") and scale > 1:
+        size = max(1, image.size[0] // scale), max(1, image.size[1] // scale)
+        image.draft("RGB" if image.mode == "YCbCr" else image.mode, size)
+
+
+def _turned(image: Image.Image, transpositions: Sequence[Image.Transpose]) -> Image.Image:
+    for transposition in transpositions:
+        image = image.transpose(transposition)
+    return image
+
+
+def _stored(part: Part, transpositions: Sequence[Image.Transpose]) -> Part:
+    """Where a part of the picture after ``transpositions`` lies in the picture before them."""
+    # A picture of four pixels, each with its own place: where they come to lie says what became of both axes.
+    places = [
+        _turned(Image.fromarray(np.array(axis, np.uint8)), transpositions) for axis in (((0, 1), (0, 1)), ((0, 0), (1, 1)))
+    ]
+    x, y = (np.asarray(place).astype(float) for place in places)
+    ends = [
+        [axis[0, 0] + across * (axis[0, 1] - axis[0, 0]) + down * (axis[1, 0] - axis[0, 0]) for axis in (x, y)]
+        for across, down in ((part.left, part.top), (part.right, part.bottom))
+    ]
+    return Part(*np.min(ends, 0).tolist(), *np.max(ends, 0).tolist())
 
 
 def _orientation(image: Image.Image) -> int:
@@ -111,16 +199,34 @@ def _orientation(image: Image.Image) -> int:
     return given if given in TURNS else 1
 
 
-def _reduce(image: Image.Image, longest: int) -> Image.Image:
+def _reduced(image: Image.Image, longest: int) -> Image.Image:
+    """The picture with at most ``longest`` pixels on its longer side."""
     ratio = longest / max(image.size)
-    size = [max(1, round(side * ratio)) for side in image.size]
+    if ratio >= 1:
+        return image
+    width, height = image.size
+    size, times = [max(1, round(side * ratio)) for side in image.size], 1
     if image.mode in ("P", "1"):
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        times = max(1, int(0.5 / ratio))
+        image = _coloured(image, times)
     if image.mode.startswith(("I", "F")):
         return image.resize(size, Image.Resampling.NEAREST)
-    reduced = image.resize(size, Image.Resampling.LANCZOS)
+    reduced = image.resize(size, Image.Resampling.LANCZOS, box=(0, 0, width / times, height / times))
     reduced.info = image.info
     return reduced
+
+
+def _coloured(image: Image.Image, times: int) -> Image.Image:
+    """A picture of palette entries in true colours and ``times`` smaller: these take four times the memory, so strip by
+    strip."""
+    mode = "RGBA" if "transparency" in image.info else "RGB"
+    width, height = image.size
+    whole = Image.new(mode, (-(-width // times), -(-height // times)))
+    for top in range(0, height, STRIP * times):
+        strip = image.crop((0, top, width, min(top + STRIP * times, height)))
+        whole.paste(strip.convert(mode).reduce(times), (0, top // times))
+    whole.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return whole
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ class QualityNote:
 
 @dataclass(frozen=True)
 class FaceBox:
-    """A detected face: axis-aligned box in pixels of the upright image, detector score 0..1, and the roll of
+    """A detected face: axis-aligned box in pixels of the upright photo, detector score 0..1, and the roll of
     the eye line in radians (0 = level, positive = clockwise in the image)."""
 
     left: float
@@ -37,12 +37,16 @@ class Portrait:
     Attributes
     ----------
     image : (H, W, 3) uint8
-        The decoded picture, RGB, upright by its EXIF orientation, at most ``PortraitLimits.working_px`` long.
+        The picture the face is looked at in, RGB and upright: the photo, or the surroundings of a small face in a large one.
+    size : tuple of int
+        Width and height of the whole upright photo as it was decoded, at most ``PortraitLimits.working_px``.
+    place : (2, 3) float64
+        Brings pixels of ``image`` to pixels of the whole photo.
     decoded : dict
-        How it was decoded: ``format``, ``mode``, ``width``, ``height`` (of the file), ``orientation``, ``scale``
-        (image pixels per upright file pixel).
+        How the photo was decoded: ``format``, ``mode``, ``width``, ``height`` (of the file), ``orientation``, ``scale``
+        (pixels per upright file pixel), ``turned_deg``.
     faces : tuple of FaceBox
-        All faces found, largest first.
+        All faces found, largest first, in pixels of the whole photo.
     face : int
         Index of the chosen one in ``faces``.
     landmarks : (478, 3) float32
@@ -55,6 +59,8 @@ class Portrait:
     """
 
     image: np.ndarray
+    size: tuple[int, int]
+    place: np.ndarray
     decoded: dict[str, Any]
     faces: tuple[FaceBox, ...]
     face: int

@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 from typing import Any
 
+import numpy as np
+
 from ..portrait.portrait import Portrait, QualityNote
 from .head import Head
 
@@ -19,12 +21,14 @@ def notes_on(portrait: Portrait, head: Head) -> tuple[QualityNote, ...]:
 
 
 def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:
-    """Everything measured about a reconstruction; pixels are those of the upright image, millimetres the head frame's."""
+    """Everything measured about a reconstruction; pixels are those of the whole upright photo, millimetres the head frame's."""
     import trimesh
 
     mesh = trimesh.Trimesh(head.vertices, head.triangles, process=False)
     box = portrait.faces[portrait.face]
-    height, width = portrait.image.shape[:2]
+    width, height = portrait.size
+    landmarks = portrait.landmarks[:, :2] @ portrait.place[:, :2].T + portrait.place[:, 2]
+    projection = np.vstack([portrait.place, [0, 0, 1]]) @ head.projection
     return {
         "schema": 1,
         "model": head.model,
@@ -34,11 +38,11 @@ def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[st
             "face": {"left": box.left, "top": box.top, "width": box.width, "height": box.height, "score": box.score},
             "decoded": portrait.decoded,
         },
-        "landmarks2d": portrait.landmarks[:, :2].round(2).tolist(),
+        "landmarks2d": landmarks.round(2).tolist(),
         "landmarks3d": head.landmarks.round(3).tolist(),
         "camera": {
             "model": "perspective",
-            "matrix": head.projection.tolist(),
+            "matrix": projection.tolist(),
             "distance_mm": head.details.get("camera_distance_mm"),
         },
         "quality": {

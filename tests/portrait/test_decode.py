@@ -10,7 +10,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from octoprint_facesculpt.portrait.decode import PortraitLimits, decode
+from octoprint_facesculpt.portrait.decode import Part, PortraitLimits, decode, decode_part
 from octoprint_facesculpt.portrait.errors import PortraitError
 
 
@@ -116,6 +116,63 @@ def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
     image, decoded = decode(path)
     assert image.shape[1] == 2048
     assert decoded["scale"] == pytest.approx(2048 / 5000)
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "with transparency"])
+def test_a_large_picture_with_a_palette_is_reduced_like_any_other(tmp_path: Path, mode: str) -> None:
+    """Strip by strip: in true colours all of it would take four times its memory."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (61, 83, 3), np.uint8))
+    smooth = noise.resize((860, 621), Image.Resampling.BICUBIC)
+    stored = smooth.convert("1") if mode == "1" else smooth.quantize(64, dither=Image.Dither.NONE)
+    stored.save(path := tmp_path / "photo.png", **({"transparency": 3} if mode == "with transparency" else {}))
+    image, _ = decode(path, PortraitLimits(working_px=100))
+    whole = Image.open(path).convert("RGBA")
+    over = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
+    expected = over.resize((100, 72), Image.Resampling.LANCZOS)
+    assert image.shape == (72, 100, 3) and np.abs(image - np.asarray(expected).astype(int)).mean() < 3
+    assert np.asarray(expected).std() > 30
+
+
+ORIENTED = [(orientation, turns) for orientation in range(1, 9) for turns in (0, 1)] + [(6, 2), (5, 3)]
+
+
+@pytest.mark.parametrize(("orientation", "turns"), ORIENTED)
+def test_a_part_is_that_of_the_upright_picture(tmp_path: Path, orientation: int, turns: int) -> None:
+    """Whichever way the file is stored, and the picture turned then."""
+    rng = np.random.default_rng(1)
+    stored = Image.fromarray(rng.integers(0, 255, (30, 40, 3), np.uint8)).resize((400, 300), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(path := tmp_path / "photo.png", exif=exif)
+    upright = np.rot90(decode(path)[0], turns)
+    height, width = upright.shape[:2]
+    image, part = decode_part(path, Part(0.21, 0.4, 0.7, 0.83), turns, 2048)
+    left, top, right, bottom = (round(edge * side) for edge, side in zip(vars(part).values(), (width, height) * 2, strict=True))
+    assert part.left <= 0.21 and part.top <= 0.4 and part.right >= 0.7 and part.bottom >= 0.83
+    np.testing.assert_array_equal(image, upright[top:bottom, left:right])
+    assert right - left < 0.49 * width + 2 and bottom - top < 0.43 * height + 2
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_a_part_has_as_many_pixels_as_are_asked_for_and_can_be_had(tmp_path: Path, kind: str) -> None:
+    gradient = np.linspace(0, 255, 3200).astype(np.uint8)
+    picture = np.stack([np.broadcast_to(gradient, (1600, 3200)), np.broadcast_to(gradient[:1600, None], (1600, 3200))] * 2, 2)
+    Image.fromarray(picture[..., :3]).save(path := tmp_path / f"photo.{kind}", quality=95)
+    asked = Part(0.5, 0.25, 0.75, 0.75)
+    full, _ = decode_part(path, asked, 0, 2048)
+    small, part = decode_part(path, asked, 0, 100)
+    assert full.shape == (800, 800, 3) and small.shape == (100, 100, 3)
+    assert small[0, 0, 0] == pytest.approx(255 * part.left, abs=3) and small[-1, -1, 0] == pytest.approx(
+        255 * part.right, abs=3
+    )
+    bounded, _ = decode_part(path, asked, 0, 2048, PortraitLimits(part_pixels=400_000))
+    assert bounded.shape == ((200, 200, 3) if kind == "jpg" else full.shape)
+
+
+def test_a_part_of_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (path := tmp_path / "photo.jpg").write_bytes(b"gone")
+    with pytest.raises(PortraitError, match="unsupported_format"):
+        decode_part(path, Part(0, 0, 1, 1), 0, 100)
 
 
 @pytest.mark.parametrize(
