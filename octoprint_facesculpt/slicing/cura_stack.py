@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .cura_definitions import Container, Definition, Library
-from .cura_expressions import FormulaError, evaluate
+from .cura_expressions import FormulaError, evaluate, size_of
 from .cura_resolved import Choice, Resolved
 from .engine import SlicingError
 
 EXTRUDER, GLOBAL = "extruder", "global"
 #: Formulas that may be computed for one printer (Cura 4.13's Ender 3 needs 1500), and how deep they may refer to others.
 MAX_EVALUATIONS, MAX_REFERENCES = 50_000, 40
+#: What the values of all formulas may hold together (Cura 4.13's Ender 3: some 2000), and characters of start or end code.
+MAX_MADE, MAX_CODE = 1_000_000, 200_000
 _TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 _PLACEHOLDER = re.compile(r"\{\s*(\w+)\s*(?:,\s*(\d+)\s*)?\}")
 #: Where start code sets a temperature itself, the engine must not do it before.
@@ -83,7 +85,7 @@ class _Stack:
         self._extruder_layers, self._global_layers = extruder_layers, global_layers
         self._known: dict[tuple[str, str, str], Any] = {}
         self._resolving: list[str] = []
-        self._evaluations = self._depth = 0
+        self._evaluations = self._made = self._depth = 0
         self.unresolved: dict[str, str] = {}
 
     def resolved(self, material: Container) -> Resolved:
@@ -196,7 +198,11 @@ class _Stack:
             "valueFromContainer": lambda key, _index: self._property(GLOBAL, key, root),
             "extruderValueFromContainer": lambda _position, key, _index: self._extruder_value(key, root),
         }
-        return evaluate(text, lambda key: self._property(root, key, root), functions)
+        value = evaluate(text, lambda key: self._property(root, key, root), functions)
+        self._made += size_of(value)
+        if self._made > MAX_MADE:
+            raise SlicingError("profile_invalid", "The printer's formulas make too much text.")
+        return value
 
     def _extruder_value(self, key: str, root: str) -> Any:
         value = self._raw(EXTRUDER, key, root)
@@ -217,7 +223,7 @@ class _Stack:
                     wrong[key] = f"{value:g} is below {low:g}"
                 elif high is not None and value > high + 1e-9:
                     wrong[key] = f"{value:g} is above {high:g}"
-            except (FormulaError, TypeError, ValueError) as error:
+            except (FormulaError, TypeError, ValueError, OverflowError) as error:
                 wrong[key] = f"its limits have no value: {error}"
         return wrong
 
@@ -272,9 +278,16 @@ def _tokens(values: Mapping[str, Any], material: Container) -> dict[str, Any]:
 
 
 def _fill(code: str, tokens: Mapping[str, Any]) -> str:
-    """Start or end code with its placeholders replaced; one that means nothing stays, and is refused after slicing."""
+    """Start or end code with its placeholders replaced; one that means nothing stays, and is refused after slicing.
+    :class:`SlicingError` ``profile_invalid`` when it becomes too long."""
+    room = MAX_CODE
 
     def value(match: re.Match) -> str:
-        return _text(tokens[match[1]]) if match[1] in tokens else match[0]
+        nonlocal room
+        text = _text(tokens[match[1]]) if match[1] in tokens else match[0]
+        room -= len(text)
+        if room < 0:
+            raise SlicingError("profile_invalid", f"Start or end code is filled in with more than {MAX_CODE} characters.")
+        return text
 
     return _PLACEHOLDER.sub(value, code)

@@ -26,7 +26,9 @@ MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
 LETTERS = b"XYZEF"
 _KINDS = {b"G0": MOVE, b"G1": MOVE, b"G2": CLOCKWISE, b"G3": COUNTERCLOCKWISE, b"G92": SET}
 _WORD = re.compile(rb"([A-Z]) *([-+]?(?:\d+\.?\d*|\.\d+))")
-_NOT_A_NUMBER = re.compile(rb"(?<![A-Z])[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\de[-+\d])", re.IGNORECASE)
+_LETTER = re.compile(rb"([A-Z]) *([-+]?(?:\d+\.?\d*|\.\d+))?")
+#: Marlin knows no exponents. ``X10E5`` is two words; what ``X10e5`` is depends on whether it was made to know small letters.
+_NOT_A_NUMBER = re.compile(rb"(?<![A-Z])[XYZEFIJRS](?:[-+]?(?:nan|inf)|[-+.\d]*\d(?-i:e)[-+\d])", re.IGNORECASE)
 #: Comments that mean something begin with one of these.
 _TELLING = (b";TYP", b";TIM", b";Fil", b";End", b"; es", b"; fi", b"; to", b"; prusa")
 _TELLING_STARTS = {int.from_bytes(start[:3], "little") for start in _TELLING}
@@ -120,6 +122,11 @@ def blocks(source: Source) -> Iterator[Block]:
 def words_of(code: bytes) -> dict[bytes, float]:
     """A command's words, letter -> number."""
     return {letter: float(value) for letter, value in _WORD.findall(code.upper())}
+
+
+def letters_of(code: bytes) -> dict[bytes, float]:
+    """As :func:`words_of`, and letters without a number as 1: they stand for yes."""
+    return {letter: float(value or 1) for letter, value in _LETTER.findall(code.upper())}
 
 
 def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Block, bool]:
@@ -307,7 +314,7 @@ def _slow_lines(
         kinds.append(kind)
         given.append(words)
         if kind in (CLOCKWISE, COUNTERCLOCKWISE):
-            arcs[line] = {letter: words.get(letter, 0.0) for letter in (b"I", b"J", b"R")}
+            arcs[line] = {letter: value for letter, value in words.items() if letter in (b"I", b"J", b"R")}
     return rows, kinds, given, arcs, events, commands, in_config
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .gcode_blocks import SET, Block, blocks, refusal, words_of
+from .gcode_blocks import SET, Block, blocks, letters_of, refusal, words_of
 from .gcode_index import GcodeIndex
 from .gcode_layers import NOT_MODEL, Layers, is_support
 from .gcode_moves import Lines, Moves, expand_arcs, fill, held, lengths
@@ -87,8 +87,8 @@ class GcodeFacts:
 
 def read(path: Path, limits: Limits | None = None, keep_supports: bool = False) -> GcodeFacts:
     """Read a G-code file as a printer of these ``limits`` prints it; :class:`SlicingError` ``gcode_not_text``,
-    ``gcode_placeholder``, ``gcode_bad_number``, ``gcode_below_bed`` or ``gcode_cold`` for lines that no printer should be
-    given."""
+    ``gcode_placeholder``, ``gcode_bad_number``, ``gcode_bad_arc``, ``gcode_below_bed`` or ``gcode_cold`` for lines that no
+    printer should be given."""
     follower = Follower(Clock(limits), keep_supports)
     with path.open("rb") as file:
         for block in blocks(file):
@@ -115,6 +115,8 @@ class Follower:
         self._nozzle = self._bed = 0.0
         self._place, self._extruder, self._feed = [0.0, 0.0, 0.0], 0.0, 25.0
         self._known = [False, False, False]
+        #: Which axes a G28 has homed.
+        self._homed = [False, False, False]
         #: What Marlin keeps of moves that were too short, for the next one.
         self._short = np.zeros(4)
         self._relative, self._relative_e, self._unit, self._hurry = False, False, 1.0, 1.0
@@ -148,7 +150,7 @@ class Follower:
             elif name in _COMMANDS:
                 self._moves(block, begin, row)
                 begin = row
-                _COMMANDS[name](self, name, words_of(line))
+                _COMMANDS[name](self, name, (letters_of if name == b"G28" else words_of)(line))
         self._moves(block, begin, len(block.kinds))
         self._feature_rows, self._limit_rows = [(0, self._feature_rows[-1][1])], [(0, self._limit_rows[-1][1])]
 
@@ -221,9 +223,12 @@ class Follower:
         self._clock.stop(min(max(pause, 0.0), _LONGEST_PAUSE))
 
     def _home(self, _name: bytes, words: dict[bytes, float]) -> None:
+        if words.get(b"O") and all(self._homed):
+            # Only if need be (Marlin ``G28.cpp``).
+            return
         named = [axis for axis, letter in enumerate((b"X", b"Y", b"Z")) if letter in words]
         for axis in named or range(3):
-            self._place[axis], self._known[axis] = 0.0, False
+            self._place[axis], self._known[axis], self._homed[axis] = 0.0, False, True
         self._clock.stop()
 
     def _hasten(self, _name: bytes, words: dict[bytes, float]) -> None:
@@ -240,8 +245,9 @@ class Follower:
                 self._moves(block, row, row + 1)
             return
         moves = self._positions(block, begin, end, setting if sets else None)
-        if block.arcs:
-            moves = expand_arcs(moves, self._arcs(block, begin, end))
+        if block.arcs and (arcs := self._arcs(block, begin, end)):
+            moves = expand_arcs(moves, arcs)
+            self._reach_round(moves, list(arcs))
         self._place, self._feed = moves.after[:, -1].tolist(), float(moves.feed[-1])
         delta = np.empty((4, len(moves.step)))
         np.subtract(moves.after, moves.before, out=delta[:3])
@@ -338,6 +344,14 @@ class Follower:
             if len(places):
                 self.facts.reach_low[axis] = min(self.facts.reach_low[axis], float(places.min()))
                 self.facts.reach_high[axis] = max(self.facts.reach_high[axis], float(places.max()))
+
+    def _reach_round(self, moves: Moves, arcs: list[int]) -> None:
+        """Note how far some ``arcs`` (rows) go: further than their ends."""
+        pieces = moves.after.compress(np.isin(np.asarray(moves.rows), arcs), axis=1)
+        for axis in range(2):
+            if self._known[axis]:
+                self.facts.reach_low[axis] = min(self.facts.reach_low[axis], float(pieces[axis].min()))
+                self.facts.reach_high[axis] = max(self.facts.reach_high[axis], float(pieces[axis].max()))
 
     def _feature_of(self, begin: int, end: int) -> np.ndarray:
         """The feature (a number) of each row."""

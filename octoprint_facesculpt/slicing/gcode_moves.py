@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import atan2, ceil, hypot, pi, sqrt
+from math import atan2, ceil, hypot, pi
 
 import numpy as np
 
-from .gcode_blocks import CLOCKWISE
+from .gcode_arcs import centre_of
+from .gcode_blocks import CLOCKWISE, refusal
 
 #: Length of a piece of an arc, mm (Marlin's MM_PER_ARC_SEGMENT), and the most pieces that an arc is cut into.
 _PIECE, _MAX_PIECES = 1.0, 10_000
@@ -107,7 +108,8 @@ def lengths(begun: np.ndarray, count: int) -> np.ndarray:
 
 
 def expand_arcs(moves: Moves, arcs: dict[int, tuple[int, dict[bytes, float]]]) -> Moves:
-    """The moves with arcs (move -> its kind, and its words I, J, R in mm) cut into straight pieces, as Marlin does it."""
+    """The moves with arcs (move -> its kind, and its words I, J, R in mm) cut into straight pieces, as Marlin does it;
+    :class:`SlicingError` ``gcode_bad_arc``."""
     count = len(moves.step)
     pieces = np.ones(count, int)
     ways = {move: _way(moves.before[:, move], moves.after[:, move], kind, words) for move, (kind, words) in arcs.items()}
@@ -131,14 +133,14 @@ def expand_arcs(moves: Moves, arcs: dict[int, tuple[int, dict[bytes, float]]]) -
 
 
 def _way(start: np.ndarray, end: np.ndarray, kind: int, words: dict[bytes, float]) -> np.ndarray:
-    """Points (3, P) of an arc behind its start, in pieces of a millimetre (Marlin ``G2_G3.cpp``, ``plan_arc``)."""
+    """Points (3, P) of an arc behind its start, in pieces of a millimetre (Marlin ``G2_G3.cpp``, ``plan_arc``);
+    :class:`SlicingError` ``gcode_bad_arc``."""
     clockwise = kind == CLOCKWISE
-    i, j = words.get(b"I", 0.0), words.get(b"J", 0.0)
-    if radius := words.get(b"R", 0.0):
-        i, j = _centre(end - start, radius, clockwise)
+    centre = centre_of(float(end[0] - start[0]), float(end[1] - start[1]), words, clockwise)
+    if centre is None:
+        raise refusal("bad_arc", f"It contains an arc to X{end[0]:g} Y{end[1]:g} that has no centre")
+    i, j = centre
     reach = hypot(i, j)
-    if not reach:
-        return end[:, None]
     x, y = start[0] + i, start[1] + j
     first = atan2(-j, -i)
     sweep = (atan2(end[1] - y, end[0] - x) - first) % (2 * pi)
@@ -152,13 +154,3 @@ def _way(start: np.ndarray, end: np.ndarray, kind: int, words: dict[bytes, float
     way = np.stack([x + reach * np.cos(angle), y + reach * np.sin(angle), start[2] + (end[2] - start[2]) * share])
     way[:, -1] = end
     return way
-
-
-def _centre(way: np.ndarray, radius: float, clockwise: bool) -> tuple[float, float]:
-    """I and J of an arc given by its radius, a negative one for the longer way round."""
-    length = hypot(way[0], way[1])
-    if not length:
-        return 0.0, 0.0
-    height = sqrt(max(0.0, radius**2 - (length / 2) ** 2))
-    side = -1.0 if clockwise != (radius < 0) else 1.0
-    return way[0] / 2 - side * height * way[1] / length, way[1] / 2 + side * height * way[0] / length

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engine import SlicingError
+from .gcode_arcs import centre_of
 from .gcode_command import command_of
 
 if TYPE_CHECKING:
@@ -129,11 +130,11 @@ def _strokes(data: bytes, layer: Layer) -> list[Stroke]:
             if b"E" in words:
                 pushed = words[b"E"] if relative else words[b"E"] - e
                 e += pushed
-            if pushed > 0 and (to_x, to_y) != (x, y):
-                # Slicers leave out what is 0.
-                centred = code in _ARCS and (b"I" in words or b"J" in words)
-                middle = (x + words.get(b"I", 0.0), y + words.get(b"J", 0.0)) if centred else None
-                points = [(to_x, to_y)] if middle is None else _arc((x, y), (to_x, to_y), middle, code == b"G2")
+            clockwise = code == b"G2"
+            centre = centre_of(to_x - x, to_y - y, words, clockwise) if code in _ARCS else None
+            # A whole circle ends where it began.
+            if pushed > 0 and (centre or (to_x, to_y) != (x, y)):
+                points = _arc((x, y), (to_x, to_y), (x + centre[0], y + centre[1]), clockwise) if centre else [(to_x, to_y)]
                 for point in points:
                     found.append(Stroke((x, y), point, kind))
                     x, y = point

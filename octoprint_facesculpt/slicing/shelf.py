@@ -6,6 +6,7 @@ What is a preset stays as it is: whoever wants it different changes a copy.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from .program import CommandLineEngine
 
 MAX_PROFILES = 200
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+#: The server answers in threads, each with a shelf of its own: what is written follows from what was read, and nobody else
+#: may write in between.
+_CHANGING = threading.Lock()
 
 
 class Shelf:
@@ -82,19 +86,20 @@ class Shelf:
 
         :class:`SlicingError` ``profile_protected`` for a preset, ``profile_invalid``.
         """
-        self._require_own(key)
-        file = self.read(key)
-        config = dict(file.config)
-        base = self._engine.configuration(file.base if file.base in self._engine.profiles() else DEFAULT)
-        for name, value in settings.items():
-            if value is not None:
-                config[name] = value
-            elif name in base:
-                config[name] = base[name]
-            else:
-                config.pop(name, None)
-        title = title_of(title) if title is not None else file.title
-        write_profile(replace(file, title=title, config=self._checked(config)), self._path(key))
+        with _CHANGING:
+            self._require_own(key)
+            file = self.read(key)
+            config = dict(file.config)
+            base = self._engine.configuration(file.base if file.base in self._engine.profiles() else DEFAULT)
+            for name, value in settings.items():
+                if value is not None:
+                    config[name] = value
+                elif name in base:
+                    config[name] = base[name]
+                else:
+                    config.pop(name, None)
+            title = title_of(title) if title is not None else file.title
+            write_profile(replace(file, title=title, config=self._checked(config)), self._path(key))
 
     def add(self, imported: Imported, title: str) -> str:
         """Keep an imported profile; its key."""
@@ -105,18 +110,20 @@ class Shelf:
 
     def delete(self, key: str) -> None:
         """Delete an own profile; :class:`SlicingError` ``profile_protected`` or ``profile_unknown``."""
-        self._require_own(key)
-        self._path(key).unlink()
+        with _CHANGING:
+            self._require_own(key)
+            self._path(key).unlink()
 
     def _add(self, profile: ProfileFile) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
-        taken = {path.stem for path in self._folder.glob("*.profile")} | set(self._engine.profiles())
-        if len(taken) >= MAX_PROFILES:
-            raise SlicingError("profile_invalid", f"There are {len(taken)} profiles already.", "Delete some first.")
         stem = re.sub(r"[^a-z0-9]+", "_", profile.title.lower()).strip("_")[:40] or "profile"
         names = (stem if number == 1 else f"{stem}_{number}" for number in range(1, MAX_PROFILES + 2))
-        key = next(name for name in names if name not in taken)
-        write_profile(profile, self._folder / f"{key}.profile")
+        with _CHANGING:
+            taken = {path.stem for path in self._folder.glob("*.profile")} | set(self._engine.profiles())
+            if len(taken) >= MAX_PROFILES:
+                raise SlicingError("profile_invalid", f"There are {len(taken)} profiles already.", "Delete some first.")
+            key = next(name for name in names if name not in taken)
+            write_profile(profile, self._folder / f"{key}.profile")
         return key
 
     def _checked(self, config: Mapping[str, str]) -> dict[str, str]:

@@ -227,6 +227,41 @@ def test_formulas_that_refer_to_each_other_without_end_are_given_up(tmp_path: Pa
     assert refusal.value.code == "profile_invalid" and "too complicated" in refusal.value.message
 
 
+def setting(value: str, kind: str = "str") -> dict[str, str]:
+    return {"type": kind, "default_value": "a" * 50, "value": value}
+
+
+def test_a_text_that_grows_from_setting_to_setting_is_given_up(tmp_path: Path) -> None:
+    overrides = {f"bomb_{i}": setting("+".join([f"bomb_{i - 1}"] * 20)) for i in range(1, 7)}
+    overrides |= {"bomb_0": {"type": "str", "default_value": "a" * 50}}
+    library = define(tmp_path, "bad", inherits="creality_ender3", overrides=overrides)
+    resolved = resolve(Choice(machine="bad"), {}, library)
+    assert set(resolved.unresolved) == {f"bomb_{i}" for i in range(2, 7)} and len(resolved.machine["bomb_1"]) == 1000
+    assert all("too long" in why for why in resolved.unresolved.values())
+
+
+def test_many_formulas_together_make_little_text(tmp_path: Path) -> None:
+    overrides = {f"text_{i}": setting(f"str({i}) + '{'a' * 3000}'") for i in range(400)}
+    library = define(tmp_path, "bad", inherits="creality_ender3", overrides=overrides)
+    with pytest.raises(SlicingError) as refusal:
+        resolve(Choice(machine="bad"), {}, library)
+    assert refusal.value.code == "profile_invalid" and "too much text" in refusal.value.message
+
+
+def test_start_code_does_not_grow_without_end(library: Library) -> None:
+    codes = {"machine_start_gcode": "{machine_end_gcode}" * 50, "machine_end_gcode": "G4" * 1000}
+    assert len(resolve(Choice(), codes, library).machine["machine_start_gcode"]) == 100_000
+    with pytest.raises(SlicingError) as refusal:
+        resolve(Choice(), {**codes, "machine_start_gcode": "{machine_end_gcode}" * 101}, library)
+    assert refusal.value.code == "profile_invalid" and "200000 characters" in refusal.value.message
+
+
+def test_a_limit_beyond_all_numbers_is_named(tmp_path: Path) -> None:
+    overrides = {"layer_height": {"minimum_value": 10**400}}
+    library = define(tmp_path, "bad", inherits="creality_ender3", overrides=overrides)
+    assert "too large" in resolve(Choice(machine="bad"), {}, library).invalid["layer_height"]
+
+
 @pytest.mark.parametrize(
     "text", ["", "nonsense", "[general]\ndefinition = creality_base\n[metadata\n", "definition = creality_base"]
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
 
-from octoprint_facesculpt.slicing.cura_expressions import FormulaError, evaluate
+from octoprint_facesculpt.slicing.cura_expressions import MAX_SIZE, FormulaError, evaluate, size_of
 
 NAMES: dict[str, Any] = {
     "layer_height": 0.2, "line_width": 0.4, "walls": 3, "pattern": "cubic", "on": True, "off": False, "shape": [[1, 2], [3, 4]],
@@ -81,3 +82,42 @@ def test_what_has_no_value_or_grows_is_refused_at_once(formula: str) -> None:
     with pytest.raises(FormulaError) as refusal:
         value(formula)
     assert len(str(refusal.value)) < 300
+
+
+def bomb(begin: str, around: str, times: int) -> str:
+    for _ in range(times):
+        begin = around.format(begin)
+    return begin
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        # Each text within a list has its strokes doubled.
+        bomb(r"'\\'", "str([{}])", 28), bomb("long", "str([{0}])", 28), bomb("long", "({0} + {0})", 6), "long + long + long",
+        "len(long + long + long)", "[long, long, long]", "str(map(str, many))", "map(extruderValues, many)",
+        "[many, many, many]", "str(digits)", "[digits[0], digits[0]]", "huge",
+    ],
+)  # fmt: skip
+def test_what_grows_is_refused_before_it_is_large(formula: str) -> None:
+    names = {"long": "a\\" * (MAX_SIZE // 5), "many": [1000.5] * (MAX_SIZE // 3), "digits": [10**4000] * 50, "huge": "a" * 5000}
+    functions = {"extruderValues": lambda key: ["a" * 1_000_000]}
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormulaError) as refusal:
+            evaluate(formula, names.__getitem__, functions)
+        assert tracemalloc.get_traced_memory()[1] < 1_500_000
+    finally:
+        tracemalloc.stop()
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_value_is_as_large_as_all_that_it_holds() -> None:
+    twice = ["ab", 1.5]
+    assert size_of("abc") == 3 and size_of([]) == 0 and size_of(twice) == 2 + 2 + 1 and size_of([twice, twice]) == 2 + 2 * 5
+    assert size_of({"ab": [1]}) == 1 + 2 + 1 + 1 and size_of(None) == size_of(True) == 1
+    assert size_of(10**1000) == pytest.approx(1000, rel=0.01)
+    endless = [0]
+    for _ in range(100):
+        endless = [endless, endless]
+    assert MAX_SIZE < size_of(endless) < 2 * MAX_SIZE and size_of("a" * MAX_SIZE) == MAX_SIZE

@@ -68,6 +68,21 @@ def test_unusual_lines_are_read_as_well(line: str, words: list[float], tmp_path:
     assert read[1][1] == (SET if line.startswith("G92") else MOVE)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("G1 X10E5", {"X": 10, "E": 5}), ("G1X10E5", {"X": 10, "E": 5}), ("G1 X10.5E-5F60", {"X": 10.5, "E": -5, "F": 60}),
+        ("G1 Y1E.5X2", {"X": 2, "Y": 1, "E": 0.5}), ("N3 G1 Z1E1*7", {"Z": 1, "E": 1}),
+    ],
+)  # fmt: skip
+def test_words_need_no_space_between_them_and_there_are_no_exponents(
+    line: str, words: dict[str, float], tmp_path: Path
+) -> None:
+    path = tmp_path / "line.gcode"
+    path.write_text(f"G1 F600\n{line}\nG1 E1")
+    np.testing.assert_equal(rows(path)[1][0], [words.get(letter, np.nan) for letter in "XYZEF"])
+
+
 def test_lines_over_the_ends_of_blocks_keep_their_place(tmp_path: Path) -> None:
     path = tmp_path / "long.gcode"
     lines = [f"G1 X{number} E.{number}" if number % 5 else f"M117 {number}" for number in range(120_000)]

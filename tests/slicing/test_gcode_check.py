@@ -46,6 +46,12 @@ DAMAGES: dict[str, tuple[str, Callable[[str], str]]] = {
     "lift above the gantry": ("gcode_out_of_bounds", lambda text: text.replace(END, f"G1 Z300\n{END}")),
     "relative walk off the bed": ("gcode_out_of_bounds", lambda text: text.replace(END, f"G91\nG1 X250\n{END}")),
     "print off the bed": ("too_large", lambda text: _middle(text, "G1 X240 E.5")),
+    "round off the bed": ("gcode_out_of_bounds", lambda text: _middle(text, "G1 X200 Y100 F9000\nG3 X200 Y120 R-40")),
+    "endless arc": ("gcode_bad_arc", lambda text: _middle(text, f"G2 X120 Y120 I{'9' * 400} E1")),
+    "arc without a centre": ("gcode_bad_arc", lambda text: _middle(text, "G2 X120 Y120 E1")),
+    "arc with a radius of 0": ("gcode_bad_arc", lambda text: _middle(text, "G3 X120 Y120 R0 I5 E1")),
+    "arc by radius to its beginning": ("gcode_bad_arc", lambda text: _middle(text, "G1 X90 Y90\nG3 X90 R10 E1")),
+    "arc with too small a radius": ("gcode_bad_arc", lambda text: _middle(text, "G1 X90 Y90\nG2 X130 R19 E1")),
     "below the bed": ("gcode_below_bed", lambda text: _middle(text, "G1 Z-1")),
     "relative step below the bed": ("gcode_below_bed", lambda text: _middle(text, "G91\nG1 Z-30\nG90\nM83")),
     "below the bed without a space": ("gcode_below_bed", lambda text: _middle(text, "G1X100Y100Z-1")),
@@ -179,6 +185,20 @@ def test_where_blocks_end_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert pieces.seconds == pytest.approx(whole.seconds, abs=1e-6)
     assert (pieces.extruding_moves, pieces.commands, pieces.layers) == (whole.extruding_moves, whole.commands, 1)
     assert pieces.filament_mm == pytest.approx(whole.filament_mm, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("homing", "height"),
+    [
+        ("G28 X", 5), ("G28X", 5), ("g28 x y", 5), ("G28 X0 Y0", 5), ("G28 R0 X Y", 5), ("G28 Y ; not X or Z", 5),
+        ("G28", 0), ("G28 Z", 0), ("G28 X Y Z", 0), ("G28 R0", 0), ("G28 W", 0), ("G28 O", 0), ("G28 X\nG28 O", 0),
+        ("G28\nG1 Z5\nG28 O", 5), ("G28\nG1 Z5\nG28 O1", 5), ("G28\nG1 Z5\nG28 O0", 0), ("G28 Z\nG28 X Y\nG1 Z5\nG28 X O", 5),
+    ],
+)  # fmt: skip
+def test_only_the_axes_that_are_named_are_homed(homing: str, height: float, tmp_path: Path) -> None:
+    path = tmp_path / "homing.gcode"
+    path.write_text(f"M104 S200\nM83\n;TYPE:Perimeter\nG1 X50 Y50 Z5\n{homing}\nG1 X60 E1\n")
+    assert [layer.z for layer in read(path).index.layers] == [height]
 
 
 def test_a_new_count_among_relative_moves_parts_neither_features_nor_limits(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_arcs_take_way_time_and_filament_as_on_the_printer(tmp_path: Path) -> No
         "G2 X120 Y120 I5 E4",
         "G1 X100 E1",
         "G3 X110 Y110 R10 E1",
+        "G2 X100 Y120 R-10 E1",
     ]
     path = tmp_path / "arcs.gcode"
     path.write_text("\n".join(lines))
@@ -160,7 +161,7 @@ def test_arcs_take_way_time_and_filament_as_on_the_printer(tmp_path: Path) -> No
     bench.send(*lines)
     bench.finish()
     assert facts.seconds == pytest.approx(bench.seconds, rel=0.01)
-    assert facts.filament_mm == pytest.approx(12) == pytest.approx(bench.machine.filament)
+    assert facts.filament_mm == pytest.approx(13) == pytest.approx(bench.machine.filament)
     places = np.array([block.start for block in bench.done if block.delta[3] > 0])
     assert facts.low[:2] == pytest.approx(places.min(0)[:2], abs=1) and facts.high[:2] == pytest.approx(
         places.max(0)[:2], abs=1

@@ -126,6 +126,25 @@ def test_an_arc_is_as_round_without_the_word_that_is_0(arc: str, kept: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("by_radius", "by_centre"),
+    [
+        ("G3 X10 Y30 R10 E1", "G3 X10 Y30 J10 E1"), ("G2 X20 Y20 R10 E1", "G2 X20 Y20 I10 E1"),
+        ("G2 X20 Y20 R-10 E1", "G2 X20 Y20 J10 E1"), ("G3X20Y20R10E1", "G3 X20 Y20 J10 E1"),
+        ("G91\nG3 X10 Y10 R-10 E1", "G91\nG3 X10 Y10 I10 E1"),
+    ],
+)  # fmt: skip
+def test_an_arc_by_its_radius_is_as_round(by_radius: str, by_centre: str) -> None:
+    lines, expected = (np.array([[*line.start, *line.end] for line in of(f"{arc}\n")]) for arc in (by_radius, by_centre))
+    np.testing.assert_allclose(lines, expected, atol=1e-9)
+    assert len(lines) > 10
+
+
+def test_a_whole_circle_is_drawn() -> None:
+    lines = of("G2 I5 E1\n")
+    assert len(lines) > 40 and lines[-1].end == (10, 10) and max(line.end[0] for line in lines) == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize(
     "line", ["G1X20E5", "G01 X20 E5", "g1 x20 e5", "N4 G1 X20 E5*33", "G92E0\nG1 X20 E5", "M083\nG1\tX20\tE5"]
 )
 def test_a_line_is_drawn_however_it_is_written(line: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from octoprint_facesculpt.slicing import ENGINES, SliceRequest, SlicingError, slice_model
+from octoprint_facesculpt.slicing import shelf as shelves
 from octoprint_facesculpt.slicing.gcode_check import read
 from octoprint_facesculpt.slicing.importing import Imported, Note
 from octoprint_facesculpt.slicing.profile_files import ProfileFile, differences, read_profile, write_profile
@@ -144,3 +148,50 @@ def test_a_profile_that_many_write_at_once_is_always_whole(tmp_path: Path) -> No
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_changes_at_the_same_time_are_all_kept(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request has a shelf of its own."""
+    key, checked = shelf.copy("bust_020", "Mine"), Shelf._checked
+
+    def slow(self: Shelf, config: Mapping[str, str]) -> dict[str, str]:
+        time.sleep(0.05)
+        return checked(self, config)
+
+    monkeypatch.setattr(Shelf, "_checked", slow)
+    changes = {"fill_density": "25%", "perimeters": "7", "top_solid_layers": "9", "bottom_solid_layers": "8"}
+    with ThreadPoolExecutor(4) as pool:
+        own = [Shelf(ENGINES["prusaslicer"](), tmp_path, "2.5.0") for _ in changes]
+        list(pool.map(lambda one, name: one.change(key, None, {name: changes[name]}), own, changes))
+    assert {name: shelf.read(key).config[name] for name in changes} == changes
+
+
+@pytest.fixture
+def writing(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Makes shelves write slowly, and is set when one begins."""
+    begun = threading.Event()
+
+    def slow(profile: ProfileFile, path: Path) -> None:
+        begun.set()
+        time.sleep(0.1)
+        write_profile(profile, path)
+
+    monkeypatch.setattr(shelves, "write_profile", slow)
+    return begun
+
+
+def test_copies_at_the_same_time_are_all_kept(shelf: Shelf, writing: threading.Event) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        keys = list(pool.map(lambda _: shelf.copy("bust_020", "Mine"), range(4)))
+    assert sorted(keys) == ["mine", "mine_2", "mine_3", "mine_4"] and set(keys) < set(shelf.names())
+
+
+def test_what_is_deleted_while_it_is_changed_stays_away(shelf: Shelf, writing: threading.Event) -> None:
+    key = shelf.copy("bust_020", "Mine")
+    writing.clear()
+    with ThreadPoolExecutor(1) as pool:
+        change = pool.submit(shelf.change, key, None, {"perimeters": "7"})
+        assert writing.wait(10)
+        shelf.delete(key)
+        change.result()
+    assert key not in shelf.names()
