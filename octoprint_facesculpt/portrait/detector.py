@@ -17,8 +17,12 @@ INPUT = 128
 #: Scores below this are no faces; overlapping boxes above :data:`SAME_FACE` are one.
 MIN_SCORE = 0.5
 SAME_FACE = 0.3
-#: Sides of the windows as shares of the picture's shorter side; the first look is at all of the picture.
+#: Sides of the windows as shares of the picture's shorter side; the first look is at all of the picture. Smaller windows are
+#: only looked at where no certain face is larger than a share of that side: in a group, or far away.
 WINDOWS = (0.6, 0.36)
+SMALL_WINDOWS, LARGE_FACE, CERTAIN = (0.21, 0.13), 0.12, 0.85
+#: Windows of fewer pixels are not looked at: what is found in them would be too small.
+MIN_WINDOW = 80
 
 
 class FaceDetector:
@@ -32,15 +36,23 @@ class FaceDetector:
     def detect(self, image: np.ndarray) -> tuple[FaceBox, ...]:
         """All faces in ``image`` ((H, W, 3) uint8 RGB), largest first."""
         height, width = image.shape[:2]
-        found = self._look(image, 0, 0, width, height)
-        for share in WINDOWS:
-            side = share * min(width, height)
-            if side < 48:
-                break
-            for left in _starts(width, side):
-                for top in _starts(height, side):
-                    found += self._look(image, left, top, side, side)
+        shorter = min(width, height)
+        found = self._look(image, 0, 0, width, height) + self._look_through(image, [share * shorter for share in WINDOWS])
+        if not any(face.score >= CERTAIN and max(face.width, face.height) >= LARGE_FACE * shorter for face in found):
+            found += self._look_through(image, [share * shorter for share in SMALL_WINDOWS])
         return _merge(found)
+
+    def _look_through(self, image: np.ndarray, sides: list[float]) -> list[FaceBox]:
+        """Faces in overlapping windows of some ``sides`` in pixels."""
+        height, width = image.shape[:2]
+        return [
+            face
+            for side in sides
+            if side >= MIN_WINDOW
+            for left in _starts(width, side)
+            for top in _starts(height, side)
+            for face in self._look(image, left, top, side, side)
+        ]
 
     def _look(self, image: np.ndarray, left: float, top: float, width: float, height: float) -> list[FaceBox]:
         """Faces in one window, letterboxed to the network's input."""

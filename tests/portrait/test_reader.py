@@ -78,6 +78,19 @@ def test_a_small_face_in_a_large_picture_is_found(photo: np.ndarray, assets_fold
     assert portrait.landmarks[1, 0] == pytest.approx(60 + 223, abs=8)
 
 
+def test_everybody_in_a_large_group_is_found(photo: np.ndarray, assets_folder: Path) -> None:
+    """Faces of 45 pixels in a picture of 2048; in the file of such a photo they have several times as many."""
+    one = np.asarray(Image.fromarray(photo[:330, 60:390]).resize((160, 160), Image.Resampling.LANCZOS))
+    group = np.full((1365, 2048, 3), 90, np.uint8)
+    places = [(200 + 330 * column, 120 + 300 * row) for row in range(4) for column in range(5)]
+    for left, top in places:
+        group[top : top + 160, left : left + 160] = one
+    found = find_faces(group, assets_folder)
+    noses = np.array([face.result.landmarks[1, :2] for face in found])
+    expected = np.array(places) + (np.array([223, 132]) - [60, 0]) * (160 / 330)
+    assert len(found) == 20 and np.linalg.norm(noses[:, None] - expected, axis=2).min(0).max() < 5
+
+
 def test_two_equal_faces_ask_for_a_choice(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
     path = saved(tmp_path, np.hstack([photo[:300, 80:380], photo[:300, 80:380]]))
     with pytest.raises(SeveralFaces) as caught:
