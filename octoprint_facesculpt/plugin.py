@@ -266,19 +266,22 @@ class FaceSculptPlugin(
             return  # the running fetch tells the dashboards
 
         def work() -> None:
-            told = {"error": None, "fraction": 0.0, "done": False}
+            told: dict[str, Any] = {"error": None, "fraction": 0.0, "done": False}
+            ended = {**told, "fraction": 1.0, "done": True}
             try:
                 assets.fetch(
                     folder=self.workshop.data / "assets",
                     progress=lambda fraction, _="": self.publish("assets", {**told, "fraction": fraction}),
                 )
-                self.publish("assets", {**told, "fraction": 1.0, "done": True})
-                self._check_photos_again()
             except FaceSculptError as error:
                 answer = {"code": error.code, "message": error.message, "hint": error.hint}
-                self.publish("assets", {**told, "error": answer, "done": True})
+                ended = {**told, "error": answer, "done": True}
             finally:
+                # First: who hears of the end may ask for the next fetch at once.
                 self._fetching.release()
+            self.publish("assets", ended)
+            if ended["error"] is None:
+                self._check_photos_again()
 
         threading.Thread(target=work, name="facesculpt-assets", daemon=True).start()
 

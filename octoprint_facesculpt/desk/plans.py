@@ -225,8 +225,9 @@ class PlanDesk:
                     # Back to the likeliest place.
                     self.answers = replace(self.answers, wanted=Wanted(), height=None)
                     return self._plan_anew()
-                self._plan, self._state = plan, "ready" if plan else "refused"
+                # Last the state: who sees it, without the lock, must find the rest.
                 self._error = {"code": error.code, "message": error.message, "hint": error.hint} if error else None
+                self._plan, self._state = plan, "ready" if plan else "refused"
                 self._planned()
             self.tell()
             model = self._around.model_of(str(self.job.get("path", ""))) if plan else None
