@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..jobs.runner import run
+from ..jobs.runner import WAITED_FOR, run
 from .answers import Wanted
 
 #: Seconds a child may take: whole files of a day's print are read.
@@ -51,5 +51,5 @@ class Helpers:
     def _run(self, arguments: list[str], log: str) -> dict[str, Any]:
         return run(
             [sys.executable, "-m", "octoprint_facesculpt", *arguments, "--json"], log=self.folder / log,
-            on_progress=lambda *_: None, cancelled=self.stop, time_limit_seconds=LIMIT,
+            on_progress=lambda *_: None, cancelled=self.stop, time_limit_seconds=LIMIT, niceness=WAITED_FOR,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 from ..slicing.gcode_index import read_index
 from ..slicing.layer_picture import COLOURS
 from .pipeline import INDEX, OUTPUTS
-from .runner import JobError, run
+from .runner import WAITED_FOR, JobError, run
 
 #: Layers that one child draws: who looks at one looks at its neighbours next.
 BATCH = 12
@@ -64,6 +64,7 @@ class LayerPictures:
                 cancelled=threading.Event(),
                 time_limit_seconds=DRAW_SECONDS,
                 memory_limit_bytes=MEMORY_BYTES,
+                niceness=WAITED_FOR,
             )
         finally:
             self._drawing.release()

@@ -19,6 +19,9 @@ from ..errors import Cancelled, FaceSculptError
 #: A line of a child longer than this is cut; a log larger than this is not written further.
 LINE_LIMIT = 1024 * 1024
 LOG_LIMIT = 256 * 1024
+#: How far a child steps back behind the server and its printer: work that takes minutes, and what somebody is waiting for, who
+#: on a machine with other work would else wait for ever.
+BACKGROUND, WAITED_FOR = 19, 10
 
 
 class JobError(FaceSculptError):
@@ -34,6 +37,7 @@ def run(
     time_limit_seconds: float,
     memory_limit_bytes: int | None = None,
     environment: dict[str, str] | None = None,
+    niceness: int = BACKGROUND,
 ) -> dict[str, Any]:
     """Run a child process that speaks JSON lines and wait for its result.
 
@@ -45,6 +49,8 @@ def run(
     cancelled : the child is ended when this is set
     time_limit_seconds : the child is ended after this time
     memory_limit_bytes : the child is ended when it and all it started use more memory than this
+    environment : variables beside this process's own
+    niceness : how far it steps back, ``BACKGROUND`` or ``WAITED_FOR``
 
     Returns
     -------
@@ -57,12 +63,12 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         process = subprocess.Popen(
-            [*_courtesy(), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [*_courtesy(niceness), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True, env={**os.environ, **(environment or {})},
         )  # fmt: skip
     except OSError as error:
         raise JobError("not_started", f"The work could not be started: {error}.") from error
-    step_back(process, 19)
+    step_back(process, niceness)
     drain = threading.Thread(target=_drain, args=(process, log), daemon=True)
     drain.start()
     result: dict[str, Any] | None = None
@@ -96,10 +102,10 @@ def run(
 
 
 @cache
-def _courtesy() -> tuple[str, ...]:
-    """What runs in front of the child: lowest priority for processor and disk, first to go when memory is short, and
-    death with the server."""
-    wishes = (("nice", "-n", "19"), ("ionice", "-c", "3"), ("choom", "-n", "1000", "--"))
+def _courtesy(niceness: int) -> tuple[str, ...]:
+    """What runs in front of the child: low priority for the processor, the lowest for the disk, first to go when memory is
+    short, and death with the server."""
+    wishes = (("nice", "-n", str(niceness)), ("ionice", "-c", "3"), ("choom", "-n", "1000", "--"))
     return (*(word for wish in wishes if shutil.which(wish[0]) for word in wish), *with_parent())
 
 

@@ -16,7 +16,7 @@ from octoprint_facesculpt.errors import FaceSculptError
 from octoprint_facesculpt.jobs import layers as module
 from octoprint_facesculpt.jobs.layers import BATCH, LayerPictures
 from octoprint_facesculpt.jobs.pipeline import INDEX, OUTPUTS
-from octoprint_facesculpt.jobs.runner import run
+from octoprint_facesculpt.jobs.runner import WAITED_FOR, run
 from octoprint_facesculpt.slicing import SliceRequest, slice_model
 
 
@@ -40,9 +40,11 @@ class Children:
 
     def __init__(self) -> None:
         self.commands: list[list[str]] = []
+        self.niceness: set[int] = set()
 
     def __call__(self, command: list[str], **more: Any) -> dict[str, Any]:
         self.commands.append(command)
+        self.niceness.add(more["niceness"])
         return run(command, **more)
 
 
@@ -56,7 +58,7 @@ def test_neighbours_are_drawn_with_a_layer_and_kept(folder: Path) -> None:
     assert [pictures.picture(folder, number).name for number in range(BATCH)] == [f"{n}.png" for n in range(BATCH)]
     assert len(children.commands) == 1
     pictures.picture(folder, BATCH)
-    assert len(children.commands) == 2
+    assert len(children.commands) == 2 and children.niceness == {WAITED_FOR}
 
 
 def test_a_new_slicing_has_new_pictures(folder: Path) -> None:

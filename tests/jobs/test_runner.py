@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from octoprint_facesculpt.errors import Cancelled
-from octoprint_facesculpt.jobs.runner import LINE_LIMIT, LOG_LIMIT, JobError, run
+from octoprint_facesculpt.jobs.runner import LINE_LIMIT, LOG_LIMIT, WAITED_FOR, JobError, run
 from tests.children import descendants
 
 RESULT = """import json; print(json.dumps({"event": "result", "data": {"answer": 42}}), flush=True)"""
@@ -164,18 +164,21 @@ def test_a_callback_that_fails_ends_the_child(tmp_path: Path) -> None:
         execute("""print('{"event": "progress"}', flush=True); import time; time.sleep(1000)""", tmp_path, on_progress=fail)
 
 
-def test_the_child_is_nice_and_the_first_to_go_when_memory_is_short(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("options", "niceness"), [({}, 19), ({"niceness": WAITED_FOR}, 10)], ids=["work", "waited for"])
+def test_the_child_is_nice_and_the_first_to_go_when_memory_is_short(tmp_path: Path, options: dict, niceness: int) -> None:
+    expected = min(19, os.nice(0) + niceness)
     program = """import json, os, pathlib, time
 io = open("/proc/self/oom_score_adj").read().strip()
 group = pathlib.Path("/proc/self/autogroup")
 until = time.monotonic() + 5
-while group.exists() and not group.read_text().endswith("nice 19\\n") and time.monotonic() < until:
+while group.exists() and not group.read_text().endswith(f"nice {EXPECTED}\\n") and time.monotonic() < until:
     time.sleep(0.01)
-rank = group.read_text().split()[-1] if group.exists() else "19"
+rank = group.read_text().split()[-1] if group.exists() else str(EXPECTED)
 data = {"nice": os.nice(0), "session's": rank, "oom": int(io), "session": os.getsid(0) == os.getpid()}
 print(json.dumps({"event": "result", "data": {**data, "extra": os.environ["EXTRA"]}}))"""
-    answer = execute(program, tmp_path, environment={"EXTRA": "yes"})
-    assert answer == {"nice": 19, "session's": "19", "oom": 1000, "session": True, "extra": "yes"}
+    program = program.replace("EXPECTED", str(expected))
+    answer = execute(program, tmp_path, environment={"EXTRA": "yes"}, **options)
+    assert answer == {"nice": expected, "session's": str(expected), "oom": 1000, "session": True, "extra": "yes"}
     assert os.nice(0) < 19
 
 
