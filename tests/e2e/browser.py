@@ -19,6 +19,8 @@ ARGUMENTS = [
 ]  # fmt: skip
 #: Milliseconds for what takes the server a moment, and for what takes it a while.
 SOON, LATER = 20_000, 240_000
+# Playwright's own 5 s are for pages; what is shown here is often the answer of a server that is busy.
+expect.set_options(timeout=SOON)
 
 
 @contextmanager

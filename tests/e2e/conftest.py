@@ -55,4 +55,9 @@ def sculpture(server: OctoPrintServer, photo: dict[str, Any], pushes: Pushes) ->
     """A finished sculpture with its G-code."""
     made = finished(server, create(server, photo))
     assert made["state"] == "ready", made["error"]
+
+    def told() -> bool:
+        return any(now["id"] == made["id"] and now["state"] == "ready" for now in pushes.plugin("sculpture"))
+
+    wait_for(told, 60, "the dashboards to be told that it is ready")
     return made

@@ -327,7 +327,8 @@ def test_poses_that_were_compared_of_a_bust_are_not_shown_of_its_mask(server: Oc
     server.post(f"{address}/cancel")
     assert finished(server, order)["state"] == "cancelled"
     folder = server.base / "data" / "facesculpt" / "sculptures" / order["id"]
-    folder.mkdir(exist_ok=True)
+    # It may have been cancelled before the work began.
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "orientations.json").write_text('{"orientations": [{"pose": "upright"}]}')
     (folder / "pose_upright.png").write_bytes(b"picture")
     for settings, shown in (({"height_mm": 50}, 1), ({"style": "mask"}, 0)):
@@ -409,7 +410,8 @@ def test_files_are_called_after_people_of_any_script(server: OctoPrintServer, ph
     server.post(f"{address}/cancel")
     assert finished(server, order)["state"] == "cancelled"
     folder = server.base / "data" / "facesculpt" / "sculptures" / order["id"]
-    folder.mkdir(exist_ok=True)
+    # It may have been cancelled before the work began.
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "bust.stl").write_bytes(b"solid")
     answer = server.get(f"{address}/files/bust.stl")
     assert answer.content == b"solid"

@@ -58,7 +58,10 @@ def test_delete_while_it_is_worked_on(server: OctoPrintServer, photo: dict[str, 
     at_stage(server, sculpture, 0)
     folder = server.base / "data" / "facesculpt" / "sculptures" / sculpture["id"]
     assert folder.is_dir()
+    lists = len(pushes.plugin("sculptures"))
     assert server.request("DELETE", f"{BASE}/sculptures/{sculpture['id']}").status_code == 204
+    # What was told before it was deleted may still be on its way: it comes before the message that it is gone.
+    wait_for(lambda: len(pushes.plugin("sculptures")) > lists, 30, "the dashboards to be told")
     told = len(pushes.plugin("sculpture"))
     assert server.get(f"{BASE}/sculptures/{sculpture['id']}").status_code == 404
     wait_until_gone(server.base)

@@ -103,6 +103,16 @@ def printed(server: OctoPrintServer, printer: SimulatedPrinter, sculpture: dict[
     item = wait_for(ended, 900, "the print's end")
     # The end of the file has been acknowledged; the last moves may still be waiting in the printer.
     wait_for(lambda: printer.order(do="status")["blocks"] == 0, 60, "the last move")
+    # OctoPrint tells dashboards of a print's progress twice a second at most, and so of its end later than who asks.
+    path = sculpture["gcode"]["path"]
+
+    def told() -> bool:
+        known = [now for now in pushes.current() if now["progress"]["completion"] is not None]
+        last = [now for now in known if now["job"]["file"]["path"] == path][-1:]
+        queues = [item["state"] for queue in pushes.plugin("queue") for item in queue if item["id"] == number]
+        return queues[-1:] == ["done"] and any(now["progress"]["completion"] == 100 for now in last)
+
+    wait_for(lambda: item["state"] != "done" or told(), 60, "the dashboards to be told of the end")
     moves = [move for move in printer.moves()[already:] if not move["line"].startswith("G28")]
     return Print(item, moves, before, printer.order(do="status"), jobs)
 

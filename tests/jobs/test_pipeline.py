@@ -145,6 +145,13 @@ def shop(tmp_path: Path, assets_folder: Path) -> Iterator[Shop]:
     shop.close()
 
 
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def no_leftovers(folder: Path) -> bool:
     return not [path for path in folder.iterdir() if path.name.startswith(".") or path.suffix == ".part"]
 
@@ -187,8 +194,9 @@ def test_cancel_stops_each_stage_and_a_retry_finishes_it(stage: str, shop: Shop,
     done = STAGES.index(stage)
     assert shop.states(sculpture) == ["done"] * done + ["cancelled"] * (3 - done)
     folder = shop.workshop.folder(sculpture)
-    shop.wait(lambda: shop.pipeline._current is None)
-    assert no_leftovers(folder) and not (folder / OUTPUTS[stage]).exists() and shop.added == []
+    # The worker clears up after it has let go of the work.
+    shop.wait(lambda: shop.pipeline._current is None and no_leftovers(folder))
+    assert not (folder / OUTPUTS[stage]).exists() and shop.added == []
     if stage == "slice":
         shop.pipeline.retry(Sculpture.get_by_id(sculpture.id))
         assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
@@ -260,12 +268,18 @@ def test_cancel_of_waiting_work_and_between_two_stages_is_not_lost(shop: Shop, m
 
 
 SERVER = """
-import sys, time
-from dataclasses import replace
+import os, signal, sys, time
 from pathlib import Path
+import psutil
 sys.path.insert(0, sys.argv[2])
 from tests.jobs.test_pipeline import Shop
 shop = Shop(Path(sys.argv[1]))
+
+def die():
+    print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+shop.on_progress(sys.argv[3], die)
 shop.pipeline.start()
 time.sleep(1000)
 """
@@ -276,15 +290,12 @@ def test_a_killed_server_loses_nothing(stage: str, shop: Shop, made, astronaut: 
     """SIGKILL in the middle of a stage: its child dies, and the next server goes on behind the last finished stage."""
     sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before=stage)
     here = str(Path(__file__).parents[2])
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(shop.data), here], cwd=shop.data)
-    try:
-        shop.wait(lambda: Stage.get(Stage.sculpture == sculpture, Stage.stage == stage).progress > 0)
-        family = psutil.Process(server.pid).children(recursive=True)
-    finally:
-        server.send_signal(signal.SIGKILL)
-        server.wait()
-    _, alive = psutil.wait_procs(family, timeout=60)
-    assert family and [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+    # By its own hand, so that it is surely in the middle of the stage.
+    command = [sys.executable, "-c", SERVER, str(shop.data), here, stage]
+    server = subprocess.run(command, cwd=shop.data, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False)
+    family = [int(pid) for pid in server.stdout.split()]
+    assert family and server.returncode == -signal.SIGKILL
+    shop.wait(lambda: not any(map(lives, family)))
     assert shop.states(sculpture)[STAGES.index(stage)] == "running"
     folder = shop.workshop.folder(sculpture)
     finished = [folder / OUTPUTS[earlier] for earlier in STAGES[: STAGES.index(stage)]]
@@ -299,14 +310,21 @@ def test_a_killed_server_loses_nothing(stage: str, shop: Shop, made, astronaut: 
     else:
         shop.pipeline.cancel(sculpture)
         shop.wait_state(sculpture, "cancelled")
-    shop.wait(lambda: shop.pipeline._current is None)
+    # The worker clears up after it has let go of the work.
+    shop.pipeline.close()
     assert no_leftovers(folder)
 
 
 def test_an_orderly_end_of_the_server_keeps_the_work(shop: Shop, made, astronaut: Path) -> None:
     sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
     began: list[bool] = []
-    shop.on_progress("slice", lambda: began.append(True))
+
+    def hold() -> None:
+        # The worker hears of nothing else, and so not of the end, until the server ends.
+        began.append(True)
+        shop.pipeline._closed.wait(TIMEOUT)
+
+    shop.on_progress("slice", hold)
     shop.pipeline.start()
     shop.wait(lambda: began)
     shop.pipeline.close()
@@ -384,8 +402,9 @@ def test_a_sculpture_deleted_while_it_is_made_leaves_nothing(shop: Shop, made, a
     shop.on_progress("slice", delete)
     shop.pipeline.start()
     shop.wait(lambda: Sculpture.get_or_none(Sculpture.id == sculpture.id) is None and shop.pipeline._current is None)
-    shop.wait(lambda: not folder.exists())
-    assert shop.added == [] and Stage.select().count() == 0
+    # The worker clears up after it has let go of the work.
+    shop.pipeline.close()
+    assert not folder.exists() and shop.added == [] and Stage.select().count() == 0
     # What may have been stored while it was being deleted, too.
     assert shop.removed == ["uploads/old.gcode"]
 

@@ -117,11 +117,11 @@ class Campaign:
         waiting = sorted(cases, key=lambda case: case.at)
         host = self.host(0)
         host.cuts = [case.at for case in waiting]
-        running: set[int] = set()
+        running: list[int] = []
 
         def reap() -> None:
-            child, status = os.wait()
-            running.discard(child)
+            # Not for any child: the test run may have others, which end when they like.
+            child, status = os.waitpid(running.pop(0), 0)
             if status:
                 raise RuntimeError(f"the child {child} ended with status {status}")
 
@@ -134,7 +134,7 @@ class Campaign:
                 reap()
             child = os.fork()
             if child:
-                running.add(child)
+                running.append(child)
                 return
             mine, host.cuts = case, []
             strike(host, case.kind, random.Random(case.seed))
