@@ -91,6 +91,15 @@ def test_everybody_in_a_large_group_is_found(photo: np.ndarray, assets_folder: P
     assert len(found) == 20 and np.linalg.norm(noses[:, None] - expected, axis=2).min(0).max() < 5
 
 
+def test_a_pattern_that_looks_a_little_like_a_face_is_none(photo: np.ndarray, assets_folder: Path) -> None:
+    """In the many small windows of a large picture there is always one."""
+    noise = np.random.default_rng(7).integers(20, 200, (60, 90, 3), np.uint8)
+    picture = Image.fromarray(noise).resize((2048, 1365), Image.Resampling.BICUBIC)
+    picture.paste(Image.fromarray(photo[:330, 60:390]).resize((160, 160), Image.Resampling.LANCZOS), (900, 600))
+    (face,) = find_faces(np.asarray(picture), assets_folder)
+    assert 900 < face.box.left < 1060
+
+
 def test_two_equal_faces_ask_for_a_choice(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
     path = saved(tmp_path, np.hstack([photo[:300, 80:380], photo[:300, 80:380]]))
     with pytest.raises(SeveralFaces) as caught:
