@@ -11,8 +11,8 @@ def test_what_was_started_since_is_seen_and_what_ran_before_is_not() -> None:
     before = descendants()
     # A shell that starts a process of its own when it is told to.
     lasting = subprocess.Popen(["sh", "-c", "read go; sleep 1000 & echo; wait"], stdin=-1, stdout=-1, start_new_session=True)
+    assert [p.pid for p in descendants(before)] == [lasting.pid]
     running = descendants()
-    assert {p.pid for p in running} - {p.pid for p in before} == {lasting.pid}
     assert lasting.stdin and lasting.stdout
     try:
         lasting.stdin.write(b"\n")

@@ -22,7 +22,7 @@ def test_a_rehearsal_goes_through_all_steps_and_ends_with_a_verdict(gcode: Path,
         drill.begin("vase.gcode", "vase")
 
     def until(*states: str) -> None:
-        wait_for(lambda: drill.status()["state"] in states, f"{states}; it is {drill.status()['state']}", 60)
+        wait_for(lambda: drill.status()["state"] in states, f"{states}; it is {drill.status()['state']}")
 
     until("ready")
     desk = drill.desk

@@ -16,7 +16,8 @@ FROM_FILE = {"source:file"}
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Journal]:
-    with_journal = Journal(tmp_path).open()
+    # It writes to disk when it is told to, however long a test takes.
+    with_journal = Journal(tmp_path, interval=3600).open()
     yield with_journal
     with_journal.close()
 

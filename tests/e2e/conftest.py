@@ -32,7 +32,7 @@ def server(
     base = tmp_path_factory.mktemp("octoprint")
     shutil.copytree(PLUGINS, base / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
     with OctoPrintServer(base, str(printer.link), assets_folder, offline=True) as running:
-        wait_for(lambda: running.get("/plugin/facesculpt/status").json()["printer"]["ready"], 30, "the printer")
+        wait_for(lambda: running.get("/plugin/facesculpt/status").json()["printer"]["ready"], 120, "the printer")
         yield running
     assert [r for r in running.complaints() if "Traceback" in r or "facesculpt" in r.lower()] == []
 

@@ -6,6 +6,7 @@ Used by the end-to-end tests and by the demo.
 from __future__ import annotations
 
 import os
+import random
 import re
 import secrets
 import shutil
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,23 @@ UNNEEDED = (
     "action_command_notification", "action_command_prompt", "appkeys", "backup", "classicwebcam", "corewizard",
     "customcontrolmanager", "eventmanager", "file_check", "gcodeviewer", "logging", "uploadmanager", "virtual_printer",
 )  # fmt: skip
+#: Ports of servers, the first thousand for the first test process.
+PORTS = range(20_000, 30_000)
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody listens on.
+
+    Not one of those that the kernel gives to whoever asks for any (ip(7), ``ip_local_port_range``), nor of another test
+    process: a server takes seconds to start, and is started again on the same port.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(PORTS.start + 1000 * worker, PORTS.start + 1000 * (worker + 1))
+    for port in random.sample(ports, len(ports)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"all ports of {ports} are taken")
 
 
 class OctoPrintServer:

@@ -93,7 +93,7 @@ def story(printer: SimulatedPrinter, base: Path) -> dict[str, Any]:
     with first:
         _operational(first)
         told["idle"] = _recovery(first)
-        printer.order(do="speed", factor=100)  # so that the third layer is not the last before it is seen
+        printer.order(do="speed", factor=20)  # so that the third layer is not the last before it is seen
         file = print_file(layers=LAYERS)
         first.post("/api/files/local", files={"file": (NAME, file)}, data={"print": "true"}).raise_for_status()
         wait_for(lambda: any(_printing(move, 0.55) for move in printer.moves()), 120, "the third layer", pause=0.1)

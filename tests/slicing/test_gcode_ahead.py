@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from octoprint_facesculpt.progress import silent
@@ -72,6 +73,9 @@ def test_a_file_that_grows_is_read_as_the_finished_one(body: bytes, tmp_path: Pa
 def test_it_may_be_renamed_when_it_is_done(body: bytes, tmp_path: Path) -> None:
     with Ahead(tmp_path / "out.gcode.part") as ahead:
         write_slowly(tmp_path / "out.gcode.part", HEAD + body)
+        deadline = time.monotonic() + 60
+        while not [file for file in psutil.Process().open_files() if file.path.endswith(".part")] and time.monotonic() < deadline:
+            time.sleep(0.01)
         (tmp_path / "out.gcode.part").rename(tmp_path / "out.gcode")
         reading = ahead.reading(HEAD, HEAD)
     assert reading is not None and same(reading.facts, read(tmp_path / "out.gcode"))
