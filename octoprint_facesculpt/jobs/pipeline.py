@@ -257,6 +257,9 @@ class Pipeline:
         fresh = Sculpture.get_or_none(Sculpture.id == sculpture.id)
         if fresh is not None:
             self._shop.publish("sculpture", fresh)
+            if not Sculpture.select().where(Sculpture.id == sculpture.id).exists():
+                # It was deleted in between: whoever heard of that first would now show it again.
+                self._shop.publish("sculptures", None)
 
     def _arguments(self, sculpture: Sculpture, stage: Stage) -> list[str]:
         folder, options = self._shop.folder(sculpture), self._shop.options()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -100,10 +101,38 @@ def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut
     expect(tab.find("new")).to_be_visible(timeout=LATER)
     assert held, "nothing was asked for"
     route, answer = held[0]
+    # It is asked for once more: what was just told of may also have been deleted.
     with tab.page.expect_request(lambda request: request.method == "GET" and request.url.endswith(PHOTOS)):
         route.fulfill(response=answer)
     expect(tab.find("new")).to_be_visible()
     tab.page.unroute(f"**{PHOTOS}")
+
+
+def test_a_list_on_a_slow_line_is_shown_however_much_is_told_meanwhile(tab: Dashboard, astronaut: Path) -> None:
+    """A sculpture that is being made is told of twice a second; an answer that takes longer must not be asked for for ever."""
+    drop(tab, astronaut)
+    expect(tab.find("new")).to_be_visible(timeout=LATER)
+    held = hold_first_answer(tab, PHOTOS)
+    model = "OctoPrint.coreui.viewmodels.facesculptPhotosViewModel"
+    tab.page.evaluate(f"() => {{ {model}.refresh(); }}")
+    deadline = time.monotonic() + SOON / 1000
+    while not held and time.monotonic() < deadline:
+        tab.page.wait_for_timeout(50)
+    route, answer = held[0]
+    photos = answer.json()["photos"]
+    message = {"plugin": "facesculpt", "data": {"type": "photo", "data": {**photos[0], "name": "told meanwhile"}}}
+    tab.page.evaluate(f"(told) => {model}.onDataUpdaterPluginMessage(told.plugin, told.data)", message)
+    other = {**photos[0], "id": "0" * 32, "name": "from the list"}
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url) if request.url.endswith(PHOTOS) else None)
+    route.fulfill(response=answer, json={"photos": [*photos, other]})
+    names = tab.find("photos").locator("li")
+    expect(names.filter(has_text="from the list")).to_have_count(1)
+    expect(names.filter(has_text="told meanwhile")).to_have_count(1)
+    assert asked == []
+    tab.page.unroute(f"**{PHOTOS}")
+    tab.page.evaluate(f"() => {{ {model}.refresh(); }}")
+    expect(names.filter(has_text="from the list")).to_have_count(0)
 
 
 def test_a_queue_that_was_overtaken_takes_nothing_away(tab: Dashboard, sculpture: dict[str, Any]) -> None:

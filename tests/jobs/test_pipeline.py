@@ -388,6 +388,21 @@ def test_work_waits_while_a_print_runs(shop: Shop, made, astronaut: Path) -> Non
     assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
 
 
+def test_a_sculpture_that_is_deleted_while_it_is_told_of_does_not_come_back(shop: Shop, made, astronaut: Path) -> None:
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+
+    def delete(kind: str, _what: Any) -> None:
+        if kind == "sculpture" and Sculpture.delete().where(Sculpture.id == sculpture.id).execute():
+            shop.told.append(("deleted", None))
+
+    shop.react = delete
+    shop.pipeline.start()
+    shop.wait(lambda: ("deleted", None) in shop.told)
+    shop.pipeline.close()
+    kinds = [kind for kind, _ in shop.told]
+    assert "sculptures" in kinds[kinds.index("deleted") :] and kinds[-1] != "sculpture"
+
+
 def test_a_sculpture_deleted_while_it_is_made_leaves_nothing(shop: Shop, made, astronaut: Path) -> None:
     sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
     sculpture.gcode_path = "uploads/old.gcode"

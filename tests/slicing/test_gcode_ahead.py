@@ -73,8 +73,8 @@ def test_a_file_that_grows_is_read_as_the_finished_one(body: bytes, tmp_path: Pa
 def test_it_may_be_renamed_when_it_is_done(body: bytes, tmp_path: Path) -> None:
     with Ahead(tmp_path / "out.gcode.part") as ahead:
         write_slowly(tmp_path / "out.gcode.part", HEAD + body)
-        deadline = time.monotonic() + 60
-        while not [file for file in psutil.Process().open_files() if file.path.endswith(".part")] and time.monotonic() < deadline:
+        deadline, process = time.monotonic() + 60, psutil.Process()
+        while not any(file.path.endswith(".part") for file in process.open_files()) and time.monotonic() < deadline:
             time.sleep(0.01)
         (tmp_path / "out.gcode.part").rename(tmp_path / "out.gcode")
         reading = ahead.reading(HEAD, HEAD)

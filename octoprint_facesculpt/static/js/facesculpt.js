@@ -119,28 +119,46 @@ $(function () {
             const known = ko.observableArray([]);
             const entries = ko.pureComputed(() => known().slice().sort((a, b) => order(a.data(), b.data())));
             const find = (id) => known.peek().find((entry) => entry.id === id);
-            let changes = 0;
-            const put = (json) => {
-                changes += 1;
+            // Answers are numbered as they are asked for; what changes while one is on its way is newer than the answer.
+            let asked = 0;
+            let newest = 0;
+            const onTheirWay = new Set();
+            const changed = (id) => onTheirWay.forEach((ids) => ids.add(id));
+            const place = (json) => {
                 const entry = find(json.id);
                 if (entry) return entry.data(json);
                 const added = make(ko.observable(json));
                 added.id = json.id;
                 known.push(added);
             };
+            const put = (json) => {
+                changed(json.id);
+                place(json);
+            };
             const remove = (id) => {
-                changes += 1;
+                changed(id);
                 known.remove((entry) => entry.id === id);
             };
-            const replace = (list) => {
+            const take = (list, number, newer) => {
+                newest = number;
                 const ids = new Set(list.map((json) => json.id));
-                known.remove((entry) => !ids.has(entry.id));
-                list.forEach(put);
+                known.remove((entry) => !ids.has(entry.id) && !newer.has(entry.id));
+                list.filter((json) => !newer.has(json.id)).forEach(place);
+                return ids;
             };
-            // An answer that was overtaken by a change knows nothing of it: it is asked for again.
+            const replace = (list) => take(list, ++asked, new Set());
             const fetch = (ask) => {
-                const before = changes;
-                return ask().then((answer) => (changes === before ? replace(answer) : fetch(ask)));
+                const number = ++asked;
+                const newer = new Set();
+                onTheirWay.add(newer);
+                return ask()
+                    .always(() => onTheirWay.delete(newer))
+                    .then((answer) => {
+                        if (number < newest) return;
+                        const ids = take(answer, number, newer);
+                        // It has come meanwhile, or it was told of just before it was deleted.
+                        if (known.peek().some((entry) => newer.has(entry.id) && !ids.has(entry.id))) return fetch(ask);
+                    });
             };
             return {entries, find, put, remove, replace, fetch};
         };
