@@ -157,10 +157,10 @@ class Drill:
         return {**now, "drill": True, "log": self._log[-LOG_LINES:], "verdict": self._verdict}
 
     def begin(self, path: str, name: str) -> None:
-        """Rehearse an outage of the print of a file; :class:`RecoveryError` ``busy``, ``file_missing``."""
+        """Rehearse an outage of the print of a file; :class:`RecoveryError` ``rehearsal_going_on``, ``file_missing``."""
         with self._lock:
             if self._desk is not None or self._staging:
-                raise RecoveryError("busy", "A rehearsal is under way.", "End it first.")
+                raise RecoveryError("rehearsal_going_on", "A rehearsal is under way.", "End it first.")
             self._gcode = self._files.gcode_on_disk(path)
             if not self._gcode.is_file():
                 raise RecoveryError("file_missing", f"{path} is not there.", "Choose another file.")

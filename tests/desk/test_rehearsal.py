@@ -18,7 +18,7 @@ def test_a_rehearsal_goes_through_all_steps_and_ends_with_a_verdict(gcode: Path,
     told: list[dict[str, Any]] = []
     drill = Drill(tmp_path / "drill", Recorder(gcode), Surroundings(lambda _kind, what: told.append(what)))
     drill.begin("vase.gcode", "vase")
-    with pytest.raises(RecoveryError):
+    with pytest.raises(RecoveryError, match="rehearsal_going_on"):
         drill.begin("vase.gcode", "vase")
 
     def until(*states: str) -> None:

@@ -195,6 +195,7 @@ $(function () {
                 gettext("Go on with that print first, or give it up.")
             ],
             busy: [gettext("This is being printed."), gettext("Wait until the print has ended, or cancel it.")],
+            rehearsal_going_on: [gettext("A rehearsal is under way."), gettext("End it first.")],
             file_missing: [
                 gettext("The print file was deleted."),
                 gettext("Make the sculpture again.")
