@@ -21,8 +21,9 @@ from .cura_definitions import Library
 from .cura_resolved import Choice, Resolved, resolve
 from .engine import Accepted, Bed, Profile, SliceRequest, SlicingError
 from .face import to_spare
-from .presets import presets
+from .presets import THICKEST, presets
 from .program import LINE_LIMIT, MAX_WARNINGS, RUNNING, CommandLineEngine, Made, as_stl, plain
+from .start_code import moved
 
 if TYPE_CHECKING:
     from .gcode_facts import GcodeFacts
@@ -45,6 +46,7 @@ _ACCOMPLISHED = re.compile(r"Progress:\s*([\w+]+) accomplished")
 PRESET_NOZZLE = 0.4
 #: Names in a configuration that choose what the settings lie on.
 CHOICES = ("machine", "quality", "variant", "material")
+CODES = ("machine_start_gcode", "machine_end_gcode")
 #: What every bust needs, whatever the layers: the seam at the back of the head (Cura's own choice for the printer), supports
 #: only where it overhangs by more than 55 degrees, a brim; and steps of extrusion, from any layer of which a print can resume.
 BUST = {
@@ -157,13 +159,10 @@ class CuraEngine(CommandLineEngine):
 
     def resolve(self, request: SliceRequest) -> Resolved:
         choice, overrides = configure(request)
-        resolved = resolve(choice, overrides)
-        for wrong in (resolved.unresolved, resolved.invalid):
-            if wrong:
-                key, reason = next(iter(wrong.items()))
-                what = f"Cura's setting {key} cannot be used: {reason}."
-                raise SlicingError("profile_invalid", what, "Choose another value.")
-        return resolved
+        resolved = _usable(resolve(choice, overrides))
+        if thin := _thinner(resolved, request):
+            resolved = _usable(resolve(choice, {**thin, **overrides}))
+        return replace(resolved, machine={**resolved.machine, **_codes(resolved, choice, request)})
 
     def make(
         self,
@@ -224,6 +223,33 @@ def configure(request: SliceRequest) -> tuple[Choice, dict[str, str]]:
     if not request.supports:
         overrides["support_enable"] = "False"
     return choice, overrides
+
+
+def _usable(resolved: Resolved) -> Resolved:
+    """The settings, if all of them have a value that is allowed; :class:`SlicingError` ``profile_invalid``."""
+    for wrong in (resolved.unresolved, resolved.invalid):
+        if wrong:
+            key, reason = next(iter(wrong.items()))
+            what = f"Cura's setting {key} cannot be used: {reason}."
+            raise SlicingError("profile_invalid", what, "Choose another value.")
+    return resolved
+
+
+def _thinner(resolved: Resolved, request: SliceRequest) -> dict[str, str]:
+    """Layers of a preset that are too thick for its nozzle, and how thick they may be."""
+    if request.config is not None:
+        return {}
+    thickest = THICKEST * request.nozzle_mm
+    layers = {key: float(resolved.machine[key]) for key in ("layer_height", "layer_height_0")}
+    return {key: f"{thickest:.3g}" for key, layer in layers.items() if layer > thickest}
+
+
+def _codes(resolved: Resolved, choice: Choice, request: SliceRequest) -> dict[str, str]:
+    """Start and end code of the printer that is usual, on the bed it has; another printer's or somebody's own stay."""
+    own = {**(request.config or {}), **request.overrides}
+    if choice.machine != Choice().machine:
+        return {}
+    return {key: moved(resolved.machine[key], request.bed) for key in CODES if key not in own}
 
 
 def _preset(key: str) -> Profile:

@@ -16,7 +16,7 @@ from .engine import Bed, SliceRequest, SliceResult, SlicingError
 from .face import find_surface, surface_of
 from .gcode_index import read_index
 from .model_file import RIM
-from .presets import TREE
+from .presets import MASK, THICKEST, TREE
 from .targets import Tried, Wishes, first_height, solve_height, solve_layers
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ LOWEST = 20.0
 BY_LAYERS = {0.12: "bust_012", 0.16: "bust_016", 0.20: "bust_020", 0.28: "bust_028"}
 #: The preset that is made for a time; its layers are those of 0.16 mm.
 AIMED = "bust_26h"
+#: The layers of every preset.
+LAYERS = {**{key: layer for layer, key in BY_LAYERS.items()}, AIMED: 0.16, MASK: 0.16}
 #: A foot smaller than this share of the square of the height, or from which a sculpture tips when it leans by this angle in
 #: degrees, is a risk; and so are supports that touch more of the face than this share of the square of the height.
 MIN_FOOT, MIN_TIP_DEG, MAX_SCAR = 0.03, 8.0, 0.0025
@@ -106,9 +108,13 @@ def _solve(sculpture: Sculpture, request: SliceRequest, wishes: Wishes, attempt:
     if target is None:
         return [attempt(height, request.profile)]
     stem, tree = request.profile.removesuffix(TREE), TREE if request.profile.endswith(TREE) else ""
-    layer = next((layer for layer, key in BY_LAYERS.items() if key == stem), 0.16)
-    if wishes.fixed_height and request.config is None and stem in (*BY_LAYERS.values(), AIMED):
-        return solve_layers(target, tuple(BY_LAYERS), layer, lambda mm: attempt(height, BY_LAYERS[mm] + tree))
+    # What is thicker than the nozzle can print comes out like the first that is.
+    thickest = next((layer for layer in BY_LAYERS if layer >= THICKEST * request.nozzle_mm), max(BY_LAYERS))
+    layer = min(LAYERS.get(stem, 0.16), thickest)
+    own = request.config is not None or "layer_height" in request.overrides
+    if wishes.fixed_height and not own and stem in (*BY_LAYERS.values(), AIMED):
+        layers = tuple(one for one in BY_LAYERS if one <= thickest)
+        return solve_layers(target, layers, layer, lambda mm: attempt(height, BY_LAYERS[mm] + tree))
     if wishes.fixed_height:
         # Somebody's own layers are not ours to change.
         return [attempt(height, request.profile)]
@@ -134,9 +140,10 @@ def layer_of(request: SliceRequest, result: SliceResult) -> float:
             return float(settings["layer_height"])
         except (KeyError, ValueError):
             continue
-    stem = request.profile.removesuffix(TREE)
-    written = next((layer for layer, key in BY_LAYERS.items() if key == stem and request.config is None), None)
-    return written or round(result.height_mm / max(result.layers, 1), 3)
+    written = LAYERS.get(request.profile.removesuffix(TREE))
+    if written is None or request.config is not None:
+        return round(result.height_mm / max(result.layers, 1), 3)
+    return min(written, round(THICKEST * request.nozzle_mm, 3))
 
 
 def describe(
@@ -211,7 +218,7 @@ def _warnings(plan: dict[str, Any], wishes: Wishes) -> list[dict[str, str]]:
     if left is not None and plan["filament_g"] > left:
         warn("filament_short", f"It takes {plan['filament_g']:.0f} g, and {left:.0f} g are left on the spool.")
     if target is not None and abs(target["reached"] / target["value"] - 1) > MISSED:
-        warn("target_missed", f"It takes {target['reached']:.1f} {target['kind']} instead of {target['value']:g}.")
+        warn("target_missed", f"It takes {target['reached']:g} {target['kind']} instead of {target['value']:g}.")
     if plan["foot_mm2"] < MIN_FOOT * plan["height_mm"] ** 2:
         warn("small_foot", f"Only {plan['foot_mm2'] / 100:.1f} cm2 stand on the bed; use a brim.")
     if plan["tip_deg"] < MIN_TIP_DEG:

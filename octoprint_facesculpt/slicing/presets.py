@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from .engine import Profile
 
 DEFAULT, MASK = "bust_016", "mask"
+#: Layers may not be thicker than this share of the nozzle.
+THICKEST = 0.75
 #: Endings of the keys of presets with supports that branch like trees.
 TREE = "_tree"
 #: Key, name, description, the layers (as :func:`presets` is told what they are for an engine), and hours to aim at.

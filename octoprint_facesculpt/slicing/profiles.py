@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from .engine import Bed, SliceRequest, SlicingError
-from .presets import DEFAULT, presets
+from .presets import DEFAULT, THICKEST, presets
+from .start_code import moved
 from .vendor_bundle import read_bundle
 
 __all__ = ["DEFAULT", "PROFILES", "resolve"]
@@ -16,6 +17,7 @@ PRINTER = "Creality Ender-3 (0.4 mm nozzle)"
 PRESET_NOZZLE = 0.4
 _WIDTH = re.compile(r"\w*extrusion_width")
 FILAMENT = "Creality PLA @CREALITY"
+CODES = ("start_gcode", "end_gcode")
 
 #: What every bust needs, whatever the layers: the seam at the back of the head; supports only where it overhangs by more
 #: than 55 degrees; nothing that only a newer engine or another firmware understands.
@@ -69,7 +71,7 @@ def resolve(request: SliceRequest, bundle: Path = BUNDLE) -> dict[str, str]:
     else:
         config = {**_preset(request.profile, bundle), **supports}
         config |= _nozzle_settings(config, request.nozzle_mm)
-    config |= _bed_settings(request.bed)
+    config |= _bed_settings(request.bed) | _codes(config, request.bed, bundle)
     for key, value in request.overrides.items():
         if not value.isprintable() or not key.replace("_", "").isalnum():
             raise SlicingError("profile_invalid", f"The setting '{key}' has an impossible name or value.")
@@ -100,13 +102,21 @@ def _nozzle_settings(config: dict[str, str], nozzle_mm: float) -> dict[str, str]
         return {}
     share = nozzle_mm / PRESET_NOZZLE
     widths = {key: f"{float(value) * share:.3g}" for key, value in config.items() if _WIDTH.fullmatch(key) and _is_mm(value)}
-    thickest = 0.75 * nozzle_mm
+    thickest = THICKEST * nozzle_mm
     heights = {key: f"{min(float(config[key]), thickest):.3g}" for key in ("layer_height", "first_layer_height")}
     return {**widths, **heights, "nozzle_diameter": f"{nozzle_mm:g}", "max_layer_height": f"{thickest:.3g}"}
 
 
 def _is_mm(value: str) -> bool:
     return value.replace(".", "", 1).isdigit()
+
+
+def _codes(config: dict[str, str], bed: Bed, bundle: Path) -> dict[str, str]:
+    """The vendor's start and end code where the bed does not begin at 0; code of somebody's own stays as it is."""
+    if not (bed.left or bed.front) or not bundle.is_file():
+        return {}
+    printer = read_bundle(bundle).flatten("printer", PRINTER)
+    return {key: moved(printer[key], bed, "\\n") for key in CODES if config.get(key) == printer.get(key, "")}
 
 
 def _bed_settings(bed: Bed) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import math
 import os
 import re
 import select
@@ -44,6 +45,8 @@ LINE_LIMIT, LAST_LINES, MAX_WARNINGS = 2000, 30, 10
 #: A program's output is read in blocks of so many bytes (what a pipe holds), this share of its running time apart, and at
 #: most so many seconds.
 READ_BYTES, HEAR_SHARE, HEAR_SECONDS = 65536, 0.05, 0.5
+#: What filament is, unless a profile says it: its diameter in mm, and its density in g/cm3.
+FILAMENT_MM, PLA_DENSITY = 1.75, 1.24
 #: The program's part of the progress.
 RUNNING = 0.88
 
@@ -148,7 +151,7 @@ class CommandLineEngine(ABC):
             estimated_seconds=round(facts.seconds, 1),
             slicer_seconds=facts.stated_seconds or 0.0,
             filament_mm=round(facts.filament_mm, 1),
-            filament_g=round(made.filament_g or facts.stated_filament_g or 0.0, 2),
+            filament_g=round(made.filament_g or facts.stated_filament_g or _grams(facts), 2),
             layers=facts.layers,
             height_mm=round(facts.high[2], 3),
             bounds=(tuple(facts.low), tuple(facts.high)),  # type: ignore[arg-type]
@@ -251,6 +254,12 @@ class CommandLineEngine(ABC):
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         reason = telling[-1] if telling else f"it ended without a word ({how})."
         return SlicingError("slicer_failed", f"{self.title} failed: {reason}", "Try another size or profile.")
+
+
+def _grams(facts: GcodeFacts) -> float:
+    """The filament's weight where a profile does not say its density, and the slicer 0 g: nobody is told that it weighs
+    nothing."""
+    return facts.filament_mm * math.pi / 4 * FILAMENT_MM**2 * PLA_DENSITY / 1000
 
 
 def start(command: list[str], folder: Path | None = None) -> subprocess.Popen:

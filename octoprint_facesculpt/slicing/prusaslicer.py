@@ -97,7 +97,12 @@ class PrusaSlicer(CommandLineEngine):
         flat, sliced = folder / "config.ini", folder / "out.gcode"
         flat.write_text(format_config(settings), encoding="utf-8")
         x, y = request.centre or request.bed.centre
+        # Without the noise of a round bed's corners, of which the middle is 0.
+        x, y = round(x, 3) + 0.0, round(y, 3) + 0.0
         command = ["stdbuf", "-oL", str(program), "--load", str(flat), "--center", f"{x:g},{y:g}"]
+        if min(x, y) < 0:
+            # It puts the model there, and then finds no room for it when it looks for a place once more.
+            command.append("--dont-arrange")
         command += ["--export-gcode", "--output", str(sliced), str(_as_asked(model, folder, settings, request))]
         warnings: list[str] = []
         reached, exported = 0.0, False

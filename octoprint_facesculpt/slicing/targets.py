@@ -17,6 +17,8 @@ HOURS, GRAMS = "hours", "grams"
 RANGES = {HOURS: (0.25, 500.0), GRAMS: (1.0, 20_000.0)}
 #: A slice this near to the target is good enough, and so many slices may be made to get there.
 TOLERANCE, MAX_SLICES = 0.02, 4
+#: What does not fit on the bed is tried so much smaller, and so often.
+SMALLER, MAX_REFUSED = 0.95, 3
 #: How time and plastic grow with size before anything is known, and how far that may be wrong.
 POWER, POWERS = 2.5, (1.5, 3.2)
 #: How time falls with thicker layers.
@@ -83,14 +85,25 @@ def solve_height(
 ) -> list[Tried]:
     """Slice at one height after another until the target is met, best last; ``limits`` are the least and the greatest.
 
-    At most ``slices`` are made; the last one may miss the target when a limit keeps it from it.
+    At most ``slices`` are made; the last one may miss the target when a limit keeps it from it. A height that proves
+    ``too_large`` lowers the limit.
     """
     low, high = limits
     tried: list[Tried] = []
-    height = min(max(first, low), high)
+    height, refused = min(max(first, low), high), 0
     # One is kept back, to slice again what came nearest, unless the last is that and the next lies between two that were made.
     while len(tried) < slices - 1 or (len(tried) < slices and _closing_in(target, tried, height)):
-        tried.append(slice_at(height))
+        try:
+            tried.append(slice_at(height))
+        except SlicingError as error:
+            # How far brim and supports reach beyond a sculpture is known when it is sliced, not before.
+            if error.code != "too_large" or height <= low or refused == MAX_REFUSED:
+                raise
+            refused += 1
+            height = high = round(max(SMALLER * height, low, *(one.height_mm for one in tried)), 1)
+            if any(abs(height - other.height_mm) < 0.05 for other in tried):
+                break
+            continue
         ratio = target.value / target.reached(tried[-1])
         if abs(ratio - 1) <= TOLERANCE:
             break

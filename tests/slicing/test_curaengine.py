@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +211,15 @@ def test_every_profile_resolves() -> None:
         assert settings.extruder["support_angle"] == "55" and settings.extruder["z_seam_type"] == "back"
         assert settings.machine["support_structure"] == ("tree" if key.endswith("_tree") else "normal")
     assert len(PROFILES) == 12
+
+
+def test_layers_are_not_thicker_than_a_nozzle_prints(mushroom: Path, tmp_path: Path) -> None:
+    thin = SliceRequest(engine="curaengine", profile="bust_028", nozzle_mm=0.2)
+    machine = CuraEngine().resolve(thin).machine
+    assert (machine["layer_height"], machine["layer_height_0"]) == ("0.15", "0.15")
+    assert slice_model(mushroom, tmp_path / "out.gcode", thin).layers == 100
+    own = CuraEngine().resolve(replace(thin, overrides={"layer_height": "0.18"})).machine
+    assert own["layer_height"] == "0.18"
 
 
 def test_another_nozzle_makes_other_lines() -> None:

@@ -18,7 +18,7 @@ from octoprint_facesculpt.slicing import Bed, SliceRequest, SliceResult, Slicing
 from octoprint_facesculpt.slicing.face import find_surface
 from octoprint_facesculpt.slicing.gcode_check import read
 from octoprint_facesculpt.slicing.gcode_index import read_index
-from octoprint_facesculpt.slicing.plan import describe, plan_print, tallest
+from octoprint_facesculpt.slicing.plan import describe, layer_of, plan_print, tallest
 from octoprint_facesculpt.slicing.targets import Target, Wishes
 
 HOUR = 3600.0
@@ -72,6 +72,41 @@ def test_a_print_of_a_given_size_gets_the_finest_layers_within_its_filament(figu
     assert data["plan"]["profile"] in ("bust_020", "bust_028") and data["plan"]["layer_mm"] in (0.20, 0.28)
 
 
+def test_somebodys_own_layers_are_not_changed_for_a_target(figure: Sculpture, tmp_path: Path) -> None:
+    request = SliceRequest(profile="bust_020", overrides={"layer_height": "0.3"})
+    wishes = Wishes(Target("hours", 0.3), fixed_height=True)
+    _, data = plan_print(scaled(figure, 30), tmp_path / "x.gcode", request, wishes, silent)
+    assert (data["plan"]["profile"], data["plan"]["layer_mm"], len(data["plan"]["tried"])) == ("bust_020", 0.3, 1)
+
+
+def test_a_target_beyond_the_bed_gives_what_fits_with_its_skirt(figure: Sculpture, tmp_path: Path) -> None:
+    mesh = trimesh.creation.box((60, 60, 60)).apply_translation((0, 0, 30))
+    block = replace(
+        figure, vertices=np.asarray(mesh.vertices, float), triangles=np.asarray(mesh.faces, np.int32),
+        settings=SculptureSettings(height_mm=60),
+    )  # fmt: skip
+    request = SliceRequest(profile="bust_028", bed=Bed(60, 160, 250))
+    sized, data = plan_print(block, tmp_path / "x.gcode", request, Wishes(Target("hours", 400)), silent)
+    assert 40 < sized.settings.height_mm < tallest(block, request.bed)
+    assert "target_missed" in [warning["code"] for warning in data["plan"]["warnings"]]
+
+
+@pytest.mark.parametrize(
+    ("profile", "nozzle", "layer"),
+    [
+        ("bust_26h", 0.4, 0.16),
+        ("mask_tree", 0.4, 0.16),
+        ("bust_028", 0.4, 0.28),
+        ("bust_028", 0.2, 0.15),
+        ("bust_012", 0.2, 0.12),
+    ],
+)
+def test_the_layers_of_a_preset_are_known(figure: Sculpture, profile: str, nozzle: float, layer: float) -> None:
+    """Whatever layers its supports have between them, and as thin as its nozzle needs them."""
+    result = SliceResult(Path("x"), "prusaslicer", "2.5.0", 1, 1, 1, 1, 900, 100.0, ((0, 0, 0), (1, 1, 1)), 0)
+    assert layer_of(SliceRequest(profile=profile, nozzle_mm=nozzle), result) == layer
+
+
 def test_a_failing_slicer_leaves_nothing_behind(figure: Sculpture, tmp_path: Path, script) -> None:
     wishes = Wishes(Target("hours", 1))
     folder = tmp_path / "out"
@@ -123,6 +158,13 @@ def test_every_risk_is_told(figure: Sculpture) -> None:
     assert codes(described(figure, Wishes(), face_mm2=40)) == ["face_touched"]
     slim = replace(figure, vertices=figure.vertices * [0.15, 0.15, 1.0])
     assert codes(described(slim, Wishes())) == ["small_foot", "tips_over"]
+
+
+def test_how_far_a_target_is_missed_can_be_seen(figure: Sculpture) -> None:
+    (warning,) = described(figure, Wishes(Target("hours", 0.4)), estimated_seconds=0.43 * HOUR)["warnings"]
+    assert warning["message"] == "It takes 0.43 hours instead of 0.4."
+    (warning,) = described(figure, Wishes(Target("grams", 2000)), filament_g=1410.2)["warnings"]
+    assert warning["message"] == "It takes 1410.2 grams instead of 2000."
 
 
 def test_what_earlier_prints_taught_is_in_the_promise(figure: Sculpture) -> None:

@@ -78,6 +78,29 @@ def test_the_printers_bed_decides_where_the_print_goes(mushroom: Path, tmp_path:
     assert low[0] + high[0] == pytest.approx(40, abs=1) and low[1] + high[1] == pytest.approx(60, abs=1)
 
 
+@pytest.mark.parametrize("corner", [(-101, -99), (-99, -101), (-130, -130)])
+def test_the_middle_of_a_bed_may_lie_below_zero(corner: tuple[float, float], mushroom: Path, tmp_path: Path) -> None:
+    """The slicer finds no room around such a point by itself."""
+    bed = Bed(200, 200, 120, *corner)
+    low, high = slice_model(mushroom, tmp_path / "out.gcode", SliceRequest(profile="bust_028", bed=bed)).bounds
+    middle = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2)
+    assert middle == pytest.approx(bed.centre, abs=1)
+
+
+def test_a_round_bed_is_printed_on(mushroom: Path, tmp_path: Path) -> None:
+    """As OctoPrint's profile gives it: the middle of its corners is 0, but for the last digit."""
+    bed = Bed(141.421, 141.421, 120, -70.7107, -70.7107)
+    low, high = slice_model(mushroom, tmp_path / "out.gcode", SliceRequest(profile="bust_028", bed=bed)).bounds
+    assert low[0] + high[0] == pytest.approx(0, abs=1) and low[1] + high[1] == pytest.approx(0, abs=1)
+
+
+def test_filament_of_unknown_density_does_not_weigh_nothing(sliced: Sliced, mushroom: Path, tmp_path: Path) -> None:
+    request = SliceRequest(profile="bust_028", overrides={"filament_density": "0"})
+    result = slice_model(mushroom, tmp_path / "out.gcode", request)
+    # With what the start code primes.
+    assert result.filament_g == pytest.approx(sliced.result.filament_g, abs=0.1)
+
+
 def test_a_start_code_that_leaves_a_smaller_bed_is_refused(mushroom: Path, tmp_path: Path) -> None:
     """The Ender 3's start code primes along the left edge up to 140 mm."""
     error = refused(mushroom, tmp_path, SliceRequest(profile="bust_028", bed=Bed(120, 120, 120)))

@@ -55,6 +55,39 @@ def test_a_limit_is_not_passed_and_not_asked_twice() -> None:
     assert asked == [180] and tried[-1].height_mm == 180
 
 
+def narrow(width: float):
+    """A printer on which nothing higher than ``width`` finds room."""
+    slice_at, asked = printer()
+
+    def fitting(height: float) -> Tried:
+        if height > width:
+            asked.append(height)
+            raise SlicingError("too_large", "It does not fit.")
+        return slice_at(height)
+
+    return fitting, asked
+
+
+def test_what_proves_too_large_is_made_smaller() -> None:
+    """What brim and supports need beside a sculpture is known when it is sliced."""
+    slice_at, asked = narrow(215)
+    tried = solve_height(Target(HOURS, 100), 250, (20, 230), slice_at)
+    assert tried[-1].height_mm == asked[-1] == pytest.approx(207.6) and len(asked) == 3
+
+
+def test_a_target_below_what_proves_too_large_is_still_met() -> None:
+    slice_at, asked = narrow(215)
+    tried = solve_height(Target(HOURS, 26), 230, (20, 230), slice_at)
+    assert tried[-1].seconds / 3600 == pytest.approx(26, rel=TOLERANCE) and len(asked) <= MAX_SLICES + 2
+
+
+def test_what_never_fits_is_refused_soon() -> None:
+    slice_at, asked = narrow(10)
+    with pytest.raises(SlicingError, match="too_large"):
+        solve_height(Target(HOURS, 26), 230, (20, 230), slice_at)
+    assert len(asked) == 4
+
+
 def test_the_last_slice_is_the_best_one() -> None:
     """A printer without any law: what is printed is what came nearest."""
     hours = iter([20.0, 60.0, 5.0, 20.0])

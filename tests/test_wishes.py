@@ -1,0 +1,46 @@
+"""What becomes of a sculpture's earlier wishes when somebody has others."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from octoprint_facesculpt.api import FaceSculptApi
+from octoprint_facesculpt.slicing.profiles import PROFILES
+
+HOURS = {"kind": "hours", "value": 26, "fixed_height": False}
+LAYERS = {**HOURS, "fixed_height": True}
+
+
+def target(body: dict[str, Any], before: dict[str, Any]) -> dict[str, Any] | None:
+    """The target of a sculpture with the wishes ``before`` after a request."""
+    api = SimpleNamespace(
+        slicers=lambda: [{"key": "prusaslicer"}],
+        shelves=lambda: {"prusaslicer": SimpleNamespace(names=lambda: list(PROFILES), presets=PROFILES)},
+        default_profile=lambda: "bust_016",
+        host=SimpleNamespace(printers=lambda: []),
+    )
+    return FaceSculptApi._slicing_of(api, body, before, "bust")["target"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("body", "before", "kept"),
+    [
+        ({"settings": {"height_mm": 80}}, HOURS, None),
+        ({"settings": {"height_mm": 80}}, LAYERS, LAYERS),
+        ({"settings": {"expression": 0}}, HOURS, HOURS),
+        ({"settings": {"height_mm": 80}, "slicing": {"target": HOURS}}, None, HOURS),
+        ({"slicing": {"profile": "bust_020"}}, HOURS, HOURS),
+        ({"slicing": {"target": None}}, HOURS, None),
+    ],
+)
+def test_a_new_height_decides_against_the_target_of_before(body, before, kept) -> None:
+    assert target(body, {"profile": "bust_016", "target": before}) == kept
+
+
+def test_a_preset_aims_at_its_time_unless_a_height_is_asked_for() -> None:
+    aimed = {"slicing": {"profile": "bust_26h"}}
+    assert target(aimed, {}) == HOURS
+    assert target({**aimed, "settings": {"height_mm": 80}}, {}) is None
