@@ -24,8 +24,9 @@ setup(
         "pillow>=10",
         "pillow-heif>=0.16",
         "scikit-image>=0.22",
-        "trimesh>=4.4",
-        "manifold3d>=3.0",
+        # Before 4.6 a 3MF file is read as a scene, before 3.2 a solid cannot be simplified.
+        "trimesh>=4.6",
+        "manifold3d>=3.2",
         # trimesh writes 3MF with these two.
         "lxml>=5",
         "networkx>=3",

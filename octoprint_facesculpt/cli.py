@@ -322,12 +322,14 @@ def layers_command(reporter: Reporter, **arguments: Any) -> None:
 def assets_command(reporter: Reporter, action: str, source: str) -> None:
     """Fetch the model files that are not shipped, or show which are there."""
     from . import assets
+    from .folders import fetched_folder
 
+    folder = fetched_folder()
     if action == "fetch":
-        assets.fetch(source=source, progress=reporter)
-    rows = assets.status()
+        assets.fetch(folder=folder, source=source, progress=reporter)
+    rows = assets.status(folder)
     lines = [f"{'ready  ' if r['present'] else 'missing'} {r['name']} ({r['size']} bytes, {r['licence']})" for r in rows]
-    reporter.result({"assets": rows, "folder": str(assets.default_folder())}, "\n".join(lines))
+    reporter.result({"assets": rows, "folder": str(folder)}, "\n".join(lines))
 
 
 @commands.command("recover", cls=OneLine)
@@ -407,6 +409,12 @@ def _reconstruct(
     return portraits[0], head, seconds
 
 
-def octoprint_commands(_group: Any, _pass_context: Any, *_args: Any, **_kwargs: Any) -> list[click.Command]:
+def octoprint_commands(group: Any, _pass_context: Any, *_args: Any, **_kwargs: Any) -> list[click.Command]:
     """OctoPrint's ``octoprint.cli.commands`` hook: ``octoprint plugins facesculpt:NAME``."""
+    from . import assets, folders
+
+    folders.server = Path(group.settings.getBaseFolder("data"), "facesculpt", "assets")
+    # What the dashboard has fetched serves the commands, too.
+    if all(row["present"] for row in assets.status(folders.server)):
+        os.environ.setdefault("FACESCULPT_ASSETS", str(folders.server))
     return list(commands.commands.values())

@@ -33,9 +33,10 @@ from .slicing.presets import TREE
 from .slicing.profiles import PROFILES
 from .slicing.shelf import Shelf
 from .slicing.targets import experience
-from .store import Photo, Sculpture, Store
+from .store import ClosedStore, Photo, Sculpture, Store, StoreError
 from .views import photo_json, queue_json, sculpture_json
 
+MOVED = (Events.FILE_MOVED, Events.FOLDER_MOVED)
 FOLLOWED = (Events.PRINT_PAUSED, Events.PRINT_RESUMED, Events.PRINT_DONE, Events.PRINT_FAILED)
 
 
@@ -64,7 +65,7 @@ class FaceSculptPlugin(
 
     def initialize(self) -> None:
         data = Path(self.get_plugin_data_folder())
-        self.store = Store(data / "facesculpt.db")
+        self.store = self._open_store(data / "facesculpt.db")
         self.host = Host(self._printer, self._file_manager, self._printer_profile_manager)
         self.queue = PrintQueue(self.store, self.host, self.publish, lambda: self.recovery.pending)
         self.workshop = Workshop(
@@ -72,7 +73,9 @@ class FaceSculptPlugin(
         )
         self.layers = LayerPictures()
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
-        around = Surroundings(self.publish, self._wish, self._model_of, self._job_of, self.queue.resumed)
+        self._closed = isinstance(self.store, ClosedStore)
+        ours = () if self._closed else (self._model_of, self._job_of, self.queue.resumed)
+        around = Surroundings(self.publish, self._wish, *ours)
         self.recovery = RecoveryDesk(data / "recovery", self.host, around)
         self.line_hooks.connect(self.recovery)
         self.host.follow_terminal(self.line_hooks.logged)
@@ -85,9 +88,18 @@ class FaceSculptPlugin(
 
     # -- start, end, events
 
+    def _open_store(self, file: Path) -> Store:
+        try:
+            return Store(file)
+        except StoreError as error:
+            # OctoPrint would go on without this plugin, and nothing would keep Z out of an interrupted print.
+            self._logger.error("photos, sculptures and queue cannot be had: %s", error)
+            return ClosedStore(error)
+
     def on_after_startup(self) -> None:
-        self.queue.recover()
-        self.pipeline.start()
+        if not self._closed:
+            self.queue.recover()
+            self.pipeline.start()
         self.recovery.open()
         self.connection.start()
 
@@ -102,18 +114,28 @@ class FaceSculptPlugin(
         payload = payload or {}
         resumed = self.recovery.resumed
         self.recovery.on_event(event, payload)
-        if event in FOLLOWED:
+        if event in FOLLOWED and not self._closed:
             if event == Events.PRINT_FAILED and self.recovery.pending:
                 # OctoPrint calls it cancelled when the printer starts anew.
                 payload = {**payload, "reason": INTERRUPTED}
             self.queue.on_event(event, payload)
             self.pipeline.wake()
+        elif event in MOVED and payload.get("storage") == "local" and not self._closed:
+            self._follow(str(payload.get("source_path")), str(payload.get("destination_path")))
         if event == Events.PRINT_DONE and resumed is not None:
             self._whole_time = (str(payload.get("path")), self.recovery.watch.seconds)
         elif event == Events.METADATA_STATISTICS_UPDATED and self._whole_time is not None:
             (path, seconds), self._whole_time = self._whole_time, None
             if payload.get("path") == path:
                 self.host.correct_print_time(path, seconds)
+
+    def _follow(self, source: str, destination: str) -> None:
+        """Somebody has renamed or moved a file of the uploads, or a folder: sculptures keep to their G-code."""
+        if self.recovery.pending and f"{self.recovery.job.get('path')}/".startswith(f"{source}/"):
+            return  # the journal knows its file by the old path only
+        for sculpture in self.store.moved(source, destination):
+            self.publish("sculpture", sculpture)
+        self.publish("queue", None)
 
     # -- hooks of the printer's connection; they run on its threads and only remember
 
@@ -221,9 +243,10 @@ class FaceSculptPlugin(
         }
 
     def slicers(self) -> list[dict[str, Any]]:
-        """All engines, those that can be used first."""
-        if not self._slicers:
-            self._slicers = sorted(map(self._look_for, ENGINES), key=lambda slicer: not slicer["found"])
+        """All engines, those that can be used first. Who is told that one is missing installs it, so it is looked for again."""
+        known = {slicer["key"]: slicer for slicer in self._slicers if slicer["found"]}
+        looked = [known.get(name) or self._look_for(name) for name in ENGINES]
+        self._slicers = sorted(looked, key=lambda slicer: not slicer["found"])
         return self._slicers
 
     def shelves(self) -> dict[str, Shelf]:

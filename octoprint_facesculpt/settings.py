@@ -31,7 +31,7 @@ def number(settings: Any, name: str) -> int:
     """A number of the settings within its bounds, whatever was saved."""
     low, high = RANGES[name]
     try:
-        value = int(settings.get([name]))
-    except (TypeError, ValueError):
+        value = round(float(settings.get([name])))
+    except (TypeError, ValueError, OverflowError):
         value = DEFAULTS[name]
     return min(max(value, low), high)

@@ -14,6 +14,7 @@ from typing import Any
 from peewee import (
     AutoField,
     CharField,
+    DatabaseError,
     FloatField,
     ForeignKeyField,
     IntegerField,
@@ -134,6 +135,17 @@ class StoreError(FaceSculptError):
     bad_input = False
 
 
+class _Refusing(SqliteDatabase):
+    """A database that is never opened."""
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__(":memory:")
+        self._error = error
+
+    def _connect(self) -> Any:
+        raise self._error
+
+
 class Store:
     """The database file. Threads may share a store: each has its own connection.
 
@@ -146,10 +158,13 @@ class Store:
         if _damaged(path):
             _logger.error("the database %s is damaged; it is set aside as %s", path, _set_aside(path))
         pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": "full", "busy_timeout": 20_000}
-        self.database = SqliteDatabase(str(path), pragmas=pragmas)
+        self.database: SqliteDatabase = SqliteDatabase(str(path), pragmas=pragmas)
         self.database.bind(MODELS)
         try:
             self._migrate()
+        except DatabaseError as error:
+            self.database.close()
+            raise _unreadable(path, error) from error
         except BaseException:
             self.database.close()
             raise
@@ -191,6 +206,16 @@ class Store:
     def made_from(self, photo: Photo) -> list[Sculpture]:
         """The sculptures that use a photo, be it the first or a further one."""
         return [s for s in Sculpture.select() if s.photo_id == photo.id or any(o["photo"] == photo.id for o in s.others)]
+
+    def moved(self, source: str, destination: str) -> list[Sculpture]:
+        """The sculptures whose G-code a moved file or folder is or holds, with its new path."""
+        with self.writing():
+            sliced = Sculpture.select().where(Sculpture.gcode_path.is_null(False))
+            theirs = [s for s in sliced if f"{s.gcode_path}/".startswith(f"{source}/")]
+            for sculpture in theirs:
+                sculpture.gcode_path = destination + str(sculpture.gcode_path)[len(source) :]
+                sculpture.save(only=[Sculpture.gcode_path])
+        return theirs
 
     def enqueue(self, sculpture: Sculpture) -> QueueItem:
         """Put a sculpture at the queue's end."""
@@ -241,6 +266,14 @@ class Store:
             QueueItem.update(position=position).where(QueueItem.id == item.id).execute()
 
 
+class ClosedStore(Store):
+    """In place of a store that cannot be opened: whatever is asked of it is refused with the ``error`` that kept it closed."""
+
+    def __init__(self, error: StoreError) -> None:
+        self.database = _Refusing(error)
+        self.database.bind(MODELS)
+
+
 def other_shape(before: dict, settings: dict) -> bool:
     """Whether a sculpture of these ``settings`` has another shape than ``before``, whatever its size and pose."""
     return any(_complete(settings)[key] != _complete(before)[key] for key in ("style", "expression"))
@@ -274,8 +307,12 @@ def _damaged(path: Path) -> bool:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             return True
-        message = f"The database {path.name} cannot be opened: {error}."
-        raise StoreError("database_unreadable", message, "Is the disk full, or the folder read-only?") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    message = f"The database {path.name} cannot be opened: {error}."
+    return StoreError("database_unreadable", message, "Is the disk full, or the folder read-only?")
 
 
 def _set_aside(path: Path) -> Path:

@@ -50,9 +50,7 @@ def sculpture_json(sculpture: Sculpture, folder: Path) -> dict[str, Any]:
         "stages": [
             {key: getattr(stage, key) for key in ("stage", "state", "progress", "message", "seconds")} for stage in stages
         ],
-        "files": {
-            kind: f"{BASE}/sculptures/{sculpture.id}/files/{name}" for kind, name in FILES.items() if (folder / name).is_file()
-        },
+        "files": {kind: url for kind, name in FILES.items() if (url := _address(sculpture, folder / name))},
         "poses": _poses(sculpture, folder),
         "gcode": {"origin": "local", "path": sculpture.gcode_path} if sculpture.gcode_path else None,
     }
@@ -65,11 +63,19 @@ def _poses(sculpture: Sculpture, folder: Path) -> list[dict[str, Any]]:
         if file.stat().st_size > ORIENTATIONS_BYTES:
             return []
         found = json.loads(file.read_bytes())["orientations"]
-        named = [(pose, f"pose_{pose['pose']}.png") for pose in found]
+        named = [(pose, name) for pose in found if POSE.fullmatch(name := f"pose_{pose['pose']}.png")]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    url = f"{BASE}/sculptures/{sculpture.id}/files"
-    return [{**pose, "url": f"{url}/{name}"} for pose, name in named if POSE.fullmatch(name) and (folder / name).is_file()]
+    return [{**pose, "url": url} for pose, name in named if (url := _address(sculpture, folder / name))]
+
+
+def _address(sculpture: Sculpture, file: Path) -> str | None:
+    """The address of a sculpture's file, another one when the file has become another; None when there is no such file."""
+    try:
+        made = file.stat().st_mtime_ns
+    except OSError:
+        return None
+    return f"{BASE}/sculptures/{sculpture.id}/files/{file.name}?v={made:x}"
 
 
 def forget_poses(folder: Path) -> None:

@@ -111,3 +111,22 @@ def test_a_damaged_file_counts_as_missing(publisher, tmp_path: Path) -> None:
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(assets.AssetError, match="asset_unknown"):
         assets.fetch(["nonsense"], folder=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_called_so(publisher, tmp_path: Path) -> None:
+    (tmp_path / f"{assets.assets()['model'].archive.name}.part").symlink_to("/dev/full")
+    with pytest.raises(assets.AssetError, match="disk_full"):
+        assets.fetch(folder=tmp_path, source="publisher")
+
+
+def test_a_folder_that_cannot_be_had_is_called_so(publisher, tmp_path: Path) -> None:
+    (tmp_path / "assets").write_text("in the way")
+    with pytest.raises(assets.AssetError, match="output_unwritable"):
+        assets.fetch(folder=tmp_path / "assets")
+
+
+def test_an_archive_that_is_none_is_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "package.whl").write_text("<html>Log in to this network</html>")
+    with pytest.raises(assets.AssetError, match="asset_corrupt"):
+        assets._unpack(tmp_path / "package.whl", "model", 5, tmp_path / "model")

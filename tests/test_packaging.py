@@ -15,11 +15,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "octoprint_facesculpt"
 #: Declared for a library of ours, which imports them when it writes 3MF.
 FOR_OTHERS = {"lxml", "networkx"}
+
+
+#: Releases with which our own tests fail.
+TOO_OLD = {"manifold3d": "3.1.1", "trimesh": "4.5.3"}
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +181,10 @@ def _names(requirements: list[str]) -> set[str]:
 
 def _name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[\s<>=!~;\[(]", requirement.strip(), maxsplit=1)[0]).lower()
+
+
+@pytest.mark.parametrize(("name", "version"), TOO_OLD.items())
+def test_no_release_is_allowed_that_lacks_what_is_used(name: str, version: str) -> None:
+    """pip leaves an old release where it is as long as it is allowed."""
+    (wanted,) = re.findall(rf'"{name}(>=[^"]+)"', (ROOT / "setup.py").read_text())
+    assert version not in SpecifierSet(wanted)

@@ -10,9 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peewee import OperationalError
 
 from octoprint_facesculpt import store as module
-from octoprint_facesculpt.store import STAGES, Photo, QueueItem, Sculpture, Stage, Store, StoreError, other_shape
+from octoprint_facesculpt.store import (
+    STAGES,
+    ClosedStore,
+    Photo,
+    QueueItem,
+    Sculpture,
+    Stage,
+    Store,
+    StoreError,
+    other_shape,
+)
 
 
 @pytest.fixture
@@ -307,4 +318,38 @@ def test_a_database_of_the_first_version_learns_to_keep_real_times(tmp_path: Pat
         connection.commit()
     store = Store(path)
     assert store.experience("prusaslicer") == [] and version(path) == len(module.MIGRATIONS)
+    store.close()
+
+
+def test_in_place_of_a_store_that_cannot_be_opened_everything_is_refused(path: Path) -> None:
+    store = ClosedStore(StoreError("database_unreadable", "The disk is full."))
+    for ask in (Photo.select().count, store.queued, lambda: store.experience("prusaslicer"), lambda: Photo.create(name="a")):
+        with pytest.raises(StoreError, match="The disk is full"):
+            ask()
+    store.close()
+    assert not path.exists()
+
+
+def test_tables_that_cannot_be_made_are_refused_with_their_reason(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Store) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Store, "_migrate", full)
+    with pytest.raises(StoreError, match="disk is full") as refused:
+        Store(path)
+    assert refused.value.code == "database_unreadable"
+
+
+def test_sculptures_keep_to_a_file_that_is_moved_and_to_a_folder(path: Path) -> None:
+    store = Store(path)
+    photo = Photo.create(name="a.jpg")
+    sculptures = {}
+    for name in ("busts/a.gcode", "busts/b.gcode", "bustsx/c.gcode", None):
+        sculptures[name] = store.add_sculpture(photo, "a", 0, {}, {})
+        Sculpture.update(gcode_path=name).where(Sculpture.id == sculptures[name].id).execute()
+    assert store.moved("busts/a.gcode", "mum.gcode") == [sculptures["busts/a.gcode"]]
+    assert store.moved("busts", "old/busts") == [sculptures["busts/b.gcode"]]
+    assert store.moved("None", "x") == []
+    now = [sculpture.gcode_path for sculpture in Sculpture.select()]
+    assert sorted(map(str, now)) == ["None", "bustsx/c.gcode", "mum.gcode", "old/busts/b.gcode"]
     store.close()

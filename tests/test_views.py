@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,22 @@ def test_poses_are_shown_with_their_pictures(sculpture: Sculpture, tmp_path: Pat
         (tmp_path / f"pose_{pose}.png").write_bytes(b"picture")
     shown = sculpture_json(sculpture, tmp_path)["poses"]
     assert [(pose["pose"], pose["cost"]) for pose in shown] == [("tilt_10", 0.1), ("upright", 0.2)]
-    assert shown[0]["url"].endswith(f"/sculptures/{sculpture.id}/files/pose_tilt_10.png")
+    assert shown[0]["url"].partition("?")[0].endswith(f"/sculptures/{sculpture.id}/files/pose_tilt_10.png")
+
+
+def test_a_file_that_was_made_anew_has_another_address(sculpture: Sculpture, tmp_path: Path) -> None:
+    """Or a browser would go on showing, and downloading, the one that it has kept."""
+    (tmp_path / "bust.gcode").write_text("G28")
+    before = sculpture_json(sculpture, tmp_path)["files"]
+    assert before == sculpture_json(sculpture, tmp_path)["files"]
+    (tmp_path / "anew").write_text("G28 X")
+    os.utime(tmp_path / "anew", ns=(1, 1))
+    (tmp_path / "anew").replace(tmp_path / "bust.gcode")
+    after = sculpture_json(sculpture, tmp_path)["files"]
+    assert before.keys() == after.keys() == {"gcode"} and before != after
+    assert {url.partition("?")[0] for url in (before["gcode"], after["gcode"])} == {
+        f"plugin/facesculpt/sculptures/{sculpture.id}/files/bust.gcode"
+    }
 
 
 def test_poses_of_another_shape_are_forgotten(sculpture: Sculpture, tmp_path: Path) -> None:

@@ -397,6 +397,9 @@ def test_only_the_named_files_are_given_out(server: OctoPrintServer, sculpture: 
 def test_portraits_are_given_out_as_private(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
     picture = server.get("/" + sculpture["files"]["front"])
     assert picture.headers["Cache-Control"].startswith("private")
+    # What an address gives that names no version can become another: a print that was sliced anew.
+    unnamed = server.get("/" + sculpture["files"]["front"].partition("?")[0])
+    assert unnamed.headers["Cache-Control"] == "private, no-cache" and unnamed.content == picture.content
     assert picture.headers["X-Content-Type-Options"] == "nosniff"
     viewer = server.get("/" + sculpture["files"]["viewer"])
     assert viewer.headers["Content-Security-Policy"].startswith("sandbox allow-scripts; default-src 'none'")
@@ -453,3 +456,21 @@ def test_nothing_is_cancelled_or_tried_again_that_is_done(server: OctoPrintServe
 def test_the_log_has_no_traceback_of_all_this(server: OctoPrintServer, astronaut: Path) -> None:
     assert upload(server, astronaut)["state"] == "ready"
     assert [record for record in server.complaints() if "Traceback" in record or "Exception" in record] == []
+
+
+def test_gcode_that_is_moved_in_octoprints_file_manager_is_found_again(
+    server: OctoPrintServer, sculpture: dict[str, Any]
+) -> None:
+    address, path = f"{BASE}/sculptures/{sculpture['id']}", sculpture["gcode"]["path"]
+
+    def move(source: str, destination: str) -> None:
+        body = {"command": "move", "destination": destination}
+        server.post(f"/api/files/local/{source}", json=body).raise_for_status()
+
+        def followed() -> bool:
+            return server.get(address).json()["sculpture"]["gcode"]["path"] == destination
+
+        wait_for(followed, 20, "the sculpture to follow its file")
+
+    move(path, "for_mum.gcode")
+    move("for_mum.gcode", path)
