@@ -105,6 +105,8 @@ class QueueItem(Model):
     reason = CharField(default="")
     #: How long the print really took, without pauses; None when it was not printed in one go.
     seconds = FloatField(null=True)
+    #: What was printed: the plan of that time, which may have been made anew since.
+    plan = JsonField(null=True)
 
 
 MODELS = (Photo, Sculpture, Stage, QueueItem)
@@ -125,8 +127,13 @@ def _several_photos(database: SqliteDatabase) -> None:
         database.execute_sql("ALTER TABLE sculpture ADD COLUMN others TEXT NOT NULL DEFAULT '[]'")
 
 
+def _printed_plan(database: SqliteDatabase) -> None:
+    if "plan" not in {column.name for column in database.get_columns("queueitem")}:
+        database.execute_sql("ALTER TABLE queueitem ADD COLUMN plan TEXT")
+
+
 #: Steps from each version of the tables to the next; a step is never changed once it was released.
-MIGRATIONS = (_first, _real_seconds, _several_photos)
+MIGRATIONS = (_first, _real_seconds, _several_photos, _printed_plan)
 
 
 class StoreError(FaceSculptError):
@@ -244,7 +251,7 @@ class Store:
         items = QueueItem.select().where(QueueItem.state == "done", QueueItem.seconds.is_null(False))
         told = []
         for item in items.order_by(QueueItem.id.desc()).limit(100):
-            plan = (item.sculpture.estimates or {}).get("plan") or {}
+            plan = item.plan or plan_of(item.sculpture)
             if plan.get("engine") == engine and plan.get("estimated_seconds"):
                 told.append((float(plan["estimated_seconds"]), float(item.seconds or 0)))
         return told
@@ -272,6 +279,11 @@ class ClosedStore(Store):
     def __init__(self, error: StoreError) -> None:
         self.database = _Refusing(error)
         self.database.bind(MODELS)
+
+
+def plan_of(sculpture: Sculpture) -> dict[str, Any]:
+    """How a sculpture is going to be printed, by its last slicing."""
+    return (sculpture.estimates or {}).get("plan") or {}
 
 
 def other_shape(before: dict, settings: dict) -> bool:

@@ -274,6 +274,16 @@ def test_prints_in_one_go_are_experience(store: Store) -> None:
     assert store.experience("curaengine") == [(100.0, 130.0)]
 
 
+def test_a_print_is_held_against_the_plan_it_was_made_by(store: Store) -> None:
+    """Not against the one that was made of its sculpture since."""
+    made = store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {}, {})
+    made.estimates = {"plan": {"engine": "curaengine", "estimated_seconds": 50}}
+    made.save()
+    plan = {"engine": "prusaslicer", "estimated_seconds": 100}
+    QueueItem.create(sculpture=made, position=0, state="done", seconds=110.0, plan=plan)
+    assert store.experience("prusaslicer") == [(100.0, 110.0)] and store.experience("curaengine") == []
+
+
 HOURS = {"kind": "hours", "value": 20, "fixed_height": False}
 
 
@@ -313,7 +323,8 @@ def test_a_database_of_the_first_version_learns_to_keep_real_times(tmp_path: Pat
     path = tmp_path / "old.db"
     Store(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE queueitem DROP COLUMN seconds")
+        for column in ("seconds", "plan"):
+            connection.execute(f"ALTER TABLE queueitem DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
         connection.commit()
     store = Store(path)

@@ -6,6 +6,7 @@ behind the last finished stage.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import psutil
 
 from ..errors import Cancelled, FaceSculptError
-from ..store import Photo, Sculpture, Stage, Store, now
+from ..store import STAGES, Photo, Sculpture, Stage, Store, now
 from .runner import JobError, run
 
 #: Seconds between two looks for work when nobody calls.
@@ -107,9 +108,11 @@ class Pipeline:
         self._publish(sculpture)
 
     def retry(self, sculpture: Sculpture) -> None:
-        """Let a failed or cancelled sculpture go on behind its last finished stage."""
+        """Let a failed or cancelled sculpture go on behind its last finished stage whose files are there; after a restored
+        backup, which leaves them out, none are."""
+        there = itertools.takewhile(lambda stage: (self._shop.folder(sculpture) / OUTPUTS[stage]).is_file(), STAGES)
         Stage.update(state="waiting", progress=0.0, message="").where(
-            Stage.sculpture == sculpture, Stage.state != "done"
+            Stage.sculpture == sculpture, (Stage.state != "done") | Stage.stage.not_in(list(there))
         ).execute()
         sculpture.state, sculpture.error = "waiting", None
         sculpture.save()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import FaceSculptError
-from ..store import QueueItem, Sculpture, Store, now
+from ..store import QueueItem, Sculpture, Store, now, plan_of
 
 ACTIVE = ("printing", "paused")
 #: Seconds in which OctoPrint begins with what it was told to print.
@@ -86,7 +86,7 @@ class PrintQueue:
         path = item.sculpture.gcode_path
         if not path or not self._printer.has_gcode(path):
             raise QueueError("file_missing", "The G-code file was deleted.", "Slice the sculpture again.")
-        item.state, item.started = "printing", now()
+        item.state, item.started, item.plan = "printing", now(), plan_of(item.sculpture)
         item.save()
         self._ordered = time.monotonic()
         try:

@@ -19,6 +19,8 @@ RANGES = {HOURS: (0.25, 500.0), GRAMS: (1.0, 20_000.0)}
 TOLERANCE, MAX_SLICES = 0.02, 4
 #: What does not fit on the bed is tried so much smaller, and so often.
 SMALLER, MAX_REFUSED = 0.95, 3
+#: Seconds in which an Ender 3 heats nozzle and bed before a print.
+HEATING = 200.0
 #: How time and plastic grow with size before anything is known, and how far that may be wrong.
 POWER, POWERS = 2.5, (1.5, 3.2)
 #: How time falls with thicker layers.
@@ -168,10 +170,11 @@ def _power(target: Target, tried: list[Tried]) -> float:
 def experience(prints: Sequence[tuple[float, float]]) -> tuple[float, int]:
     """By what factor prints take longer than was estimated, and how many say so.
 
-    ``prints`` are (estimated, real) seconds of finished prints, newest first. Few prints move the factor little: it is
+    ``prints`` are (estimated, real) seconds of finished prints, newest first. The real ones hold the time in which the printer
+    heated up, which is no share of the estimate: ``HEATING`` of it. Few prints move the factor little: it is
     their mean drawn towards 1, as if two prints had kept to their estimates. What is off by more than a factor of two was
     not the print's doing.
     """
-    ratios = [real / estimated for estimated, real in prints[:20] if estimated > 0 and real > 0]
+    ratios = [max(real - HEATING, min(real, estimated)) / estimated for estimated, real in prints[:20] if estimated > 0]
     logs = [math.log(ratio) for ratio in ratios if 0.5 <= ratio <= 2]
     return math.exp(sum(logs) / (len(logs) + 2)), len(logs)

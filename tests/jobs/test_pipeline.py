@@ -388,6 +388,18 @@ def test_work_waits_while_a_print_runs(shop: Shop, made, astronaut: Path) -> Non
     assert shop.wait_state(sculpture, "ready", "failed").state == "ready"
 
 
+def test_a_retry_begins_where_files_are_missing(shop: Shop, made, astronaut: Path) -> None:
+    """As after a restored backup: the database is back, what the stages made is not."""
+    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
+    (shop.workshop.folder(sculpture) / OUTPUTS["sculpt"]).unlink()
+    Sculpture.update(state="failed").where(Sculpture.id == sculpture.id).execute()
+    shop.pipeline.retry(Sculpture.get_by_id(sculpture.id))
+    assert shop.states(sculpture) == ["done", "waiting", "waiting"]
+    (shop.workshop.folder(sculpture) / OUTPUTS["reconstruct"]).unlink()
+    shop.pipeline.retry(Sculpture.get_by_id(sculpture.id))
+    assert shop.states(sculpture) == ["waiting", "waiting", "waiting"]
+
+
 def test_a_sculpture_that_is_deleted_while_it_is_told_of_does_not_come_back(shop: Shop, made, astronaut: Path) -> None:
     sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
 

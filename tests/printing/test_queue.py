@@ -114,6 +114,17 @@ def test_what_does_not_wait_cannot_be_moved(house: House) -> None:
     assert house.order() == [second.id]
 
 
+def test_the_plan_of_a_print_is_kept_with_it(house: House) -> None:
+    sculpture = house.sculpture()
+    sculpture.estimates = {"plan": {"engine": "prusaslicer", "estimated_seconds": 90}}
+    sculpture.save()
+    item = house.queue.add(sculpture)
+    house.queue.start(item, True, None)
+    sculpture.estimates = None
+    sculpture.save()
+    assert QueueItem.get_by_id(item.id).plan == {"engine": "prusaslicer", "estimated_seconds": 90}
+
+
 def test_removing_closes_the_gap(house: House) -> None:
     items = [house.queue.add(house.sculpture()) for _ in range(3)]
     house.queue.remove(items[1])

@@ -9,6 +9,7 @@ import pytest
 from octoprint_facesculpt.slicing import SlicingError
 from octoprint_facesculpt.slicing.targets import (
     GRAMS,
+    HEATING,
     HOURS,
     MAX_SLICES,
     TOLERANCE,
@@ -119,9 +120,17 @@ def test_without_experience_estimates_are_believed() -> None:
 
 
 def test_experience_grows_with_prints_and_a_single_one_moves_it_little() -> None:
-    one, many = experience([(100, 120)]), experience([(100, 120)] * 20)
+    slow = (10_000, 12_000 + HEATING)
+    one, many = experience([slow]), experience([slow] * 20)
     assert 1.0 < one[0] < 1.07 and one[1] == 1
     assert 1.16 < many[0] < 1.2 and many[1] == 20
+
+
+def test_heating_up_is_no_slow_printing() -> None:
+    """Prints of half an hour that take as long as was said must not make a day's print two hours longer."""
+    assert experience([(1800, 1800 + heating) for heating in (60, 150, 200)] * 5) == (1.0, 15)
+    assert experience([(1800, 1800 + 300)] * 20)[0] == pytest.approx(1.05, abs=0.01)
+    assert experience([(1800, 1700)] * 20)[0] == pytest.approx(1700 / 1800, abs=0.01)
 
 
 def test_what_cannot_be_the_prints_doing_is_not_experience() -> None:
