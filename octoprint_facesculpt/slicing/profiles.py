@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .engine import Bed, SliceRequest, SlicingError
 from .presets import DEFAULT, THICKEST, presets
-from .start_code import moved
+from .start_code import fits, moved
 from .vendor_bundle import read_bundle
 
 __all__ = ["DEFAULT", "PROFILES", "resolve"]
@@ -112,8 +112,8 @@ def _is_mm(value: str) -> bool:
 
 
 def _codes(config: dict[str, str], bed: Bed, bundle: Path) -> dict[str, str]:
-    """The vendor's start and end code where the bed does not begin at 0; code of somebody's own stays as it is."""
-    if not (bed.left or bed.front) or not bundle.is_file():
+    """The vendor's start and end code where they do not fit the bed; code of somebody's own stays as it is."""
+    if fits(bed) or not bundle.is_file():
         return {}
     printer = read_bundle(bundle).flatten("printer", PRINTER)
     return {key: moved(printer[key], bed, "\\n") for key in CODES if config.get(key) == printer.get(key, "")}

@@ -101,12 +101,6 @@ def test_filament_of_unknown_density_does_not_weigh_nothing(sliced: Sliced, mush
     assert result.filament_g == pytest.approx(sliced.result.filament_g, abs=0.1)
 
 
-def test_a_start_code_that_leaves_a_smaller_bed_is_refused(mushroom: Path, tmp_path: Path) -> None:
-    """The Ender 3's start code primes along the left edge up to 140 mm."""
-    error = refused(mushroom, tmp_path, SliceRequest(profile="bust_028", bed=Bed(120, 120, 120)))
-    assert error.code == "gcode_out_of_bounds" and "140.0 mm in Y" in error.message
-
-
 def test_relative_paths_mean_the_callers_folder(mushroom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.stl").write_bytes(mushroom.read_bytes())
     monkeypatch.chdir(tmp_path)
