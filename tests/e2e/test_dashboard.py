@@ -93,6 +93,29 @@ def hold_first_answer(tab: Dashboard, path: str) -> list[tuple[Any, Any]]:
     return held
 
 
+def test_everybody_in_a_group_is_shown_closely(tab: Dashboard, astronaut: Path, tmp_path: Path) -> None:
+    """In the picture of a group nobody can be made out, and a number would cover the face."""
+    pixels = np.asarray(Image.open(astronaut))
+    group = np.concatenate([pixels, pixels[:, ::-1], pixels], 1)
+    Image.fromarray(group).save(tmp_path / "group.png")
+    tab.page.set_input_files(FILES, [tmp_path / "group.png"])
+    faces = tab.find("faces").get_by_role("button")
+    expect(faces).to_have_count(3, timeout=LATER)
+    expect(tab.page.locator(".facesculpt-picture .facesculpt-face span:visible")).to_have_count(0)
+    faces.nth(1).click()
+    expect(faces.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(tab.page.locator(".facesculpt-picture .facesculpt-face-chosen")).to_have_attribute("title", "Face 2 of 3")
+    boxes = tab.page.locator(".facesculpt-picture .facesculpt-face")
+    for number in range(3):
+        left = float(boxes.nth(number).evaluate("(box) => box.style.left").rstrip("%")) / 100 * group.shape[1]
+        x, y = round(left) - 45, 33
+        shown = Image.open(BytesIO(faces.nth(number).screenshot())).convert("L").resize((32, 32))
+        expected = Image.fromarray(group[y : y + 183, max(x, 0) : x + 183]).convert("L").resize((32, 32))
+        assert np.corrcoef(np.asarray(shown).ravel(), np.asarray(expected).ravel())[0, 1] > 0.85
+    tab.page.get_by_role("button", name="Delete photo: group.png").click()
+    tab.confirm()
+
+
 def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut: Path) -> None:
     """It was asked for before the photo was dropped, and its answer comes after that."""
     held = hold_first_answer(tab, PHOTOS)

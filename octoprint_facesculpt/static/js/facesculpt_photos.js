@@ -1,5 +1,9 @@
 /* Photos: choosing and dropping files, their upload, the list, and which photo and face a sculpture is made of. */
 $(function () {
+    // A face that is narrower than this share of its photo is shown closely, with so much around it.
+    const SMALL = 0.1;
+    const AROUND = 1.7;
+
     function FacesculptPhotosViewModel(parameters) {
         const self = this;
         const shared = (self.shared = parameters[0]);
@@ -48,14 +52,36 @@ $(function () {
                     left: (100 * face.left) / width + "%",
                     top: (100 * face.top) / height + "%",
                     width: (100 * face.width) / width + "%",
-                    height: (100 * face.height) / height + "%"
+                    height: (100 * face.height) / height + "%",
+                    closely: closely(face)
                 }));
             });
+            // A square around a face that fills whatever it is shown in.
+            const closely = (face) => {
+                const {width, height} = data();
+                const side = Math.min(AROUND * Math.max(face.width, face.height), width, height);
+                const place = (start, size, whole) => {
+                    const left = Math.min(Math.max(start + size / 2 - side / 2, 0), whole - side);
+                    return whole > side ? (100 * left) / (whole - side) + "%" : "0%";
+                };
+                return {
+                    backgroundImage: "url('" + photo.image() + "')",
+                    backgroundSize: (100 * width) / side + "% " + (100 * height) / side + "%",
+                    backgroundPosition: place(face.left, face.width, width) + " " + place(face.top, face.height, height)
+                };
+            };
         }
 
         self.several = ko.pureComputed(() => {
             const photo = self.selected();
             return photo ? photo.faces().length > 1 : false;
+        });
+
+        // In a group the boxes are too small to see who is in them.
+        self.crowded = ko.pureComputed(() => {
+            const photo = self.selected();
+            const {width, faces} = photo ? photo.data() : {};
+            return self.several() && faces.some((face) => face.width < SMALL * width);
         });
 
         self.limitText = ko.pureComputed(() =>
