@@ -34,7 +34,7 @@ QUARTER_TURNS = ((), (Image.Transpose.ROTATE_90,), (Image.Transpose.ROTATE_180,)
 UNDONE = {Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90}
 #: The JPEG decoder can leave out pixels by itself: all but one in so many a side.
 JPEG_SCALES = (1, 2, 4, 8)
-#: Rows of a reduced palette picture that are coloured in at a time.
+#: Rows that are worked on at a time where all at once would take four times their memory.
 STRIP = 64
 #: Pillow's readers answer broken files with any of these.
 BROKEN = (
@@ -83,7 +83,7 @@ def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray
         if max(image.size) > 2 * limits.working_px:
             _draft(image, max(image.size) // limits.working_px)
         image.load()
-        rgb = _turned(_to_srgb(_reduced(image, limits.working_px)), TURNS.get(orientation, ()))
+        rgb = _turned(_to_srgb(_reduced(_eight_bits(image), limits.working_px)), TURNS.get(orientation, ()))
         decoded["scale"] = max(rgb.size) / max(width, height)
         return np.asarray(rgb), decoded
 
@@ -121,7 +121,8 @@ def decode_part(
         width, height = image.size
         left, top = int(where.left * width), int(where.top * height)
         right, bottom = math.ceil(where.right * width), math.ceil(where.bottom * height)
-        rgb = _turned(_to_srgb(_reduced(image.crop((left, top, right, bottom)), longest)), upright)
+        cut = _eight_bits(image).crop((left, top, right, bottom))
+        rgb = _turned(_to_srgb(_reduced(cut, longest)), upright)
         undone = [UNDONE.get(turn, turn) for turn in reversed(upright)]
         return np.asarray(rgb), _stored(Part(left / width, top / height, right / width, bottom / height), undone)
 
@@ -199,6 +200,22 @@ def _orientation(image: Image.Image) -> int:
     return given if given in TURNS else 1
 
 
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A picture of more than 8 bits a channel, as scanners make them, in 8, strip by strip."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    largest = float(np.nan_to_num(values.max()))
+    top = 65535.0 if largest > 255 else max(largest, 1.0)
+    scaled = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), STRIP):
+        rows = slice(start, start + STRIP)
+        scaled[rows] = 255 * np.clip(np.nan_to_num(values[rows].astype(np.float32)) / top, 0, 1)
+    eight = Image.fromarray(scaled)
+    eight.info = image.info
+    return eight
+
+
 def _reduced(image: Image.Image, longest: int) -> Image.Image:
     """The picture with at most ``longest`` pixels on its longer side."""
     ratio = longest / max(image.size)
@@ -209,8 +226,6 @@ def _reduced(image: Image.Image, longest: int) -> Image.Image:
     if image.mode in ("P", "1"):
         times = max(1, int(0.5 / ratio))
         image = _coloured(image, times)
-    if image.mode.startswith(("I", "F")):
-        return image.resize(size, Image.Resampling.NEAREST)
     reduced = image.resize(size, Image.Resampling.LANCZOS, box=(0, 0, width / times, height / times))
     reduced.info = image.info
     return reduced
@@ -230,10 +245,6 @@ def _coloured(image: Image.Image, times: int) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float32)
-        top = 65535.0 if values.max() > 255 else max(float(values.max()), 1.0)
-        return Image.fromarray((np.clip(values / top, 0, 1) * 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", layered.size, (255, 255, 255, 255))

@@ -10,6 +10,9 @@ from .portrait import FaceBox, QualityNote
 RIGHT_EYE, LEFT_EYE, NOSE = 33, 263, 1
 #: What each severity takes off the score.
 PENALTY = {"info": 0.03, "warning": 0.18, "error": 0.4}
+#: Grey levels by which a face varies, and variance of its Laplacian where it varies so much, below which it has little contrast
+#: and is blurred. With less contrast edges are weaker, too, and a dark or faded photo is as sharp as it was.
+CONTRAST, SHARPNESS = 14.0, 15.0
 
 
 def judge(
@@ -80,8 +83,9 @@ def _light(image: np.ndarray, landmarks: np.ndarray) -> list[QualityNote]:
         notes.append(QualityNote("dark", "warning", "The face is very dark."))
     elif (face > 250).mean() > 0.2:
         notes.append(QualityNote("overexposed", "warning", "Parts of the face are blown out to white."))
-    if face.std() < 14:
+    contrast = float(face.std())
+    if contrast < CONTRAST:
         notes.append(QualityNote("low_contrast", "warning", "The face has little contrast."))
-    if cv2.Laplacian(face, cv2.CV_64F).var() < 15:
+    if cv2.Laplacian(face, cv2.CV_64F).var() < SHARPNESS * min(1.0, contrast / CONTRAST) ** 2:
         notes.append(QualityNote("blurred", "warning", "The face is blurred."))
     return notes

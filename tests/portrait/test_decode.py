@@ -133,6 +133,20 @@ def test_a_large_picture_with_a_palette_is_reduced_like_any_other(tmp_path: Path
     assert np.asarray(expected).std() > 30
 
 
+@pytest.mark.parametrize("kind", ["I;16", "F"])
+def test_a_large_scan_of_sixteen_bits_is_reduced_like_one_of_eight(tmp_path: Path, kind: str) -> None:
+    """Not by leaving pixels out: the grain of an old print would stay, and its dots become a pattern."""
+    grain = np.random.default_rng(2).integers(0, 255, (600, 900), np.uint8)
+    deep = grain.astype(np.uint16) * 257 if kind == "I;16" else grain.astype(np.float32) * 257
+    Image.fromarray(deep).save(path := tmp_path / "scan.tif")
+    image, _ = decode(path, PortraitLimits(working_px=150))
+    Image.fromarray(grain).save(eight := tmp_path / "eight.tif")
+    expected = decode(eight, PortraitLimits(working_px=150))[0].astype(int)
+    assert expected.std() < 20 and np.abs(image - expected).max() <= 2
+    part, _ = decode_part(path, Part(0, 0, 0.5, 0.5), 0, 2048)
+    np.testing.assert_allclose(part[..., 0], grain[:300, :450], atol=1)
+
+
 ORIENTED = [(orientation, turns) for orientation in range(1, 9) for turns in (0, 1)] + [(6, 2), (5, 3)]
 
 

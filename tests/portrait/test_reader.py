@@ -60,6 +60,16 @@ def test_a_photo_that_is_not_stored_upright_is_turned(
     assert upright.decoded["turned_deg"] == 0 and "stored_turned" not in {note.code for note in upright.notes}
 
 
+def test_a_face_on_its_side_is_turned_however_certain_it_is(photo: np.ndarray, assets_folder: Path) -> None:
+    """Who tilts the head in a photo that is stored on its side is found there as if it were upright."""
+    one = Image.fromarray(photo[:330, 60:390]).rotate(20, Image.Resampling.BICUBIC)
+    picture = np.full((700, 900, 3), 90, np.uint8)
+    picture[200:456, 300:556] = np.asarray(one.resize((256, 256), Image.Resampling.BICUBIC))
+    stored = np.ascontiguousarray(np.rot90(picture, 3))
+    assert max(face.box.score for face in find_faces(stored, assets_folder)) > reader.UPRIGHT
+    assert find_upright(stored, assets_folder)[0] == 1
+
+
 def test_an_upright_face_is_not_looked_for_in_other_turns(photo: np.ndarray, assets_folder: Path, monkeypatch) -> None:
     looked: list[tuple[int, ...]] = []
 
@@ -98,6 +108,17 @@ def test_a_pattern_that_looks_a_little_like_a_face_is_none(photo: np.ndarray, as
     picture.paste(Image.fromarray(photo[:330, 60:390]).resize((160, 160), Image.Resampling.LANCZOS), (900, 600))
     (face,) = find_faces(np.asarray(picture), assets_folder)
     assert 900 < face.box.left < 1060
+
+
+def test_a_face_printed_in_dots_is_found(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
+    """As newspapers are; the plain face is found in the same place."""
+    plain = Image.fromarray(photo[:330, 60:390]).convert("L").resize((1650, 1650), Image.Resampling.LANCZOS)
+    x, y = np.meshgrid(np.arange(1650), np.arange(1650))
+    screen = 128 + 110 * np.sin((x + y) * np.pi / 3) * np.sin((x - y) * np.pi / 3)
+    dots = np.where(np.asarray(plain) > screen, 235, 25).astype(np.uint8)
+    found = [read_portrait(saved(tmp_path, picture), assets=assets_folder) for picture in (np.asarray(plain), dots)]
+    away = np.linalg.norm(found[0].landmarks[:, :2] - found[1].landmarks[:, :2], axis=1).mean()
+    assert away < 0.06 * eye_distance(found[0].landmarks) and found[1].presence > 0.9
 
 
 def test_two_equal_faces_ask_for_a_choice(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
@@ -151,6 +172,16 @@ def test_an_impossible_choice_is_refused(astronaut: Path, assets_folder: Path) -
 def test_quality_notes_name_what_is_wrong(photo, assets_folder, tmp_path, change, code) -> None:
     portrait = read_portrait(saved(tmp_path, change(photo)), assets=assets_folder)
     assert code in {note.code for note in portrait.notes}
+
+
+@pytest.mark.parametrize(("share", "black"), [(0.12, 0), (0.08, 120)], ids=["dark", "faded"])
+def test_a_face_with_little_contrast_is_only_blurred_if_it_is(
+    photo: np.ndarray, assets_folder: Path, tmp_path: Path, share: float, black: int
+) -> None:
+    blurred = np.asarray(Image.fromarray(photo).resize((90, 90)).resize((512, 512)))
+    for image, expected in ((photo, set()), (blurred, {"blurred"})):
+        portrait = read_portrait(saved(tmp_path, (image * share + black).astype(np.uint8)), assets=assets_folder)
+        assert {note.code for note in portrait.notes} & {"blurred", "low_contrast"} == {"low_contrast", *expected}
 
 
 @pytest.mark.parametrize("turns", [0, 3], ids=["upright", "stored on its side"])

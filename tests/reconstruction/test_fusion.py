@@ -14,7 +14,7 @@ from octoprint_facesculpt.portrait import read_portrait
 from octoprint_facesculpt.reconstruction import reconstruct_together, report
 from octoprint_facesculpt.reconstruction.camera import Camera
 from octoprint_facesculpt.reconstruction.errors import ReconstructionError
-from octoprint_facesculpt.reconstruction.fusion import FRONTAL, Belief, common_identity, facing, fuse, log_odds
+from octoprint_facesculpt.reconstruction.fusion import FRONTAL, Belief, common_identity, different, facing, fuse, log_odds
 from octoprint_facesculpt.reconstruction.head import Head
 from octoprint_facesculpt.reconstruction.weights import load
 
@@ -103,6 +103,23 @@ def test_a_photo_that_knows_less_than_the_average_does_not_count(person) -> None
         )
     )
     np.testing.assert_allclose(common_identity([sure, unsure]), person)
+
+
+def test_copies_of_a_photo_are_one_photo(model, person, photos, fused) -> None:
+    """The same picture sent twice, or in several sizes, turned and with a little noise, says nothing that it has not said."""
+    first = photos[0]
+    turn = np.vstack([2.5 * Rotation.from_euler("z", 90, degrees=True).as_matrix()[:2], [0, 0, 1]])
+    noise = np.random.default_rng(5).normal(scale=0.3, size=first.details["final_vertices"].shape)
+    noisy = {**first.details, "final_vertices": first.details["final_vertices"] + noise}
+    large = replace(first, projection=turn @ first.projection, details=noisy)
+    assert different([first, photos[1], first, large], model) == [3, 1] and different([large, first], model) == [0]
+    assert different([first, photographed(model, person, 0, 4)], model) == [0, 1]
+    twice = fuse([first, first], model)
+    moved = twice.details["final_vertices"] - first.details["final_vertices"]
+    np.testing.assert_allclose(moved - moved.mean(0), 0, atol=0.02)
+    assert len(twice.details["agreement"]["each_mm"]) == 2
+    again = fuse([first, first, photos[1]], model)
+    np.testing.assert_allclose(again.details["final_vertices"], fused.details["final_vertices"], atol=1e-3)
 
 
 def test_a_photo_from_the_side_is_believed_less(model, person) -> None:
