@@ -18,7 +18,7 @@ class RequestError(FaceSculptError):
     """A request that makes no sense; ``status`` is the HTTP status.
 
     Codes: ``bad_request``, ``no_file``, ``photo_too_large``, ``photo_not_ready``, ``not_found``, ``not_running``,
-    ``not_stopped``.
+    ``not_stopped``, ``output_unwritable``.
     """
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:

@@ -365,7 +365,9 @@ def rehearse_command(
 def cut_command(reporter: Reporter, model: Path, output: Path, height_mm: float) -> None:
     """Draw a sculpture cut at a height, as an interrupted print stands on the bed."""
     from .sculpture.cut import save_cut
+    from .slicing.model_check import model_size
 
+    model_size(model)  # refuses what is no closed mesh
     save_cut(model, height_mm, output)
     reporter(1.0, "Drawn")
     reporter.result({"picture": str(output)}, str(output))

@@ -29,7 +29,8 @@ _logger = logging.getLogger(__name__)
 STAGES = ("reconstruct", "sculpt", "slice")
 
 
-def _now() -> str:
+def now() -> str:
+    """The present moment as it is stored (UTC, ISO 8601)."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -48,7 +49,7 @@ class Photo(Model):
 
     id = CharField(primary_key=True, default=lambda: uuid.uuid4().hex)
     name = CharField()
-    created = CharField(default=_now)
+    created = CharField(default=now)
     state = CharField(default="checking")
     width = IntegerField(default=0)
     height = IntegerField(default=0)
@@ -65,7 +66,7 @@ class Sculpture(Model):
     photo_id: str
     queued: Any
     name = CharField()
-    created = CharField(default=_now)
+    created = CharField(default=now)
     state = CharField(default="waiting")
     face = IntegerField(default=0)
     #: Further photos of the same person: a list of ``{"photo": id, "face": number}``.
@@ -99,7 +100,7 @@ class QueueItem(Model):
     sculpture_id: str
     state = CharField(default="queued")
     position = IntegerField()
-    added = CharField(default=_now)
+    added = CharField(default=now)
     started = CharField(null=True)
     ended = CharField(null=True)
     reason = CharField(default="")
@@ -335,8 +336,3 @@ def _set_aside(path: Path) -> Path:
         if part.exists():
             part.rename(f"{aside}{suffix}")
     return aside
-
-
-def now() -> str:
-    """The present moment as it is stored (UTC, ISO 8601)."""
-    return _now()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .jobs.pipeline import INDEX
+from .printing.queue import ACTIVE
 from .store import Photo, QueueItem, Sculpture, Stage
 
 #: Files of a sculpture that may be asked for.
@@ -27,8 +28,6 @@ FILES = {
 BASE = "plugin/facesculpt"
 #: Finished items of the queue that are still shown.
 RECENT = 10
-
-
 #: Pictures of the poses that were compared, and the file of their figures.
 POSE, ORIENTATIONS, ORIENTATIONS_BYTES = re.compile(r"pose_[a-z0-9_]{1,40}\.png"), "orientations.json", 64 * 1024
 
@@ -88,7 +87,7 @@ def forget_poses(folder: Path) -> None:
 def queue_json(host, seconds_before: float = 0.0) -> list[dict[str, Any]]:
     """The running print, what waits in order, and what ended lately. ``seconds_before`` is how long the running print had been
     printing before it was interrupted and resumed."""
-    active = QueueItem.select().where(QueueItem.state.in_(("printing", "paused")))
+    active = QueueItem.select().where(QueueItem.state.in_(ACTIVE))
     waiting = QueueItem.select().where(QueueItem.state == "queued").order_by(QueueItem.position, QueueItem.id)
     ended = QueueItem.select().where(QueueItem.state.in_(("done", "failed", "cancelled")))
     rows = [*active, *waiting, *ended.order_by(QueueItem.id.desc()).limit(RECENT)]
@@ -97,7 +96,7 @@ def queue_json(host, seconds_before: float = 0.0) -> list[dict[str, Any]]:
 
 def _item_json(item: QueueItem, host, seconds_before: float) -> dict[str, Any]:
     keys = ("id", "state", "position", "added", "started", "ended", "reason")
-    running = item.state in ("printing", "paused")
+    running = item.state in ACTIVE
     progress = host.progress() if running else {}
     if progress.get("print_seconds") is not None:
         progress["print_seconds"] += seconds_before
@@ -107,7 +106,8 @@ def _item_json(item: QueueItem, host, seconds_before: float) -> dict[str, Any]:
         "sculpture": item.sculpture_id,
         "name": item.sculpture.name,
         "path": item.sculpture.gcode_path,
-        "seconds": (item.sculpture.estimates or {}).get("seconds"),
+        # By the plan that was printed, which may have been made anew since.
+        "seconds": (item.plan or item.sculpture.estimates or {}).get("seconds"),
         "thumbnail": f"{BASE}/sculptures/{item.sculpture_id}/files/front.png",
         "seconds_before": seconds_before if running else 0.0,
         **(progress if running else nothing),

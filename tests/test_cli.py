@@ -343,6 +343,8 @@ REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "unknown style": (("sculpt", "--head", "{text}", "-o", "out.stl", "--style", "cubist"), 2, ""),
     "no such model": (("slice", "nothing.stl", "-o", "out.gcode"), 2, "model_invalid"),
     "model is text": (("slice", "{text}", "-o", "out.gcode"), 2, "model_invalid"),
+    "no such model to cut": (("cut", "nothing.stl", "-o", "cut.png", "--height-mm", "4"), 2, "model_invalid"),
+    "model to cut is text": (("cut", "{text}", "-o", "cut.png", "--height-mm", "4"), 2, "model_invalid"),
     "unknown engine": (("slice", "{cube}", "-o", "out.gcode", "--engine", "magic"), 2, "engine_unknown"),
     "unknown profile": (("slice", "{cube}", "-o", "out.gcode", "--profile", "nice"), 2, "profile_unknown"),
     "no profile file": (("slice", "{cube}", "-o", "out.gcode", "--profile-file", "no.ini"), 2, "profile_unknown"),

@@ -311,6 +311,14 @@ def test_a_plan_is_made_again_from_the_stage_that_changes(
     assert (fresh.settings, fresh.slicing) == (settings, slicing)
 
 
+def test_a_size_that_was_found_by_slicing_is_made_in_full_when_it_is_kept(store: Store) -> None:
+    """While its time decided, only the slicing knew the size; the sculpture's own files have another."""
+    aimed = {"profile": "bust_016", "target": HOURS}
+    made = store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {"height_mm": 151.3}, aimed)
+    assert module.first_stage(made, {"height_mm": 151.3}, {"profile": "bust_016", "target": None}) == "sculpt"
+    assert module.first_stage(made, {"height_mm": 151.3}, {**aimed, "profile": "bust_020"}) == "slice"
+
+
 def test_style_and_expression_make_another_shape_and_size_and_pose_do_not() -> None:
     before = {"height_mm": 100, "style": "bust", "orientation": "auto"}
     for same in ({}, {"height_mm": 60}, {"orientation": "tilt_10"}, {"expression": 1.0}):

@@ -18,12 +18,11 @@ PACKAGE = ROOT / "octoprint_facesculpt"
 SOURCE = ROOT / "translations" / "de" / "LC_MESSAGES"
 BUNDLED = PACKAGE / "translations" / "de" / "LC_MESSAGES"
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]")
-#: Codes that only commands and other clients of the REST interface meet, or that keep the plugin from starting.
+#: Codes that only commands and other clients of the REST interface meet, or whose sentences themselves are translated.
 NOT_IN_DASHBOARD = {
-    "asset_unknown", "bad_request", "database_newer", "database_unreadable", "engine_unknown", "expression_impossible",
-    "format_unknown", "fusion_impossible", "journal_empty", "network_unknown", "not_recoverable", "orientation_unknown",
-    "output_is_gcode", "photo_or_head", "style_unavailable", "thumbnail_invalid", "triangles_out_of_range",
-    "weights_missing",
+    "asset_unknown", "bad_request", "engine_unknown", "expression_impossible", "format_unknown", "fusion_impossible",
+    "journal_empty", "network_unknown", "not_recoverable", "orientation_unknown", "output_is_gcode", "photo_or_head",
+    "style_unavailable", "thumbnail_invalid", "triangles_out_of_range",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What clients see of a sculpture's folder, whatever lies in it."""
+"""What clients see of a sculpture's folder, whatever lies in it, and of the queue."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from octoprint_facesculpt.store import Photo, Sculpture, Store
-from octoprint_facesculpt.views import ORIENTATIONS, forget_poses, sculpture_json
+from octoprint_facesculpt.store import Photo, QueueItem, Sculpture, Store
+from octoprint_facesculpt.views import ORIENTATIONS, RECENT, forget_poses, queue_json, sculpture_json
 
 
 @pytest.fixture
@@ -65,5 +65,40 @@ def test_figures_that_are_none_are_left_out(content: str, sculpture: Sculpture, 
 
 
 def test_files_too_large_to_be_figures_are_not_read(sculpture: Sculpture, tmp_path: Path) -> None:
-    (tmp_path / ORIENTATIONS).write_text(json.dumps({"orientations": [], "x": "y" * 100_000}))
-    assert sculpture_json(sculpture, tmp_path)["poses"] == []
+    (tmp_path / "pose_upright.png").write_bytes(b"picture")
+    for more, shown in (("y" * 1000, ["upright"]), ("y" * 100_000, [])):
+        (tmp_path / ORIENTATIONS).write_text(json.dumps({"orientations": [{"pose": "upright"}], "x": more}))
+        assert [pose["pose"] for pose in sculpture_json(sculpture, tmp_path)["poses"]] == shown
+
+
+class Printing:
+    """A host that has been printing for 100 s since the resume."""
+
+    def progress(self) -> dict[str, float | None]:
+        return {"progress": 0.25, "print_seconds": 100.0, "print_seconds_left": 300.0}
+
+
+def test_the_queue_shows_what_prints_what_waits_and_what_ended_lately(sculpture: Sculpture) -> None:
+    ended = [QueueItem.create(sculpture=sculpture, state="done", position=0) for _ in range(RECENT + 3)]
+    later = QueueItem.create(sculpture=sculpture, position=1)
+    next_ = QueueItem.create(sculpture=sculpture, position=0)
+    paused = QueueItem.create(sculpture=sculpture, state="paused", position=0)
+    rows = queue_json(Printing(), seconds_before=40.0)
+    assert [row["id"] for row in rows] == [paused.id, next_.id, later.id, *(item.id for item in ended[: -RECENT - 1 : -1])]
+    assert [row["progress"] for row in rows[:4]] == [0.25, 0.0, 0.0, 1.0]
+
+
+def test_a_print_that_goes_on_counts_the_time_before_its_interruption(sculpture: Sculpture) -> None:
+    QueueItem.create(sculpture=sculpture, state="printing", position=0)
+    QueueItem.create(sculpture=sculpture, position=0)
+    running, waiting = queue_json(Printing(), seconds_before=40.0)
+    assert (running["print_seconds"], running["print_seconds_left"], running["seconds_before"]) == (140.0, 300.0, 40.0)
+    assert (waiting["print_seconds"], waiting["seconds_before"]) == (None, 0.0)
+
+
+def test_what_was_printed_keeps_its_own_plan(sculpture: Sculpture) -> None:
+    sculpture.estimates = {"seconds": 7200}
+    sculpture.save()
+    QueueItem.create(sculpture=sculpture, position=0)
+    QueueItem.create(sculpture=sculpture, state="done", position=0, plan={"seconds": 3600})
+    assert [row["seconds"] for row in queue_json(Printing())] == [7200, 3600]

@@ -56,7 +56,6 @@ class Run:
     stated: float = 0.0
     layers: int = 0
     megabytes: float = 0.0
-    slicing_seconds: float = 0.0
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ INTERRUPTED = "interrupted"
 
 class QueueError(FaceSculptError):
     """Codes: ``not_ready``, ``not_sliced``, ``bed_not_clear``, ``busy``, ``not_waiting``, ``to_be_recovered``,
-    ``file_missing``."""
+    ``file_missing``, ``queued``."""
 
 
 class Printer(Protocol):

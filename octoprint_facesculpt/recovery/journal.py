@@ -46,13 +46,11 @@ UNFINISHED = ("starting", "printing", "paused", "recovering", "interrupted")
 
 @dataclass
 class Reading:
-    """What a journal says. ``job`` is what the print was begun with, ``record`` how far it was, ``older`` the record before
-    it. ``sequence`` numbers both."""
+    """What a journal says. ``job`` is what the print was begun with, ``record`` how far it was, ``sequence`` its number."""
 
     job: dict[str, Any]
     record: dict[str, Any]
     sequence: int
-    older: dict[str, Any] | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -78,20 +76,17 @@ def newest(files: list[bytes]) -> Reading | None:
     states = [f for f in found if f.kind == _STATE and f.data.get("job") in jobs and _is_sound(f.data)]
     if not states:
         return None
-    newest, job = states[0], jobs[states[0].data["job"]]
-    same = [f.data for f in states[1:] if f.data["job"] == newest.data["job"] and f.sequence < newest.sequence]
-    return Reading(job, newest.data, newest.sequence, same[0] if same else None)
+    newest = states[0]
+    return Reading(jobs[newest.data["job"]], newest.data, newest.sequence)
 
 
 def _is_sound(record: dict[str, Any]) -> bool:
     """Whether a record has what everything else relies on; a file may have been written by anybody."""
     tail = record.get("tail", [])
-    numbers = [record.get("sent"), record.get("mono"), *(value for row in tail if isinstance(row, list) for value in row[:2])]
-    return (
-        isinstance(tail, list)
-        and all(isinstance(row, list) and len(row) >= 2 for row in tail)
-        and all(isinstance(value, (int, float)) and 0 <= value < 1e15 for value in numbers)
-    )
+    if not isinstance(tail, list) or not all(isinstance(row, list) and len(row) >= 2 for row in tail):
+        return False
+    numbers = [record.get("sent"), record.get("mono"), *(value for row in tail for value in row[:2])]
+    return all(isinstance(value, (int, float)) and 0 <= value < 1e15 for value in numbers)
 
 
 def _content(path: Path) -> bytes:

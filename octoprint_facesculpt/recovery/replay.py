@@ -69,10 +69,6 @@ class GcodeIndex:
         place = bisect_right(self.checkpoints, offset, key=lambda state: state.offset)
         return self.checkpoints[max(place - 1, 0)].copy()
 
-    def layer_at(self, offset: int) -> int:
-        """Number of the layer that byte ``offset`` belongs to; 0 before the first."""
-        return bisect_right(self.layers, offset, key=lambda layer: layer.offset)
-
     def save(self, path: Path) -> None:
         data = {
             "version": INDEX_VERSION, "identity": self.identity, "firmware": self.firmware,

@@ -221,11 +221,6 @@ def _kept_spots(touched: np.ndarray, surface: Path, model: Path, face: Path) -> 
     return (spots(seen, touched), len(seen)) if seen is not None else (None, 0)
 
 
-def support_points(lines: np.ndarray) -> np.ndarray:
-    """(N, 3) points mm, at most :data:`STEP` apart, on all ``lines`` (N, 6) of supports."""
-    return _points(lines, _counts(lines)).T
-
-
 def _points(lines: np.ndarray, count: np.ndarray) -> np.ndarray:
     """``count`` (N,) points on each of the lines (N, 6), from end to end: (3, P) float32."""
     import numpy as np

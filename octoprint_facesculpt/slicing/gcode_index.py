@@ -67,11 +67,6 @@ class GcodeIndex:
         layer = self.layers[number]
         return layer.offset, self.layers[number + 1].offset if number + 1 < len(self.layers) else self.end
 
-    def duration(self, number: int) -> float:
-        """Seconds that layer ``number`` takes; :class:`IndexError`."""
-        layer = self.layers[number]
-        return (self.layers[number + 1].seconds if number + 1 < len(self.layers) else self.end_seconds) - layer.seconds
-
     def at(self, offset: int) -> int:
         """The layer that holds a byte of the file; -1 for the start code."""
         return bisect_right(self.layers, offset, key=lambda layer: layer.offset) - 1

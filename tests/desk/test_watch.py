@@ -170,9 +170,22 @@ def test_end_of_a_file_that_a_board_without_motors_acknowledges_is_no_end(
     assert watch.finished is (reason is None)
 
 
-def test_heating_up_is_no_dead_supply(watch: PrintWatch, kept: Journal, tmp_path: Path):
-    for nozzle in (20, 100, 180, 205, 204):
-        watch.on_temperatures({"T0": (nozzle, 205.0)})
+@pytest.mark.parametrize(
+    "reports",
+    [
+        [(20, 205), (100, 205), (180, 205), (205, 205), (204, 205)],
+        # Hotter than before, and not there yet.
+        [(205, 205), (205, 205), (205, 205), (206, 240), (215, 240), (225, 240)],
+    ],
+)
+def test_heating_up_is_no_dead_supply(kept: Journal, tmp_path: Path, reports: list[tuple[float, float]]):
+    now = 1000.0
+    watch = PrintWatch(kept, lambda _origin, path: {"path": path}, clock=lambda: now)
+    watch.on_event("PrintStarted", STARTED)
+    for number, report in enumerate(reports):
+        now = 1000.0 + 15 * number
+        watch.on_sending("G1 X5", "G1", FROM_FILE | {f"filepos:{100 + number}"})
+        watch.on_temperatures({"T0": report})
     assert _record(kept, tmp_path).get("reason") is None
 
 

@@ -24,6 +24,8 @@ from .orders import look
 from .server import OctoPrintServer, wait_for
 
 FILES = "#facesculpt_photo_files"
+#: Lets the page ask for the plugin's state, and does not wait for what comes of it.
+ASK_AGAIN = "() => { ko.dataFor($('#facesculpt_overview')[0]).refresh(); }"
 PHOTOS, QUEUE = "/plugin/facesculpt/photos", "/plugin/facesculpt/queue"
 
 
@@ -386,3 +388,20 @@ def test_the_first_run_fetches_the_model_files(
     with dashboard(browser, bare.url, user=None) as tab:
         expect(tab.page.get_by_text("Please log in, or ask the administrator")).to_be_visible(timeout=SOON)
         expect(tab.find("photos")).to_be_hidden()
+
+
+def test_why_the_plugin_cannot_be_used_is_told(tab: Dashboard) -> None:
+    told = tab.find("unreachable")
+    expect(told).to_be_hidden()
+    error = {"code": "database_unreadable", "message": "The database facesculpt.db cannot be opened.", "hint": ""}
+    answer: dict[str, Any] = {}
+    tab.page.route("**/plugin/facesculpt/status", lambda route: route.fulfill(**answer))
+    for status, body, text in ((400, {"error": error}, "The database of FaceSculpt"), (500, {}, "FaceSculpt does not answer")):
+        answer.update(status=status, json=body)
+        tab.page.evaluate(ASK_AGAIN)
+        expect(told).to_contain_text(text)
+    tab.page.unroute("**/plugin/facesculpt/status")
+    tab.page.evaluate(ASK_AGAIN)
+    expect(told).to_be_hidden()
+    # The answers that were put in the server's place.
+    tab.complaints.clear()

@@ -70,8 +70,6 @@ def test_index_knows_every_layer(print_gcode: Path):
     assert [layer.z for layer in index.layers] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert all(text[layer.offset :].startswith(b";LAYER_CHANGE") for layer in index.layers)
     assert [layer.printed for layer in index.layers] == sorted(layer.printed for layer in index.layers)
-    assert index.layer_at(index.layers[2].offset) == 3
-    assert index.layer_at(0) == 0
     assert index.end.offset == len(text)
     assert len(index.checkpoints) > 3
 

@@ -12,11 +12,11 @@ import trimesh
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from octoprint_facesculpt.sculpture.surface import overhang
+from octoprint_facesculpt.sculpture.surface import Surface, overhang
 from octoprint_facesculpt.slicing import SliceRequest, SlicingError, slice_model
 from octoprint_facesculpt.slicing import contact as contact_room
 from octoprint_facesculpt.slicing.blocking import shell, write_painted, write_stl
-from octoprint_facesculpt.slicing.contact import mark_contact, support_points
+from octoprint_facesculpt.slicing.contact import mark_contact, measure_contact
 from octoprint_facesculpt.slicing.face import HELD_SHARE, Face, holds_until, read_face, read_mesh, surface_of, to_spare
 from octoprint_facesculpt.slicing.gcode_facts import read
 
@@ -103,13 +103,18 @@ def test_the_picture_shows_what_is_touched(wedge: Path, face_file: Path, tmp_pat
     assert red("ignore") > 4 * red("free") and red("ignore") > 1000
 
 
+def points_on(lines: np.ndarray) -> np.ndarray:
+    """(N, 3) points mm on lines (N, 6), as they are looked at."""
+    return np.concatenate(list(contact_room._parts(lines, np.ones(3, np.float32))), axis=1).T
+
+
 def test_supports_are_read_with_their_state(tmp_path: Path) -> None:
     gcode = tmp_path / "x.gcode"
     gcode.write_text(
         "M104 S200\nG1 X0 Y0 Z0.2\n;TYPE:Perimeter\nG1 X10 E1\n;TYPE:Support material\nG1 X10 Y0 E0.9 ; retracted\n"
         "G1 X10 Y2 E1.4\nM83\nG1 X10 Y4 E0.3\nG1 X0 Y4\nG92 E0\n;TYPE:Perimeter\nG1 X5 E1\n"
     )
-    points = support_points(supports(gcode))
+    points = points_on(supports(gcode))
     np.testing.assert_allclose(points.min(0), (10, 0, 0.2)), np.testing.assert_allclose(points.max(0), (10, 4, 0.2))
     assert len(np.unique(points, axis=0)) == 9
 
@@ -123,8 +128,23 @@ def test_what_is_near_is_found_whatever_the_way(cells: int, monkeypatch: pytest.
     ends = random.random((800, 3)) * (80, 60, 70) - 10
     lines = np.concatenate([ends, ends + random.normal(0, 4, (800, 3))], axis=1).astype(np.float32)
     found = contact_room._within_one(contact_room._parts(lines, np.ones(3, np.float32)), places.T)
-    distance, _ = cKDTree(support_points(lines)).query(places)
+    distance, _ = cKDTree(points_on(lines)).query(places)
     assert (found == (distance < 1))[np.abs(distance - 1) > 1e-4].all() and 0.02 < found.mean() < 0.95
+
+
+@pytest.mark.parametrize(
+    ("across", "below", "touches"),
+    [(0, 0.6, True), (0, 0.7, False), (0.35, 0, True), (0.45, 0, False), (0.3, 0.3, True), (0.3, 0.55, False)],
+)
+def test_support_marks_what_is_just_above_or_beside_it(across: float, below: float, touches: bool) -> None:
+    """Of two triangles that look down, one lies on the bed."""
+    corners = np.array([(-0.1, -0.1, 0), (0.2, -0.1, 0), (-0.1, 0.2, 0)], float)
+    vertices, triangles = np.concatenate([corners, corners + np.array([0, 0, 10])]), np.array([[0, 2, 1], [3, 5, 4]])
+    surface = Surface(vertices, triangles, overhang(vertices, triangles), np.array([True, True]))
+    place = np.array([across, 0, 10 - below], np.float32)
+    found = measure_contact(np.concatenate([place, place])[None], surface, (0.05, 0.05))
+    assert found.touched.tolist() == [False, touches]
+    assert found.area_mm2 == found.face_mm2 == pytest.approx(0.045 if touches else 0)
 
 
 def test_there_is_no_picture_where_nothing_is_touched(wedge: Path, face_file: Path, tmp_path: Path) -> None:
@@ -167,6 +187,8 @@ def test_a_shell_is_closed_and_around_its_surface(tmp_path: Path) -> None:
     path = write_stl(*shell(ball.vertices, ball.faces, chosen), tmp_path / "shell.stl")
     made = trimesh.load_mesh(path)
     assert made.is_watertight and made.is_winding_consistent and made.volume > 0
+    # A strip that overhangs the layer below lies deeper than it sticks out.
+    assert set(np.linalg.norm(made.vertices, axis=1).round(2)) == {20 + 0.6, 20 - 1.6}
     inside = made.contains(ball.triangles_center)
     assert inside[ball.triangles_center[:, 2] < -6].all() and not inside[~chosen & (ball.triangles_center[:, 2] > -3)].any()
 

@@ -132,6 +132,14 @@ def test_a_print_that_ends_below_its_model_was_cut_off(sliced: Sliced) -> None:
         check(sliced.result.gcode, Bed(), model_height=40)
 
 
+def test_a_missing_millimetre_is_noticed(sliced: Sliced) -> None:
+    """Half a layer at the top may be rounded away, no more."""
+    top = read(sliced.result.gcode).high[2]
+    check(sliced.result.gcode, Bed(), model_height=top + 0.9)
+    with pytest.raises(SlicingError, match="gcode_incomplete"):
+        check(sliced.result.gcode, Bed(), model_height=top + 1.1)
+
+
 @pytest.mark.parametrize(
     ("bed", "code"),
     [(Bed(120, 235), "too_large"), (Bed(235, 235, 10), "too_large"), (Bed(235, 235, 250, -117.5, -117.5), "too_large"),

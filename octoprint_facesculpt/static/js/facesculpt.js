@@ -12,7 +12,8 @@ $(function () {
         self.errors = parameters[4];
 
         self.status = ko.observable();
-        self.unreachable = ko.observable(false);
+        /** Why the state of the plugin is not known, as a sentence; empty when it is. */
+        self.unreachable = ko.observable("");
         self.announcement = ko.observable("");
         self.fetching = ko.observable(false);
         self.fetchFraction = ko.observable(0);
@@ -55,9 +56,17 @@ $(function () {
                 .done((status) => {
                     self.status(status);
                     self.fetching(!!status.fetching);
-                    self.unreachable(false);
+                    self.unreachable("");
                 })
-                .fail(() => self.unreachable(true));
+                .fail((request) => self.unreachable(self._whyUnreachable(request)));
+        };
+
+        self._whyUnreachable = (request) => {
+            const {code} = ((request && request.responseJSON) || {}).error || {};
+            if (!code || code === "internal_error")
+                return gettext("FaceSculpt does not answer. Reload this page; if that does not help, look into octoprint.log.");
+            const refusal = self.errors.ofRequest(request);
+            return [refusal.message, refusal.hint].filter(Boolean).join(" ");
         };
 
         self.fetchAssets = () => {
@@ -74,7 +83,7 @@ $(function () {
             if (data.error) {
                 self.fetching(false);
                 self.fetchError(self.errors.ofError(data.error));
-            } else if (data.done || data.state === "done") {
+            } else if (data.done) {
                 self.fetching(false);
                 self.announce(gettext("The model files are ready."));
                 self.refresh();

@@ -6,6 +6,11 @@ $(function () {
     function FacesculptErrorsViewModel() {
         const self = this;
 
+        const notPermitted = [
+            gettext("You do not have the permission to do this."),
+            gettext("Please log in, or ask the administrator of this OctoPrint.")
+        ];
+
         const errors = {
             unreadable_image: [
                 gettext("The picture is damaged and cannot be read."),
@@ -149,7 +154,10 @@ $(function () {
                 gettext("The picture is too large."),
                 gettext("Save a smaller copy of the picture and use that.")
             ],
-            not_sliced: [gettext("This sculpture is not ready for printing yet."), ""],
+            not_sliced: [
+                gettext("This sculpture is not ready for printing yet."),
+                gettext("Wait until it is finished.")
+            ],
             not_ready: [
                 gettext("The printer is not connected or not ready."),
                 gettext("Connect the printer first.")
@@ -181,7 +189,7 @@ $(function () {
                 gettext("Choose a nearer one.")
             ],
             too_cold: [gettext("The nozzle still sticks to the print."), gettext("Wait until it is warm.")],
-            not_held: [gettext("This line has not been held back."), ""],
+            not_held: [gettext("This line has not been held back."), gettext("Send it from the terminal first.")],
             nothing_to_recover: [gettext("There is nothing to do here any more."), gettext("Reload the page.")],
             file_changed: [
                 gettext("The print's file has changed since the print was interrupted."),
@@ -191,14 +199,14 @@ $(function () {
             not_waiting: [gettext("This does not wait in the queue any more."), gettext("Queue the sculpture again.")],
             layers_busy: [gettext("Other layers are being drawn."), gettext("Please try again.")],
             to_be_recovered: [
-                gettext("The interrupted print of this sculpture may still go on."),
+                gettext("An interrupted print may still go on."),
                 gettext("Go on with that print first, or give it up.")
             ],
-            busy: [gettext("This is being printed."), gettext("Wait until the print has ended, or cancel it.")],
+            busy: [gettext("The printer is printing."), gettext("Wait until the print has ended, or cancel it.")],
             rehearsal_going_on: [gettext("A rehearsal is under way."), gettext("End it first.")],
             file_missing: [
                 gettext("The print file was deleted."),
-                gettext("Make the sculpture again.")
+                gettext("Upload it again, or prepare the print again, with “Change”.")
             ],
             not_found: [gettext("This is not there any more."), gettext("Reload the page.")],
             no_file: [gettext("The photo did not arrive."), gettext("Please try again.")],
@@ -207,13 +215,21 @@ $(function () {
                 gettext("Choose another photo.")
             ],
             bed_not_clear: [gettext("Nobody has confirmed that the bed is clear."), gettext("Look, then confirm.")],
-            not_running: [gettext("There is nothing to cancel any more."), ""],
-            not_stopped: [gettext("This is in the making already."), ""],
-            forbidden: [gettext("You do not have the permission to do this."), ""],
+            not_running: [gettext("There is nothing to cancel any more."), gettext("Reload the page.")],
+            not_stopped: [gettext("This is in the making already."), gettext("Wait until it is finished, or cancel it.")],
+            database_newer: [
+                gettext("The database is of a newer version of FaceSculpt."),
+                gettext("Update the plugin, or move the database away and start OctoPrint again.")
+            ],
+            database_unreadable: [
+                gettext("The database of FaceSculpt cannot be opened."),
+                gettext("Look whether the disk is full, or into octoprint.log.")
+            ],
+            forbidden: notPermitted,
             cancelled: [gettext("This was cancelled."), ""]
         };
 
-        // Sentences of the server that carry no code.
+        // Sentences of the server that carry no code, or say more than their code.
         const messages = {
             "Waits until the print is finished": gettext("Waits until the running print has ended, so as not to disturb it"),
             "The print had not begun to move.": gettext("The print had not begun to move."),
@@ -223,6 +239,11 @@ $(function () {
             "There is no room left to lift the nozzle.": gettext("There is no room left to lift the nozzle."),
             "The print leaves no free corner to prime the nozzle.": gettext("The print leaves no free corner to prime the nozzle."),
             "This file has no layers to rehearse with.": gettext("This file has no layers to rehearse with."),
+            "This file makes no moves there.": gettext("This file makes no moves there."),
+            "There is no G-code to rehearse with.": gettext("There is no G-code to rehearse with."),
+            "Select a file first.": gettext("Select a file first."),
+            "This printer's Z axis is not supported.": gettext("This printer’s Z axis is not supported."),
+            "Measure its height by hand.": gettext("Finish this print by hand."),
             "Clear the bed and start again.": gettext("Clear the bed and start the print again."),
             "Clear the bed and start the print again.": gettext("Clear the bed and start the print again."),
             "Start it again.": gettext("Clear the bed and start the print again."),
@@ -240,8 +261,9 @@ $(function () {
             // Which setting it is that has no place there only the server knows.
             const which = error.code === "profile_invalid" && error.message ? " " + self.message(error.message) : "";
             return {
-                message: known ? known[0] + which : self.message(error.message) || gettext("Something went wrong."),
-                hint: known ? known[1] : self.message(error.hint) || ""
+                message:
+                    messages[error.message] || (known ? known[0] + which : error.message || gettext("Something went wrong.")),
+                hint: messages[error.hint] || (known ? known[1] : error.hint || "")
             };
         };
 
@@ -259,8 +281,7 @@ $(function () {
             const error = _.isObject(answer.error) ? answer.error : answer;
             if (error.code || error.message) return self.ofError(error);
             if (_.isString(answer.error)) return {message: answer.error, hint: ""};
-            if (request && request.status === 403)
-                return {message: gettext("You do not have the permission to do this."), hint: ""};
+            if (request && request.status === 403) return self.ofError({code: "forbidden"});
             return {
                 message: gettext("OctoPrint does not answer."),
                 hint: gettext("Check the connection and try again.")

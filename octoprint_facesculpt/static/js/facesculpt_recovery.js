@@ -75,7 +75,6 @@ $(function () {
         self.exportUrl = ko.pureComputed(() => api().recoveryExport());
 
         self.isRestart = ko.pureComputed(() => !!self.plan() && self.plan().kind === "restart");
-        self.isFinish = ko.pureComputed(() => !!self.plan() && self.plan().kind === "finish");
         self.settled = ko.pureComputed(
             () => self.state() === "running" && !!self.plan() && status().step >= self.plan().plan.steps.length
         );

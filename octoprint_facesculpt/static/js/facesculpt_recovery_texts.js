@@ -48,7 +48,8 @@ $(function () {
             approach: gettext("High above the print, then down to the layer."),
             go: gettext("The rest of the interrupted line, and the extruder as the file counts it.")
         };
-        const german = () => (window.LOCALE || "en") !== "en";
+        // English readers get the plan's own reasons, which are more exact.
+        const translated = () => (window.LOCALE || "en") !== "en";
 
         self.what = (plan) => (plan.again ? "" : kinds[plan.outage.kind] || (plan.outage.reasons || []).join(" "));
 
@@ -217,7 +218,7 @@ $(function () {
                       }))
                 : [];
 
-        self.reason = (step) => (german() ? reasons[step.phase] || step.reason : step.reason);
+        self.reason = (step) => (translated() ? reasons[step.phase] || step.reason : step.reason);
         self.progress = (steps, step) => {
             if (step >= steps.length) return gettext("The print goes on. You can close this page.");
             const now = steps[Math.max(step, 0)];
