@@ -14,9 +14,6 @@ import trimesh
 
 from octoprint_facesculpt.portrait.landmarker import Landmarker, Roi
 
-#: The ring and middle of both irises, which MediaPipe numbers last.
-IRIS = np.arange(468, 478)
-
 
 def face_roi(projected: np.ndarray) -> Roi:
     """The landmark network's region for a face whose points (N, 2) in pixels are known roughly."""

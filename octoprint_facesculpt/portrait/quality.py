@@ -6,8 +6,8 @@ import numpy as np
 
 from .portrait import FaceBox, QualityNote
 
-#: Landmarks: outer eye corners, and forehead, chin, right and left edge of the face.
-RIGHT_EYE, LEFT_EYE, NOSE = 33, 263, 1
+#: Landmarks: the outer eye corners.
+RIGHT_EYE, LEFT_EYE = 33, 263
 #: What each severity takes off the score.
 PENALTY = {"info": 0.03, "warning": 0.18, "error": 0.4}
 #: Grey levels by which a face varies, and variance of its Laplacian where it varies so much, below which it has little contrast

@@ -133,17 +133,6 @@ def _mixed(fine: np.ndarray) -> np.ndarray:
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def contact_sheet(photo: np.ndarray, views: list[np.ndarray], height: int = 480) -> np.ndarray:
-    """A photo ((H, W, 3) uint8) beside views of its sculpture, all of one height."""
-    from PIL import Image
-
-    parts = []
-    for picture in (photo, *views):
-        width = round(picture.shape[1] * height / picture.shape[0])
-        parts.append(np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)))
-    return np.concatenate(parts, 1)
-
-
 def clay_light(raster: Raster, vertices: np.ndarray, triangles: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """How bright each pixel of a picture of clay is (H, W); ``axes`` (3, 3) are the viewer's right, up and forward."""
     from scipy.ndimage import gaussian_filter

@@ -208,6 +208,17 @@ def test_a_small_face_in_a_small_photo_stays_where_it_is(astronaut: Path, assets
     np.testing.assert_array_equal(portrait.place, np.eye(2, 3))
 
 
+@pytest.mark.parametrize(("eyes", "severity"), [(40, "warning"), (50, "info"), (75, "info"), (85, None)])
+def test_how_small_a_face_may_be_is_told(
+    photo: np.ndarray, assets_folder: Path, tmp_path: Path, eyes: int, severity: str | None
+) -> None:
+    """From eye to eye this one has 60 pixels."""
+    size = round(512 * eyes / 60.3)
+    portrait = read_portrait(saved(tmp_path, np.asarray(Image.fromarray(photo).resize((size, size)))), assets=assets_folder)
+    assert eye_distance(portrait.landmarks) == pytest.approx(eyes, abs=2.5)
+    assert [note.severity for note in portrait.notes if note.code == "low_resolution"] == ([severity] if severity else [])
+
+
 def test_where_no_face_is_found_in_a_large_photo_it_should_be_cut_out(assets_folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (5400, 675), (128, 128, 128)).save(path := tmp_path / "photo.png")
     with pytest.raises(FaceSculptError) as caught:
