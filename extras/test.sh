@@ -11,4 +11,5 @@ cd "$ROOT"
 # The plugin's children step back behind everything else, so beside a test that computes they would hardly get on: the tests step
 # back nearly as far, with their session (sched(7), autogroup) where that is not a terminal's.
 [ -t 0 ] || echo 15 2>/dev/null >/proc/self/autogroup || true
-exec nice -n 15 "$PYTHON" -m pytest -n 2 --dist loadfile "$@"
+BACK=$((15 - $(nice)))
+exec nice -n "$((BACK > 0 ? BACK : 0))" "$PYTHON" -m pytest -n 2 --dist loadfile "$@"
