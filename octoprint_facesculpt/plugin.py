@@ -82,7 +82,7 @@ class FaceSculptPlugin(
         self.connection = ConnectionKeeper(self.host, lambda: self.recovery.pending)
         self.drill = Drill(data / "recovery-drill", self.host, around)
         self._fetching = threading.Lock()
-        self._slicers: list[dict[str, Any]] = []
+        self._slicers: dict[str, dict[str, Any]] = {}
         #: File and seconds of a resumed print whose entry in OctoPrint's statistics is being made.
         self._whole_time: tuple[str, float] | None = None
 
@@ -168,7 +168,7 @@ class FaceSculptPlugin(
 
     def on_settings_save(self, data):
         saved = octoprint.plugin.SettingsPlugin.on_settings_save(self, data)
-        self._slicers = []
+        self._slicers = {}
         return saved
 
     def is_template_autoescaped(self) -> bool:
@@ -225,12 +225,13 @@ class FaceSculptPlugin(
 
     def status(self) -> dict[str, Any]:
         """What the dashboard must know before anything is tried."""
+        slicers = self.slicers()
         return {
             "version": self._plugin_version,
             "assets": assets.status(self.workshop.data / "assets"),
             "fetching": self._fetching.locked(),
-            "slicer": self.slicers()[0],
-            "slicers": self.slicers(),
+            "slicer": slicers[0],
+            "slicers": slicers,
             "printer": {
                 "operational": self.host.operational(),
                 "ready": self.host.ready(),
@@ -244,10 +245,7 @@ class FaceSculptPlugin(
 
     def slicers(self) -> list[dict[str, Any]]:
         """All engines, those that can be used first. Who is told that one is missing installs it, so it is looked for again."""
-        known = {slicer["key"]: slicer for slicer in self._slicers if slicer["found"]}
-        looked = [known.get(name) or self._look_for(name) for name in ENGINES]
-        self._slicers = sorted(looked, key=lambda slicer: not slicer["found"])
-        return self._slicers
+        return sorted(map(self._look_for, ENGINES), key=lambda slicer: not slicer["found"])
 
     def shelves(self) -> dict[str, Shelf]:
         """The slicing profiles of every engine; the user's own lie where OctoPrint keeps them."""
@@ -260,12 +258,19 @@ class FaceSculptPlugin(
         return shelves
 
     def _look_for(self, name: str) -> dict[str, Any]:
+        if name in self._slicers:
+            return self._slicers[name]
         about = {"key": name, "name": ENGINES[name].title}
         try:
             found = ENGINES[name](self._settings.get([settings.PATHS[name]])).detect()
-            return {**about, "found": True, "version": found.version, "message": ""}
+            self._slicers[name] = {**about, "found": True, "version": found.version, "message": ""}
         except FaceSculptError as error:
-            return {**about, "found": False, "version": None, "message": f"{error.message} {error.hint}"}
+            missing = {**about, "found": False, "version": None, "message": f"{error.message} {error.hint}"}
+            if error.code != "engine_version":
+                return missing
+            # A program that is none of ours, or too old, is not run again for every look at the tab.
+            self._slicers[name] = missing
+        return self._slicers[name]
 
     def begin_drill(self) -> None:
         """Rehearse an outage with the file that is selected, or else with the newest sculpture's."""

@@ -149,21 +149,24 @@ def test_octoprints_own_command_fetches_to_where_the_server_looks(tmp_path: Path
 # -- settings
 
 
-def test_a_slicer_that_was_installed_meanwhile_is_found(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slicer_that_was_installed_meanwhile_is_found_and_a_wrong_one_not_run_again(plugin: Plugin, tmp_path: Path) -> None:
     plugin.initialize()
-    there = {"curaengine"}
-    looked: list[str] = []
+    log, program = tmp_path / "log", tmp_path / "slicer"
+    plugin._settings[settings.PATHS["prusaslicer"]] = str(program)
 
-    def look_for(name: str) -> dict[str, Any]:
-        looked.append(name)
-        return {"key": name, "found": name in there}
+    def install(says: str) -> None:
+        program.write_text(f"#!/bin/sh\necho run >> {log}\necho '{says}'\n")
+        program.chmod(0o755)
 
-    monkeypatch.setattr(plugin, "_look_for", look_for)
-    assert plugin.slicers()[0] == {"key": "curaengine", "found": True}
-    there.add("prusaslicer")
-    assert all(slicer["found"] for slicer in plugin.slicers())
-    plugin.slicers()
-    assert looked.count("curaengine") == 1 and looked.count("prusaslicer") == 2
+    def found() -> bool:
+        return next(slicer["found"] for slicer in plugin.slicers() if slicer["key"] == "prusaslicer")
+
+    assert not found() and not log.exists()
+    install("PrusaSlicer-2.5.0 based on Slic3r")
+    assert found() and found() and log.read_text() == "run\n"
+    plugin._slicers.clear()  # as when the settings are saved
+    install("another program")
+    assert not found() and not found() and log.read_text() == "run\nrun\n"
 
 
 @pytest.mark.parametrize(("given", "used"), [("92.5", 92), (92.7, 93), ("", 160), ("1e999", 160), ("nan", 160), (None, 160)])
