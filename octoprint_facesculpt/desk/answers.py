@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ _logger = logging.getLogger(__name__)
 QUESTIONS = ("intro", "look", "point", "height", "heat")
 #: Heights that may be given beyond the bounds of where the nozzle can be, mm.
 BEYOND = 1.0
+#: Farther than any nozzle can be moved, mm.
+ANYWHERE = 1000.0
 #: Kinds of a measured height that leave its question open.
 OPEN = ("disagrees", "undecided")
 
@@ -49,9 +52,23 @@ class Answers:
     looked: bool = False
     wanted: Wanted = field(default_factory=Wanted)
     height: dict[str, Any] | None = None
+    #: How far down (below 0) and up, mm, the nozzle may have been moved since the print was interrupted.
+    moved: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def arguments(self) -> list[str]:
+        """Options of the command ``recover``."""
+        moved = ["--moved", "{:g},{:g}".format(*self.moved)] if self.moved else []
+        return [*self.wanted.arguments(), *moved]
+
+    def moves(self, down: float, up: float) -> Answers:
+        """The nozzle was moved by so much at most: whatever was found out about its height before holds no more."""
+        low, high = self.moved or (0.0, 0.0)
+        moved = (max(low + down, -ANYWHERE), min(high + up, ANYWHERE))
+        question = min(self.question, "height", key=QUESTIONS.index)
+        return replace(self, moved=moved, height=None, wanted=replace(self.wanted, height=None), question=question)
 
     @property
     def complete(self) -> bool:
@@ -77,12 +94,18 @@ class Answers:
         return replace(self, question="height")
 
     def trust(self) -> Answers:
-        """The journal's height is taken as it is."""
+        """The journal's height is taken as it is, unless the nozzle was moved since."""
+        if self.moved:
+            return replace(self, height=None, wanted=replace(self.wanted, height=None), question="height")
         return replace(self, height={"kind": "trusted"}, wanted=replace(self.wanted, height=None, choice=None), question="heat")
 
     def choose(self, choice: int) -> Answers:
         """The user sees in which of several layers it stopped."""
-        return replace(self, height={"kind": "chosen"}, wanted=replace(self.wanted, choice=choice), question="heat")
+        wanted = replace(self.wanted, choice=choice)
+        if self.moved and self.wanted.height is None:
+            # It tells where the print stands, but not where the nozzle is.
+            return replace(self, height=None, wanted=wanted, question="height")
+        return replace(self, height={"kind": "chosen"}, wanted=wanted, question="heat")
 
     def measure(self, height: float, plan: dict[str, Any]) -> Answers:
         """The user has measured the nozzle's height, mm. A measurement that is more than about a layer off is kept, too: then
@@ -92,7 +115,11 @@ class Answers:
         heights = [one.z for one in stop.choices] or [low]
         wanted = self.wanted
         possible = layers_near(height, stop.choices, max(plan["layer_height"], CALIPER))
-        if plan["asks"] and wanted.choice is None and len(possible) > 1:
+        if stop.moved:
+            possible = {one.layer for one in stop.choices}
+            verdict = self._of_moved(height, low, high, len(stop.choices))
+            wanted = replace(wanted, height=height)
+        elif plan["asks"] and wanted.choice is None and len(possible) > 1:
             # Lifted within a layer it can have come to the height of the next: which it was must be seen on the print.
             verdict = replace(judge(height, heights, plan["layer_height"]), kind="undecided")
             wanted = replace(wanted, height=height)
@@ -106,12 +133,18 @@ class Answers:
             verdict = judge(height, heights, plan["layer_height"])
             if verdict.kind == "decides":
                 wanted = replace(wanted, choice=heights.index(verdict.expected))
-        found = {**asdict(verdict), "measured": height}
+        found = {**asdict(verdict), "measured": height, **({"moved": True} if stop.moved else {})}
         if verdict.kind == "undecided":
             found["layers"] = sorted(possible)
         if verdict.kind == "disagrees":
             return replace(self, height=found, wanted=replace(self.wanted, height=None), question="height")
         return replace(self, height=found, wanted=wanted, question="height" if verdict.kind == "undecided" else "heat")
+
+    def _of_moved(self, height: float, low: float, high: float, choices: int) -> Verdict:
+        expected = min(max(height, low), high)
+        fits = "undecided" if choices > 1 and self.wanted.choice is None else "decides"
+        kind = fits if abs(height - expected) <= BEYOND else "disagrees"
+        return Verdict(kind, expected, round(height - expected, 3))
 
 
 class AnswerFile:
@@ -122,7 +155,10 @@ class AnswerFile:
 
     def load(self, job: str, sequence: int) -> Answers:
         try:
-            data = json.loads(self._path.read_text())
+            mark, _, text = self._path.read_text().partition("\n")
+            if mark != _mark(text):
+                return Answers()
+            data = json.loads(text)
             if (data.pop("job"), data.pop("sequence")) != (job, sequence) or data["question"] not in QUESTIONS:
                 return Answers()
             return Answers(**{**data, "wanted": Wanted(**data["wanted"])})
@@ -132,8 +168,9 @@ class AnswerFile:
     def save(self, answers: Answers, job: str, sequence: int) -> None:
         half = self._path.with_name(self._path.name + ".part")
         try:
+            text = json.dumps({**answers.to_json(), "job": job, "sequence": sequence})
             with half.open("w") as file:
-                json.dump({**answers.to_json(), "job": job, "sequence": sequence}, file)
+                file.write(f"{_mark(text)}\n{text}")
                 file.flush()
                 os.fsync(file.fileno())
             half.replace(self._path)
@@ -143,6 +180,11 @@ class AnswerFile:
 
     def forget(self) -> None:
         self._path.unlink(missing_ok=True)
+
+
+def _mark(text: str) -> str:
+    # A damaged digit of a measured height would still be a number.
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def require_height(answers: Answers, plan: dict[str, Any]) -> None:

@@ -18,8 +18,9 @@ from .answers import Answers, require_height
 from .guard import A_PRINT, HARMLESS
 from .heat import Heater, Heating
 from .last_look import HEATING
+from .moved import FOLLOWED, moved_unseen
 from .patience import Patience
-from .plans import PlanDesk
+from .plans import FILES, STILL, PlanDesk
 from .ports import PrinterPort, Surroundings
 from .sight import BANNER
 from .watch import MOVING, OWN_TAG, SCRIPT_TAG, STEP_TAG
@@ -38,6 +39,9 @@ UNATTENDED = 1800.0
 LAST_LINES = 0.3
 #: Events after which a print is over, or is not over but interrupted.
 ENDINGS = ("PrintDone", "PrintCancelled", "PrintFailed", "Disconnected", "Error")
+#: Answers about the height that nobody has measured, and outages in which the printer had its power all along.
+NOT_MEASURED = ("trusted", "chosen")
+WITH_POWER = ("host", "cable", "restart")
 #: Marks of the firmwares in the answer to M115.
 FIRMWARES = (("klipper", "klipper"), ("marlin 1.", "marlin1"))
 
@@ -92,10 +96,15 @@ class RecoveryDesk(PlanDesk):
             # Without those that wait: the user must be able to stop.
             self._host.send([line for line in steps if not line.startswith(("M109", "M190"))], {OWN_TAG})
             self._patience.wait(UNATTENDED)
+            if (self.answers.height or {}).get("kind") in NOT_MEASURED:
+                # Somebody may have moved it at the printer's display, and now nothing else would tell.
+                self._sight.asked_height = True
+                threading.Thread(target=self._host.ask_position, daemon=True).start()
 
     def lift(self, confirmed: bool) -> None:
         """Lift the nozzle and home X and Y; :class:`RecoveryError` ``too_cold``, ``not_confirmed``."""
         with self._lock:
+            self._take_moves()
             if self._state != "heating" or self._heating is None or self._plan is None or self._reading is None:
                 raise RecoveryError("nothing_to_recover", "The printer is not being heated.", "Look at the recovery's state.")
             if not confirmed:
@@ -179,6 +188,8 @@ class RecoveryDesk(PlanDesk):
         Called for every line of a print, of which nearly all need the journal and nothing else."""
         if (self._state != "idle" or self.watch.interrupted) and self._holds_back(cmd, gcode, tags):
             return HARMLESS
+        if gcode in FOLLOWED and self._state in STILL and not (tags and OWN_TAG in tags):
+            self._follow(cmd, gcode)
         if gcode in HEATING and tags and "source:file" in tags and (first := self._look_first(cmd, gcode, tags)):
             return first
         if self._state in ("preparing", "running"):
@@ -195,16 +206,27 @@ class RecoveryDesk(PlanDesk):
             # Another print must not begin over this one; it is cancelled as soon as its start is known.
             return self._state in WAITING
         if tags and self._comes_between(gcode, tags):
-            return self.guard.leave_out(cmd)
+            return self.guard.leave_out(cmd, "source:script" in tags)
         return self.guard.hold(cmd)
 
     def _comes_between(self, gcode: str | None, tags: set[str]) -> bool:
-        """Whether a line of the user's scripts, which mean other moments, would move the nozzle away from where the plan has
-        it, or undo what the plan has set."""
-        if self._state == "running":
+        """Whether a line, of the user's scripts, which mean other moments, or typed while a plan is carried out, would move the
+        nozzle away from where the plan has it, or undo what the plan has set."""
+        if self._state == "running" and SCRIPT_TAG in tags:
             # Behind the plan, with the nozzle on the print.
-            return SCRIPT_TAG in tags
+            return True
+        if self._state == "preparing" or (self._state == "running" and self.watch.recovers):
+            # Nor may anything move the nozzle, or change the modes of its moves, between two lines of the plan.
+            return gcode in FOLLOWED
+        if self._state == "running":
+            return False
         return "source:script" in tags and gcode in MOVING
+
+    def _follow(self, cmd: str, gcode: str) -> None:
+        if reach := self._moves.follow(cmd, gcode):
+            # What is ordered from now on knows of it; the comm thread that calls this must not wait.
+            self._moved.append(reach)
+            threading.Thread(target=self._take_moves, daemon=True).start()
 
     def _look_first(self, cmd: str, gcode: str, tags: set[str]) -> str | None:
         """Send what must come before a line of the file: the first of it in its place, and the rest while the file is held."""
@@ -236,8 +258,10 @@ class RecoveryDesk(PlanDesk):
     def on_received(self, line: str) -> None:
         """A line from the printer."""
         self.watch.on_received(line)
-        if line.startswith("ok") and not self._sight.asked:
+        if line.startswith("ok") and not self._sight.asked and not self._sight.asked_height:
             return
+        if self._state == "heating" and (height := self._sight.take_height(line)) is not None:
+            threading.Thread(target=self._compare_height, args=(height,), daemon=True).start()
         if line.strip() == BANNER:
             self._sight.began_anew()
             if self._state in WARM:
@@ -279,6 +303,8 @@ class RecoveryDesk(PlanDesk):
             self._host.cancel()
             self.tell()
             return
+        if event in FILES:
+            return self._follow_file(event, payload)
         self.watch.on_event(event, payload)
         if event == "PrintStarted":
             self._printing = self.watch.active
@@ -294,6 +320,7 @@ class RecoveryDesk(PlanDesk):
     # -- inside
 
     def _may_begin(self, confirmed: bool) -> dict[str, Any]:
+        self._take_moves()
         if self._state != "ready" or self._plan is None or self._reading is None:
             raise RecoveryError("nothing_to_recover", "There is no plan to carry out.", "Look at the recovery's state.")
         self._patience.stop_count_down()
@@ -339,6 +366,20 @@ class RecoveryDesk(PlanDesk):
         self._heating = None
         self._patience.end()
         self._set_state(state)
+
+    def _cool_off(self) -> None:
+        if self._state == "heating":
+            self._host.send(["M104 S0", "M140 S0"], {OWN_TAG})
+            self._cool_down("ready")
+
+    def _compare_height(self, height: float) -> None:
+        """The printer has told its height while it heats up."""
+        if (plan := self._plan) is None:
+            return
+        knows = plan["outage"]["kind"] in WITH_POWER and not self._sight.booted
+        if reach := moved_unseen(height, float(plan["stop"]["z"]), knows):
+            self._moved.append(reach)
+            self._take_moves()
 
     def _lost(self) -> None:
         """The printer went away, or started anew, while it was being made ready."""

@@ -38,9 +38,10 @@ class LineGuard:
         threading.Thread(target=self._explain, args=(line,), daemon=True).start()
         return True
 
-    def leave_out(self, cmd: str) -> bool:
-        """A script's line that has no place between an interruption and its recovery: always held, and nobody is asked."""
-        text = f"FaceSculpt left out '{cmd.strip()[:LONGEST]}' of a script: an interrupted print is on the bed."
+    def leave_out(self, cmd: str, scripted: bool) -> bool:
+        """A line that has no place between an interruption and its recovery: always held, and nobody is asked."""
+        source = " of a script" if scripted else ""
+        text = f"FaceSculpt left out '{cmd.strip()[:LONGEST]}'{source}: an interrupted print is on the bed."
         _logger.warning(text)
         threading.Thread(target=self._log, args=(text,), daemon=True).start()
         return True

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..jobs.runner import WAITED_FOR, run
-from .answers import Wanted
+from .answers import Answers
 
 #: Seconds a child may take: whole files of a day's print are read.
 LIMIT = 600.0
@@ -23,15 +23,15 @@ class Helpers:
     folder: Path
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def plan(self, gcode: str, wanted: Wanted, seen: list[str]) -> dict[str, Any]:
+    def plan(self, gcode: str, answers: Answers, seen: list[str]) -> dict[str, Any]:
         """The plan, and drawings of its layer beside the journal; ``seen`` are options that tell of the printer."""
-        arguments = [*self._recover(gcode, wanted, seen), "--layer-picture", str(self.folder / LAYER)]
+        arguments = [*self._recover(gcode, answers, seen), "--layer-picture", str(self.folder / LAYER)]
         return self._run(arguments, "plan.log")
 
-    def export(self, gcode: str, wanted: Wanted, seen: list[str]) -> Path:
+    def export(self, gcode: str, answers: Answers, seen: list[str]) -> Path:
         """A file that holds the plan and the rest of the print."""
         output = self.folder / "resume.gcode"
-        self._run([*self._recover(gcode, wanted, seen), "-o", str(output)], "export.log")
+        self._run([*self._recover(gcode, answers, seen), "-o", str(output)], "export.log")
         return output
 
     def cut(self, model: Path, height: float) -> Path:
@@ -44,9 +44,9 @@ class Helpers:
             self._run(["cut", str(model), "-o", str(picture), "--height-mm", f"{height:.3f}"], "cut.log")
         return picture
 
-    def _recover(self, gcode: str, wanted: Wanted, seen: list[str]) -> list[str]:
+    def _recover(self, gcode: str, answers: Answers, seen: list[str]) -> list[str]:
         arguments = ["recover", "--journal", str(self.folder), "--gcode", gcode, "--index", str(self.folder / "index.json")]
-        return [*arguments, *seen, *wanted.arguments()]
+        return [*arguments, *seen, *answers.arguments()]
 
     def _run(self, arguments: list[str], log: str) -> dict[str, Any]:
         return run(

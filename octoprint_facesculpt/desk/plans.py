@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,14 +21,21 @@ from ..recovery.printer import PrinterFacts
 from .answers import AnswerFile, Answers, Wanted
 from .guard import LineGuard
 from .helpers import Helpers
+from .moved import Moves, Reach, insisted
 from .patience import Patience
 from .pictures import Pictures
 from .ports import Numbered, PrinterPort, Surroundings
 from .sight import FirstSight
 from .watch import OWN_TAG, PrintWatch
 
+_logger = logging.getLogger(__name__)
 #: States in which no heater is on for a resume and nothing moves: a plan may be made anew.
 WITHOUT_HEAT = ("idle", "planning", "ready", "refused")
+#: Those in which the nozzle is where the interruption, or the user, has left it.
+STILL = ("planning", "ready", "refused", "heating")
+#: Events of OctoPrint's files.
+MOVED = ("FileMoved", "FolderMoved")
+FILES = (*MOVED, "FileAdded", "FileRemoved", "FolderRemoved")
 #: Refusals of what somebody wanted, rather than of the print.
 NOT_TAKEN = ("point_unsafe", "choice_invalid", "height_invalid", "line_invalid")
 
@@ -45,7 +54,9 @@ class PlanDesk:
         self.watch = PrintWatch(self._journal, self._job)
         self.helpers = Helpers(folder)
         self._pictures = Pictures(folder, self.helpers)
-        self.guard = LineGuard(lambda line: host.send([line], {OWN_TAG}), host.log, self.tell)
+        self.guard = LineGuard(self._send_allowed, host.log, self.tell)
+        #: What the lines of others do to the nozzle, and those whose answers have not yet been taken back.
+        self._moves, self._moved = Moves(), deque[Reach]()
         self._answers = AnswerFile(folder / "answers.json")
         self._firmware = "marlin2"
         # Read at once, before any printer is connected: from the first line on, Z must be safe.
@@ -136,7 +147,7 @@ class PlanDesk:
         """The plan and the rest of the print as a file; :class:`RecoveryError` ``nothing_to_recover``."""
         if self._plan is None or self._reading is None or self._state == "running":
             raise RecoveryError("nothing_to_recover", "There is no plan to write down.", "Look at the recovery's state.")
-        return self.helpers.export(str(self.job.get("file", "")), self.answers.wanted, self._sight.options())
+        return self.helpers.export(str(self.job.get("file", "")), self.answers, self._sight.options())
 
     def _plan_json(self) -> dict[str, Any] | None:
         # The way around the place is in the pictures; here it would only make every message long.
@@ -196,6 +207,48 @@ class PlanDesk:
             self._save_answers()
             self._plan_anew()
 
+    # -- what happens to the printer and the file meanwhile
+
+    def _send_allowed(self, line: str) -> None:
+        """Somebody insists on a line that was held back: where the nozzle is after it, nobody may know."""
+        self._host.send([line], {OWN_TAG})
+        if reach := insisted(line):
+            self._moved.append(reach)
+            self._take_moves()
+
+    def _take_moves(self) -> None:
+        """The nozzle of an interrupted print may have been moved, by the user or for them: its height is asked for anew."""
+        with self._lock:
+            reaches = [self._moved.popleft() for _ in range(len(self._moved))]
+            if not reaches or self._reading is None or self._state not in STILL:
+                return
+            _logger.warning("the nozzle was moved while an interrupted print waits; its height must be measured")
+            self._patience.stop_count_down()
+            self.answers = self.answers.moves(sum(down for down, _ in reaches), sum(up for _, up in reaches))
+            self._save_answers()
+            self._cool_off()
+            self._plan_anew()
+
+    def _cool_off(self) -> None:
+        """Nothing is hot in the states that are known here."""
+
+    def _follow_file(self, event: str, payload: dict[str, Any]) -> None:
+        """Somebody has renamed, deleted or replaced files or folders of the uploads."""
+        with self._lock:
+            if self._reading is None or payload.get("storage") != "local":
+                return
+            path, moved = str(self.job.get("path")), event in MOVED
+            source = str(payload.get("source_path" if moved else "path"))
+            if not f"{path}/".startswith(f"{source}/") or (not moved and payload.get("operation") == "move"):
+                return
+            if moved:
+                path = str(payload.get("destination_path")) + path[len(source) :]
+                job = {**self.job, "path": path, "file": str(self._host.gcode_on_disk(path))}
+                self._reading = replace(self._reading, job=job)
+                self._journal.amend(job)
+            self._plan_anew()
+            self.tell()
+
     # -- planning
 
     def _plan_anew(self) -> None:
@@ -210,18 +263,18 @@ class PlanDesk:
 
     def _make_plan(self, generation: int) -> None:
         with self._planning:
-            reading, wanted = self._reading, self.answers.wanted
+            reading, answers = self._reading, self.answers
             if generation != self._generation or reading is None:
                 return
             plan, error = None, None
             try:
-                plan = self.helpers.plan(str(reading.job.get("file", "")), wanted, self._sight.options())
+                plan = self.helpers.plan(str(reading.job.get("file", "")), answers, self._sight.options())
             except FaceSculptError as refusal:
                 error = refusal
             with self._lock:
                 if generation != self._generation or self._state != "planning":
                     return
-                if error is not None and error.code in NOT_TAKEN and wanted != Wanted():
+                if error is not None and error.code in NOT_TAKEN and answers.wanted != Wanted():
                     # Back to the likeliest place.
                     self.answers = replace(self.answers, wanted=Wanted(), height=None)
                     return self._plan_anew()

@@ -29,8 +29,8 @@ class FirstSight:
         """The printer is gone."""
         self.cold_again()
         self.position: str | None = None
-        #: Whether it was asked for its position, and whether it has begun anew.
-        self.asked = self._booted = False
+        #: Whether it was asked for its position, whether it has begun anew, and whether it was asked for its height alone.
+        self.asked = self.booted = self.asked_height = False
 
     def cold_again(self) -> None:
         """It lost its power: its temperatures must be seen anew."""
@@ -39,7 +39,7 @@ class FirstSight:
 
     def began_anew(self) -> None:
         """Whatever position it gives from now on is not the nozzle's."""
-        self._booted, self.position = True, None
+        self.booted, self.position = True, None
 
     def take_position(self, line: str) -> bool:
         """Whether a line answers for the first time where the printer is."""
@@ -47,6 +47,14 @@ class FirstSight:
             return False
         self.position = position_in(line)
         return self.position is not None
+
+    def take_height(self, line: str) -> float | None:
+        """What a line answers to the question after the printer's height, mm."""
+        position = position_in(line) if self.asked_height else None
+        if position is None:
+            return None
+        self.asked_height = False
+        return float(position.rpartition(",")[2])
 
     def take_temperatures(self, parsed: dict[str, Any]) -> bool:
         """Whether these, as OctoPrint read them, are the first."""
@@ -58,7 +66,7 @@ class FirstSight:
 
     def ask(self) -> bool:
         """Whether to ask it for its position now: once, and not after it began anew."""
-        if self._booted or self.asked:
+        if self.booted or self.asked:
             return False
         self.asked = True
         return True

@@ -89,6 +89,11 @@ class PrintWatch:
         """Whether a print is under way that the journal knows."""
         return not self._inactive
 
+    @property
+    def recovers(self) -> bool:
+        """Whether a plan is being carried out, and the file does not yet go on."""
+        return self._recovery is not None
+
     def settled(self) -> None:
         """The interruption has been seen to."""
         self.interrupted = False
@@ -157,12 +162,12 @@ class PrintWatch:
         if "source:file" in tags:
             self._journal.note(tags)
             self._from_file(cmd, gcode)
-        elif gcode in ("M106", "M107"):
+        elif gcode in ("M106", "M107") and not _word(cmd, "P", 0.0):
             self._journal.event(fan=_word(cmd, "S", 255.0) if gcode == "M106" else 0.0)
-        elif gcode == "M220":
-            self._journal.event(feed_percent=_word(cmd, "S", 100.0))
-        elif gcode == "M221":
-            self._journal.event(flow_percent=_word(cmd, "S", 100.0))
+        elif gcode in ("M220", "M221"):
+            # Without a value it only asks.
+            if percent := _word(cmd, "S", 0.0):
+                self._journal.event(**{_REPLACES[gcode]: percent})
         elif gcode == "M290":
             # G92 Z sets the height where the nozzle is, so the step is kept by itself; for the record only.
             self._journal.event(babystep=_word(cmd, "Z", _word(cmd, "S", 0.0)))

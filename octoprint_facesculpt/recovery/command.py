@@ -33,6 +33,7 @@ def recover_options(function: Any) -> Any:
             click.option("--bed", "bed", default=None, metavar="L,F,R,B", help="Left, front, right and back of the bed, mm."),
             click.option("--nozzle-is", type=float, help="The nozzle's temperature after the outage, before it was heated."),
             click.option("--position", default=None, metavar="X,Y,Z", help="The printer's own position, if it kept power."),
+            click.option("--moved", default=None, metavar="DOWN,UP", help="How far it may have been moved since, mm."),
             click.option("--choice", type=int, help="Which of the report's choices is the true one, counted from 0."),
             click.option("--height", type=float, help="The nozzle's height after the outage as measured, mm above the bed."),
             click.option("--line", type=int, help="Go on with the line of the file that begins at this byte."),
@@ -56,6 +57,7 @@ def run_recover(
     bed: str | None,
     nozzle_is: float | None,
     position: str | None,
+    moved: str | None,
     choice: int | None,
     height: float | None,
     line: int | None,
@@ -88,6 +90,7 @@ def run_recover(
         mono=time.monotonic(),
         nozzle=nozzle_is,
         position=_numbers(position, 3, "position") if position else None,
+        moved=_numbers(moved, 2, "moved") if moved else None,
     )
     recovery = recover(reading, seen, file, facts, index_file, Chosen(choice, height, line, layers, moves))
     reporter(0.8, "Planned")

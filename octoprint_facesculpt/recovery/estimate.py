@@ -80,6 +80,8 @@ class Estimate:
     chosen: bool = False
     #: Whether the nozzle was moved away from the path (pause, filament change): ``z`` is then not the path's.
     parked: bool = False
+    #: Whether it was moved since then: ``z`` is where it is now, and tells nothing of the path.
+    moved: bool = False
     #: The place at which it left the path, if it did so; what a height far above the path tells for certain.
     left: Choice | None = None
 
@@ -145,12 +147,23 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
     return replace(stop, left=left)
 
 
+def moved_by(stop: Estimate, moved: tuple[float, float], height: float) -> Estimate:
+    """The nozzle of a printer that reaches ``height`` mm was moved down and up by no more than ``moved``, mm, since it stopped:
+    then it must be measured, and its height does not tell the layer."""
+    heights = [stop.z, stop.z + stop.z_spread, *(c.z for c in stop.choices)]
+    low = max(min(heights) + min(moved), 0.0)
+    high = max(min(max(heights) + max(moved), height), low)
+    return replace(stop, z=round(low, 4), z_spread=round(high - low, 4), moved=True)
+
+
 def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate:
     """Take one of the choices, or a measured height of the nozzle, mm, or both; the height alone leaves the question open where
     it does not tell the layer. RecoveryError ``choice_invalid``, ``height_invalid``."""
     if choice is not None and not 0 <= choice < len(stop.choices):
         raise RecoveryError("choice_invalid", f"There is no choice {choice}.", f"There are {len(stop.choices)}.")
     top = stop.z + stop.z_spread
+    if stop.moved:
+        return _choose_moved(stop, choice, height)
     if height is not None:
         lowest, highest = min([stop.z, *(c.z for c in stop.choices)]), max([top, *(c.z for c in stop.choices)])
         if not lowest - 1.0 <= height <= highest + 1.0:
@@ -169,6 +182,20 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
     if height is not None:
         stop = replace(stop, z=height, z_spread=0.0)
     return replace(stop, chosen=height is not None or (choice is not None and stop.z_spread <= 2 * SAME_HEIGHT))
+
+
+def _choose_moved(stop: Estimate, choice: int | None, height: float | None) -> Estimate:
+    """Both must be known of a nozzle that was moved: in which layer it had stopped, and where it is."""
+    low, high = stop.z, stop.z + stop.z_spread
+    if choice is not None:
+        stop = replace(_of_choice(stop.choices[choice], stop.choices, stop.exact, (low, high)), parked=stop.parked, moved=True)
+    if height is not None:
+        if not low - BETWEEN <= height <= high + BETWEEN:
+            text = f"The nozzle cannot be at {height:g} mm: it was moved to between {low:g} and {high:g} mm."
+            raise RecoveryError("height_invalid", text, "Measure again.")
+        stop = replace(stop, z=height, z_spread=0.0)
+    certain = choice is not None or len(stop.choices) < 2
+    return replace(stop, chosen=certain and (height is not None or stop.z_spread <= 2 * SAME_HEIGHT))
 
 
 def _nearest(stop: Estimate, height: float) -> tuple[Estimate, int]:

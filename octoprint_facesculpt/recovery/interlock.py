@@ -13,16 +13,19 @@ _KLIPPER = re.compile(
     r"|FORCE_MOVE|SET_STEPPER_ENABLE)(?![A-Z_])",
     re.IGNORECASE,
 )
-#: Bed probing, single probe, delta calibration, gantry alignment: each drives Z into whatever is there.
-PROBING = frozenset({29, 30, 33, 34})
+#: Mesh validation, bed probing, single probe, delta calibration, gantry alignment, probing towards a target, calibration of
+#: the probe by its temperature, of the nozzle: each drives Z into whatever is there.
+PROBING = frozenset({26, 29, 30, 33, 34, 38, 76, 425})
+#: The probe's repeatability; and a print from the printer's own SD card, whose first lines home Z: M24, M32, Klipper's.
+_OTHER = re.compile(r"\s*(?:N\d+\s*)?(?:M\s*0*(?:24|32|48)(?!\d)|SDCARD_PRINT_FILE(?![A-Z_]))", re.IGNORECASE)
 
 
 def endangers(line: str) -> bool:
-    """Whether a line would move Z down without knowing where it is: G28 unless it names X or Y only, G29, G30, G33, G34;
-    or would let go of the motors, after which Z may sink: M18, M84, also with a time, which Klipper does not know. What
-    macros of a printer's own configuration do cannot be known."""
+    """Whether a line would move Z down without knowing where it is: G28 unless it names X or Y only, and all that probes; or
+    would begin a print from the SD card, which homes it; or would let go of the motors, after which Z may sink: M18, M84, also
+    with a time, which Klipper does not know. What macros of a printer's own configuration do cannot be known."""
     code = line.partition(";")[0]
-    if _RELEASE.match(code) or _KLIPPER.match(code):
+    if _RELEASE.match(code) or _KLIPPER.match(code) or _OTHER.match(code):
         return True
     match = _COMMAND.match(code)
     if match is None:

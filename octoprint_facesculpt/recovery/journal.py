@@ -133,7 +133,12 @@ class _Disk:
     slowest: float = 0.0
     _files: list[int] = field(default_factory=list)
 
+    @property
+    def is_open(self) -> bool:
+        return len(self._files) == len(NAMES)
+
     def open(self) -> None:
+        self.close()
         self.folder.mkdir(parents=True, exist_ok=True)
         found = [f.sequence for name in NAMES for f in _records(_content(self.folder / name))]
         self.sequence = max(found, default=0)
@@ -247,7 +252,8 @@ class Journal:
         self.failure: str | None = None
 
     def open(self) -> Journal:
-        self._disk.open()
+        # Without a disk that can be written the printer must be kept from its print all the same.
+        self._try(lambda: None)
         self._thread = threading.Thread(target=self._run, name="facesculpt-journal", daemon=True)
         self._thread.start()
         return self
@@ -280,6 +286,12 @@ class Journal:
             self._fields = {k: v for k, v in reading.record.items() if k not in _MADE} | fields
             self.lines.clear()
             self._sent = sent
+
+    def amend(self, job: dict[str, Any]) -> None:
+        """What is known of a job has changed, as the place of its file: ``job`` as :class:`Reading` has it. On disk when this
+        returns."""
+        with self._disk_lock:
+            self._try(partial(self._disk.job, job))
 
     def tail(self) -> list[list[Any]]:
         """The last lines as a record names them: offset, seconds since it was sent, seconds that its ``ok`` took."""
@@ -356,6 +368,8 @@ class Journal:
 
     def _try(self, write: Callable[[], None]) -> None:
         try:
+            if not self._disk.is_open:
+                self._disk.open()
             write()
             self.failure = None
         except (OSError, ValueError) as error:

@@ -18,7 +18,8 @@ KINDS = ("host", "printer", "both", "supply", "cable", "restart", "cancelled", "
 @dataclass(frozen=True)
 class Seen:
     """What can be seen after the outage. ``position`` is the printer's own report, if it neither lost power nor was reset;
-    ``measured`` is where X and Y were found by driving to the endstops. None for what is not known."""
+    ``measured`` is where X and Y were found by driving to the endstops; ``moved`` how far down (below 0) and up, mm, the nozzle
+    may have been moved since. None for what is not known."""
 
     boot: str
     session: str
@@ -27,6 +28,7 @@ class Seen:
     bed: float | None = None
     position: tuple[float, float, float] | None = None
     measured: tuple[float, float] | None = None
+    moved: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -292,7 +292,10 @@ def _risks(stop: Estimate, after: MachineState, facts: PrinterFacts) -> list[dic
     if stop.parked:
         text = "The nozzle had been moved away, for a pause or a change of filament: look which filament is in."
         found.append({"code": "filament_change", "message": text})
-    if stop.z_spread > 0.001:
+    if stop.moved:
+        text = "The nozzle has been moved since the print was interrupted: measure its height."
+        found.append({"code": "moved", "message": text})
+    elif stop.z_spread > 0.001:
         text = f"The nozzle may be up to {stop.z_spread:.2f} mm higher than assumed: measure its height."
         found.append({"code": "z_uncertain", "message": text})
     if after.leveling:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RecoveryError
-from .estimate import Estimate, choose, estimate
+from .estimate import Estimate, choose, estimate, moved_by
 from .identity import identity_of
 from .journal import Reading
 from .outage import Outage, Seen, classify
@@ -130,7 +130,7 @@ def recover(
     if again:
         # A resume was interrupted before it reached the file: the same place, at the height that it had come to.
         low, high = float(record["z_low"]), float(record["z_high"])
-        stop = Estimate.from_json(again["stop"], z=low, z_spread=round(high - low, 4), chosen=False, choices=())
+        stop = Estimate.from_json(again["stop"], z=low, z_spread=round(high - low, 4), chosen=False, choices=(), moved=False)
         if record.get("going"):
             # The rest of the interrupted line may have been printed.
             rest = window.printed_at(window.after_line(window.piece_at(stop.at).move.end_offset)) - window.printed_at(stop.at)
@@ -141,6 +141,8 @@ def recover(
         stop = estimate(window, record, outage, seen)
         if _untouched(window, stop, index):
             return _restart(outage, layers, place)
+    if seen.moved is not None:
+        stop = moved_by(stop, seen.moved, facts.height)
     if chosen is not None:
         stop = choose(stop, chosen.choice, chosen.height)
         if chosen.line is not None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import warnings
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -76,20 +77,29 @@ class GcodeIndex:
             "checkpoints": [asdict(state) for state in self.checkpoints],
         }  # fmt: skip
         half = path.with_name(path.name + ".part")
-        half.write_text(json.dumps(data))
+        text = json.dumps(data)
+        half.write_text(f"{_mark(text)}\n{text}")
         os.replace(half, path)
 
     @classmethod
     def load(cls, path: Path, gcode: Path, firmware: str) -> GcodeIndex | None:
         """The saved index, unless there is none or it is of another file or firmware."""
         try:
-            data = json.loads(path.read_text())
+            mark, _, text = path.read_text().partition("\n")
+            if mark != _mark(text):
+                return None
+            data = json.loads(text)
             if (data["version"], data["identity"], data["firmware"]) != (INDEX_VERSION, identity_of(gcode), firmware):
                 return None
             layers = [Layer(*row) for row in data["layers"]]
             return cls(data["identity"], firmware, layers, [MachineState.from_json(row) for row in data["checkpoints"]])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _mark(text: str) -> str:
+    # A damaged digit of a checkpoint would still be a number.
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def build_index(gcode: Path, firmware: str = "marlin2") -> GcodeIndex:

@@ -57,6 +57,14 @@ def test_what_is_tuned_by_hand_is_kept(watch: PrintWatch, kept: Journal, tmp_pat
     assert (record["feed_percent"], record["flow_percent"], record["fan"]) == (80, None, 99)
 
 
+def test_questions_and_other_fans_tune_nothing(watch: PrintWatch, kept: Journal, tmp_path: Path):
+    """M220 and M221 without a value ask the printer for theirs; P1 is a fan of its case."""
+    for line in ("M220 S80", "M221 S95", "M106 S99", "M220", "M221", "M106 P1 S255", "M107 P1"):
+        watch.on_sending(line, line.split()[0], {"source:terminal"})
+    record = _record(kept, tmp_path)
+    assert (record["feed_percent"], record["flow_percent"], record["fan"]) == (80, 95, 99)
+
+
 def test_temperatures_are_kept_with_their_targets(watch: PrintWatch, kept: Journal, tmp_path: Path):
     watch.on_temperatures({"T0": (201.5, 205.0), "B": (59.0, 60.0)})
     record = _record(kept, tmp_path)

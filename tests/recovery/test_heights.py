@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from octoprint_facesculpt.desk.answers import Answers
-from octoprint_facesculpt.recovery.estimate import Estimate, choose
+from octoprint_facesculpt.recovery.errors import RecoveryError
+from octoprint_facesculpt.recovery.estimate import Estimate, choose, moved_by
 from octoprint_facesculpt.recovery.heights import choices_between
 from octoprint_facesculpt.recovery.window import read_window
 
@@ -132,3 +133,32 @@ def test_a_layer_that_was_lifted_to_what_was_measured_is_not_the_only_one(tmp_pa
     answers = Answers(question="height", looked=True).measure(1.303, {"stop": asdict(stop), "asks": True, "layer_height": 0.2})
     assert (answers.question, answers.height and answers.height["kind"]) == ("height", "undecided")
     assert choose(stop, None, 1.303).asks
+
+
+def test_of_a_nozzle_that_was_moved_height_and_layer_must_both_be_known(tmp_path: Path):
+    """What it is lifted by since says nothing of the layer that it had stopped in."""
+    stop = moved_by(stopped(tmp_path, hop=1.4), (-0.5, 10.0), 250.0)
+    assert (stop.z, stop.z_spread, stop.asks) == (0.5, 10.9, True)
+    measured = choose(stop, None, 11.0)
+    assert (measured.z, measured.z_spread, measured.asks) == (11.0, 0.0, True)
+    assert choose(stop, 1, None).asks
+    both = choose(stop, 1, 11.0)
+    assert (both.z, both.z_spread, both.asks, both.at) == (11.0, 0.0, False, stop.choices[1].at)
+    with pytest.raises(RecoveryError) as refused:
+        choose(stop, 1, 13.0)
+    assert refused.value.code == "height_invalid"
+
+
+def test_answers_about_a_nozzle_that_was_moved(tmp_path: Path):
+    stop = moved_by(stopped(tmp_path, hop=1.4), (0.0, 10.0), 250.0)
+    plan = {"asks": True, "layer_height": 0.2, "stop": asdict(stop)}
+    moved = Answers("height").moves(0.0, 10.0)
+    measured = moved.measure(11.0, plan)
+    assert (measured.question, measured.height["kind"], measured.height["layers"]) == ("height", "undecided", [2, 3])  # type: ignore[index]
+    assert measured.choose(1).complete is False and measured.choose(1).question == "heat"
+    # Said first, the layer leaves the height open.
+    named = moved.choose(1)
+    assert (named.question, named.height, named.wanted.choice) == ("height", None, 1)
+    decided = named.measure(11.0, plan)
+    assert (decided.question, decided.height["kind"]) == ("heat", "decides")  # type: ignore[index]
+    assert named.measure(20.0, plan).height["kind"] == "disagrees"  # type: ignore[index]

@@ -326,3 +326,36 @@ def test_killed_server_loses_less_than_a_sync_interval(folder: Path):
     child.wait(20)
     child.stdout.close()
     assert read(folder).record["sent"] == 77
+
+
+def test_a_file_that_was_renamed_is_known_by_its_new_name(folder: Path):
+    """Whichever write the power is lost in, and the place in the print stays."""
+    files = _written(folder, 5)
+    before = newest(files)
+    assert before is not None
+    kept = Journal(folder).open()
+    kept.amend({**before.job, "path": "new.gcode"})
+    kept.close()
+    after = read(folder)
+    assert after is not None and after.job == {**before.job, "path": "new.gcode"}
+    assert (after.record, after.sequence) == (before.record, before.sequence)
+    halves = [(folder / NAMES[0]).read_bytes(), files[1]]
+    half = newest(halves)
+    assert half is not None and half.record == before.record
+
+
+def test_a_disk_that_is_full_at_the_start_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "pwrite", full)
+        kept = Journal(folder).open()
+        assert kept.failure and "No space" in kept.failure
+        kept.begin(JOB, phase="printing")
+        assert kept.failure
+    kept.begin(JOB, phase="printing")
+    kept.note(77)
+    assert kept.flush() and kept.failure is None
+    kept.close()
+    assert read(folder).record["sent"] == 77  # type: ignore[union-attr]

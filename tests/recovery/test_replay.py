@@ -93,6 +93,15 @@ def test_index_is_saved_and_forgotten_when_the_file_changes(print_gcode: Path, t
     assert GcodeIndex.load(saved, print_gcode, "marlin2") is None
 
 
+def test_index_that_was_damaged_in_any_place_is_made_anew(print_gcode: Path, tmp_path: Path):
+    """A digit of a checkpoint that has changed would be believed: the height of what is printed, say."""
+    build_index(print_gcode).save(tmp_path / "index.json")
+    whole = (tmp_path / "index.json").read_bytes()
+    for place in range(0, len(whole), 97):
+        (tmp_path / "index.json").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert GcodeIndex.load(tmp_path / "index.json", print_gcode, "marlin2") is None, place
+
+
 def test_moves_lie_between_the_offsets_of_their_lines(print_gcode: Path):
     text = print_gcode.read_bytes()
     state = state_at(print_gcode, 0)

@@ -36,6 +36,7 @@ $(function () {
             force_move: gettext("Klipper must allow SET_KINEMATIC_POSITION: [force_move] with enable_force_move in its configuration."),
             levelling: gettext("Bed levelling is switched on again: watch the first lines."),
             filament_change: gettext("The nozzle had been moved away for a pause or a change of filament: look which filament is in."),
+            moved: gettext("The nozzle has been moved since the print was interrupted: its height must be measured."),
             bed_clear: gettext("The print begins anew: the bed must be clear.")
         };
         //: Reasons of the plan's lines, by the phase they belong to.
@@ -111,6 +112,10 @@ $(function () {
         };
         self.heightQuestion = (plan, height) => {
             if (!plan.asks) return "";
+            if (plan.stop.moved)
+                return undecided(height)
+                    ? gettext("The nozzle has been moved, so that its height does not tell in which layer it stopped. Look at the print, and say which layer is not finished; in doubt, the lower one.")
+                    : gettext("The nozzle has been moved since the print was interrupted: measure how high it is now.");
             if (undecided(height))
                 return _.sprintf(
                     gettext(
@@ -187,6 +192,7 @@ $(function () {
             if (height.kind === "chosen") return gettext("You have said in which layer it stopped.");
             if (height.kind === "trusted") return gettext("The height is the journal’s; it was not measured.");
             const values = {measured: mm(height.measured), expected: mm(height.expected)};
+            if (height.moved) return _.sprintf(gettext("Measured %(measured)s mm; the nozzle had been moved."), values);
             return height.kind === "decides"
                 ? _.sprintf(gettext("Measured %(measured)s mm: it stopped at %(expected)s mm."), values)
                 : _.sprintf(gettext("Measured %(measured)s mm; that fits the journal’s %(expected)s mm."), values);

@@ -1,0 +1,70 @@
+"""What moves the nozzle between an interruption and the resume, other than the resume itself.
+
+Somebody raises it to get at the print, or homes X and Y. The plan lifts the nozzle from where it stopped, and takes the height
+it comes to for true: what was moved meanwhile is an error of every layer that follows, in the air or into the print. How far a
+firmware really went cannot be known, because one that has not homed may hold to limits which it counts from where it woke up.
+So what is kept is how far it may have come, and the height must be measured.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..recovery.plan import OWN_RAISE
+from .answers import ANYWHERE
+from .watch import MOVING
+
+#: Commands that move the nozzle to where only the firmware knows: park, clean, change the filament.
+PARKING = frozenset(("G12", "G27", "M125", "M600", "M701", "M702"))
+#: All that must be followed.
+FOLLOWED = MOVING | PARKING
+_Z = re.compile(r"Z\s*([-+]?(?:\d+\.?\d*|\.\d+))?")
+_INCH = 25.4
+#: Heights nearer than this are the same, mm.
+SAME = 0.1
+
+Reach = tuple[float, float]
+ANYWHERE_REACH: Reach = (-ANYWHERE, ANYWHERE)
+
+
+def moved_unseen(height: float, stop: float, knows: bool) -> Reach | None:
+    """How far a nozzle may have been moved at the printer's display, if its board says to be at ``height``, mm, but the print
+    stopped at ``stop``; None if it was not. A board that ``knows`` has had its power and was not reset; another one counts from
+    where it woke up."""
+    if abs(height - stop) <= SAME or (abs(height) <= SAME and not knows):
+        return None
+    ways = (0.0, height, height - stop)
+    return min(ways), max(ways)
+
+
+def insisted(line: str) -> Reach | None:
+    """How far a line that was held back may move the nozzle, mm, once somebody insists on it; None if it only lets go of motors
+    that do not hold its height."""
+    command, *words = line.partition(";")[0].upper().split() or [""]
+    let_go = {word[0] for word in words}
+    return None if command in ("M18", "M84") and let_go and let_go <= {"X", "Y", "E"} else ANYWHERE_REACH
+
+
+class Moves:
+    """Reads lines in their order, for their modes."""
+
+    def __init__(self) -> None:
+        self._relative = self._inches = False
+
+    def follow(self, cmd: str, gcode: str) -> Reach | None:
+        """How far down and up, mm, a line of :data:`FOLLOWED` may move the nozzle from where it is; None if it does not."""
+        if gcode in ("G90", "G91"):
+            self._relative = gcode == "G91"
+        elif gcode in ("G20", "G21"):
+            self._inches = gcode == "G20"
+        elif gcode == "G28":
+            # With Z it has been held back. Firmwares may lift the nozzle before they home X and Y, and leave it up there.
+            return (0.0, OWN_RAISE)
+        elif gcode in PARKING:
+            return ANYWHERE_REACH
+        elif gcode in ("G0", "G1", "G2", "G3") and (word := _Z.search(cmd.partition(";")[0].upper())):
+            if not self._relative:
+                return ANYWHERE_REACH
+            way = float(word[1] or 0.0) * (_INCH if self._inches else 1.0)
+            return (min(way, 0.0), max(way, 0.0)) if way else None
+        return None
