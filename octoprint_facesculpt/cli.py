@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +93,16 @@ def reconstruct_command(
     network_weights: Path | None,
 ) -> None:
     """Reconstruct the head in a photo, or in several photos of one person, the first of which gives the expression."""
+    from .reconstruction.command import Photos, head_of
     from .reconstruction.reporting import report
     from .sculpture.export import export_mesh, suffix_of
     from .sculpture.preview import save_view
     from .sculpture.shaping import UPRIGHT
 
     suffix_of(output, also=("npz",))
-    portrait, head, seconds = _reconstruct(reporter, photos, faces, expression, network_weights or weights, 0.8, network)
+    asked = Photos(photos, faces, expression, network, network_weights or weights)
+    asked.check()
+    portrait, head, seconds = head_of(reporter, asked, 0.8)
     standing = head.vertices @ UPRIGHT.T
     standing[:, 2] -= standing[:, 2].min()
     if output.suffix.lower() == ".npz":
@@ -124,6 +125,9 @@ def reconstruct_command(
 @click.option("-o", "--output", type=_File, required=True, help="stl, 3mf, ply, obj, glb or gcode.")
 @click.option("--height-mm", type=float, default=None, help="From the bed to the crown; 160 unless a target decides.")
 @click.option("--style", default="bust", show_default=True, help="bust, head or mask.")
+@click.option(
+    "--detail", default=1.0, show_default=True, help="How much of the photo's brows, creases and gaze is carved, 0 to 1.5."
+)
 @click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
 @_expression
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
@@ -144,6 +148,7 @@ def sculpt_command(
     output: Path,
     height_mm: float | None,
     style: str,
+    detail: float,
     faces: tuple[int, ...],
     expression: float | None,
     engine: str,
@@ -154,64 +159,14 @@ def sculpt_command(
     **plan: Any,
 ) -> None:
     """Make a sculpture from a photo or several of one person; with a .gcode output, slice it too."""
-    from zipfile import BadZipFile
-
-    from .reconstruction.head import Head
-    from .reconstruction.reporting import report
-    from .sculpture import SculptureError, SculptureSettings, save, sculpt
-    from .sculpture.export import export_mesh, suffix_of
-    from .sculpture.orientation import candidates, parse_orientation, posed
-    from .sculpture.preview import save_view
-    from .sculpture.settings import orientations
-    from .slicing.plan import plan_print
+    from .reconstruction.command import Photos
+    from .sculpture.command import Print, Shape, Source, run_sculpt
     from .slicing.presets import usual
 
-    if bool(photos) == (head_file is not None):
-        raise SculptureError(
-            "photo_or_head", "A sculpture is made from photos of one person, or from a head.", "Give either of them."
-        )
-    suffix_of(output, also=("gcode",))
-    settings = SculptureSettings(height_mm=160.0 if height_mm is None else height_mm, style=style)
-    pose = parse_orientation(orientation or orientations(style)[0], style)
-    request, wishes, slicer_path = _print_of(engine, profile or usual(style), fixed_height=height_mm is not None, **plan)
-    if wishes.target is not None and output.suffix.lower() != ".gcode":
-        raise UsageError("usage", "A target of time or filament needs a .gcode output.", "Use -o OUT.gcode.")
-    if head_file is not None and expression is not None:
-        raise UsageError("usage", "The expression of a finished head stays.", "Give --expression to reconstruct instead.")
-    seconds: dict[str, float] = {}
-    portrait = None
-    if head_file is not None:
-        try:
-            head = Head.load(head_file)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise SculptureError("empty_head", f"{head_file.name} is not a head.", "Reconstruct it again.") from error
-    else:
-        portrait, head, seconds = _reconstruct(reporter, photos, faces, expression, None, 0.3)
-    start = time.perf_counter()
-    poses = candidates(head, settings, progress=reporter.part(0.3, 0.36)) if pose is None else []
-    settings = posed(head, settings, pose or poses[0].pose)
-    sculpture = sculpt(head, settings, reporter.part(0.36, 0.4))
-    seconds["sculpt"] = time.perf_counter() - start
-    data: dict[str, Any] = report(portrait, head, seconds) if portrait else {"schema": 1, "seconds": seconds}
-    data["sculpture"] = {**sculpture.checks, "tilt_deg": settings.tilt_deg, "lean_deg": settings.lean_deg}
-    data["orientations"] = [candidate.to_json() for candidate in poses]
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for candidate in poses:
-            view = (candidate.sculpture.vertices, candidate.sculpture.triangles)
-            save_view(*view, folder / f"pose_{candidate.pose.key}.png", -90, 320)
-        if poses:
-            write_json(folder / "orientations.json", {"orientations": data["orientations"]})
-    if output.suffix.lower() == ".gcode":
-        picture = folder / "contact.png" if folder is not None else None
-        sculpture, data["slicing"] = plan_print(
-            sculpture, output, request, wishes, reporter.part(0.4, 0.92), slicer_path, picture
-        )
-        data["sculpture"] |= {**sculpture.checks, "height_mm": sculpture.settings.height_mm}
-    else:
-        export_mesh(sculpture.vertices, sculpture.triangles, output)
-    if folder is not None:
-        save(sculpture, folder, reporter.part(0.92, 1.0))
+    shape = Shape.of(160.0 if height_mm is None else height_mm, style, orientation, detail)
+    printed = Print(*_print_of(engine, profile or usual(style), fixed_height=height_mm is not None, **plan))
+    source = Source(Photos(photos, faces, expression), head_file)
+    sculpture, data = run_sculpt(reporter, source, shape, printed, output, folder)
     if report_file is not None:
         write_json(report_file, data)
     reporter(1.0, "Done")
@@ -371,44 +326,6 @@ def cut_command(reporter: Reporter, model: Path, output: Path, height_mm: float)
     save_cut(model, height_mm, output)
     reporter(1.0, "Drawn")
     reporter.result({"picture": str(output)}, str(output))
-
-
-def _reconstruct(
-    reporter: Reporter,
-    photos: tuple[Path, ...],
-    faces: tuple[int, ...],
-    expression: float | None,
-    weights: Path | None,
-    share: float,
-    network: str = "facesculpt",
-):
-    """Photos to head: first portrait, head and seconds so far, within the first ``share`` of the progress."""
-    start = time.perf_counter()
-    from .portrait.reader import read_portrait
-    from .reconstruction import check_count, reconstruct, reconstruct_together
-    from .reconstruction.errors import ReconstructionError
-
-    if len(photos) > 1:
-        check_count(len(photos))
-        if network != "facesculpt":
-            raise ReconstructionError("fusion_impossible", f"The network {network} takes one photo.", "Give one photo.")
-    if len(faces) > len(photos):
-        raise UsageError(
-            "usage", "There are more faces chosen than photos.", "Give --face once for each photo, in their order."
-        )
-    part = 0.2 * share / len(photos)
-    portraits = [
-        read_portrait(photo, face=face, progress=reporter.part(part * i, part * (i + 1)))
-        for i, (photo, face) in enumerate(zip_longest(photos, faces))
-    ]
-    seconds = {"portrait": time.perf_counter() - start}
-    progress = reporter.part(0.2 * share, share)
-    kept = 1.0 if expression is None else expression
-    if len(photos) > 1:
-        head = reconstruct_together(portraits, weights=weights, expression=kept, progress=progress)
-    else:
-        head = reconstruct(portraits[0], weights=weights, network=network, expression=kept, progress=progress)
-    return portraits[0], head, seconds
 
 
 def octoprint_commands(group: Any, _pass_context: Any, *_args: Any, **_kwargs: Any) -> list[click.Command]:

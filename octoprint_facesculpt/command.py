@@ -157,8 +157,21 @@ def _unexpected(error: Exception) -> FaceSculptError:
 def _check_writable(path: Path) -> None:
     """Refuse an output that could not be written before minutes are spent on it."""
     folder = path if path.is_dir() else path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError("output_unwritable", f"Nothing can be written in the folder '{folder}'.", "Choose another one.")
+    if not folder.is_dir():
+        raise _unwritable(folder)
+    check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which nothing could be written; one that is not there yet is made in the first above it that is:
+    :class:`OutputError` ``output_unwritable``."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise _unwritable(folder)
+
+
+def _unwritable(folder: Path) -> OutputError:
+    return OutputError("output_unwritable", f"Nothing can be written in the folder '{folder}'.", "Choose another one.")
 
 
 def _limit_threads(count: int) -> None:

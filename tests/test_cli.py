@@ -375,6 +375,47 @@ def test_refusals_are_one_line_with_a_code_and_leave_nothing(
     assert list(work.iterdir()) == []
 
 
+#: What is wrong with a sculpture to be is known without its head, which takes seconds.
+KNOWN_AT_ONCE: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "engine": (("--engine", "magic"), 2, "engine_unknown"),
+    "profile": (("--profile", "nice"), 2, "profile_unknown"),
+    "setting": (("--set", "perimeters"), 2, "profile_invalid"),
+    "no slicer": (("--slicer-path", "/nowhere/slicer"), 1, "engine_missing"),
+    "bed too low": (("--bed", "235x235x150"), 2, "too_large"),
+    "bed too low at any lean": (("--bed", "235x90x90", "--orientation", "leaning:45"), 2, "too_large"),
+    "bed too low for any size": (("--bed", "235x235x15", "--target-hours", "4"), 2, "too_large"),
+    "target": (("--target-hours", "9000"), 2, "target_impossible"),
+    "tilt": (("--orientation", "40"), 2, "orientation_unknown"),
+    "lean": (("--orientation", "leaning:170"), 2, "orientation_unknown"),
+    "tilted mask": (("--style", "mask", "--orientation", "10"), 2, "orientation_unknown"),
+    "expression": (("--expression", "1.5"), 2, "expression_impossible"),
+    "detail": (("--detail", "1.6"), 2, "detail_out_of_range"),
+    "faces": (("--face", "0", "--face", "1"), 2, "usage"),
+    "folder": (("--folder", "{text}/folder"), 2, "output_unwritable"),
+}
+
+
+@pytest.mark.parametrize(("options", "exit_code", "code"), KNOWN_AT_ONCE.values(), ids=KNOWN_AT_ONCE)
+def test_what_is_wrong_with_a_sculpture_is_said_before_its_head_is_made(
+    options: tuple[str, ...], exit_code: int, code: str, astronaut: Path, tmp_path: Path
+) -> None:
+    (text := tmp_path / "letter.txt").write_text("No folder.")
+    words = [word.format(text=text) for word in options]
+    run = call("sculpt", astronaut, "-o", tmp_path / "out.gcode", *words, "--json")
+    (error,) = run.lines
+    assert (run.code, error["code"]) == (exit_code, code)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--height-mm", "160", "--bed", "235x235x160"), ("--orientation", "lying", "--bed", "90x160x100")]
+)
+def test_what_may_fit_on_the_bed_is_not_refused_before_there_is_a_head(options: tuple[str, ...], tmp_path: Path) -> None:
+    (text := tmp_path / "letter.txt").write_text("No picture.")
+    run = call("sculpt", text, "-o", tmp_path / "out.gcode", *options)
+    assert run.code == 2 and run.err.startswith("unsupported_format")
+
+
 def test_a_refusal_through_octoprint_is_the_same(tmp_path: Path) -> None:
     missing, out = tmp_path / "nothing.stl", tmp_path / "out.gcode"
     run = call("facesculpt:slice", missing, "-o", out, program=octoprint(tmp_path / "base"))

@@ -64,19 +64,19 @@ class Part:
     bottom: float
 
 
-def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+def decode(path: Path, limits: PortraitLimits | None = None, frame: int = 0) -> tuple[np.ndarray, dict[str, Any]]:
     """Read a picture: (H, W, 3) uint8 sRGB, upright by its EXIF orientation, and how it was decoded.
 
-    Grey, palette, CMYK, 16-bit and transparent pictures are accepted (transparency over white); of several frames the
-    first is taken. The header is judged before any pixel is decoded.
+    Grey, palette, CMYK, 16-bit and transparent pictures are accepted (transparency over white). ``frame`` is the number of the
+    picture in a file of several: a film, or a scanner's pages. The header is judged before any pixel is decoded.
 
     Raises
     ------
     PortraitError
-        ``unreadable_image``, ``unsupported_format``, ``image_too_large``.
+        ``unreadable_image``, also where there is no such frame; ``unsupported_format``, ``image_too_large``.
     """
     limits = limits or PortraitLimits()
-    with _opened(path, limits) as image:
+    with _opened(path, limits, frame) as image:
         width, height = image.size
         decoded: dict[str, Any] = {"format": image.format, "mode": image.mode, "width": width, "height": height}
         orientation = decoded["orientation"] = _orientation(image)
@@ -89,7 +89,7 @@ def decode(path: Path, limits: PortraitLimits | None = None) -> tuple[np.ndarray
 
 
 def decode_part(
-    path: Path, part: Part, turns: int, longest: int, limits: PortraitLimits | None = None
+    path: Path, part: Part, turns: int, longest: int, limits: PortraitLimits | None = None, frame: int = 0
 ) -> tuple[np.ndarray, Part]:
     """Read a part of a picture with more of its pixels than :func:`decode` gives.
 
@@ -99,6 +99,7 @@ def decode_part(
     part : of the picture after it was brought upright by its EXIF orientation and then
     turns : by so many quarter turns counter-clockwise
     longest : pixels the longer side of the part has at most
+    frame : the number of the picture in a file of several
 
     Returns
     -------
@@ -110,7 +111,7 @@ def decode_part(
         As :func:`decode`.
     """
     limits = limits or PortraitLimits()
-    with _opened(path, limits) as image:
+    with _opened(path, limits, frame) as image:
         upright = [*TURNS.get(_orientation(image), ()), *QUARTER_TURNS[turns % 4]]
         where = _stored(part, upright)
         width, height = image.size
@@ -128,8 +129,8 @@ def decode_part(
 
 
 @contextmanager
-def _opened(path: Path, limits: PortraitLimits) -> Iterator[Image.Image]:
-    """The picture in a file, its header judged; whatever goes wrong with it becomes a :class:`PortraitError`."""
+def _opened(path: Path, limits: PortraitLimits, frame: int = 0) -> Iterator[Image.Image]:
+    """A picture in a file, its header judged; whatever goes wrong with it becomes a :class:`PortraitError`."""
     _register_heif()
     if not path.is_file():
         raise PortraitError("unreadable_image", f"There is no file {path.name}.", "Choose a photo.")
@@ -141,8 +142,11 @@ def _opened(path: Path, limits: PortraitLimits) -> Iterator[Image.Image]:
             # Our own limit follows; Pillow's warning about it would only litter the log.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                if image.size[0] * image.size[1] > limits.pixels:
-                    raise _too_large(f"The picture has {image.size[0] * image.size[1] / 1e6:.0f} megapixels")
+                _judge(image, limits)
+                if frame:
+                    # The pages of one file have their own sizes.
+                    image.seek(frame)
+                    _judge(image, limits)
                 yield image
     except UnidentifiedImageError as error:
         raise PortraitError(
@@ -160,6 +164,11 @@ def _opened(path: Path, limits: PortraitLimits) -> Iterator[Image.Image]:
             "The picture is damaged and cannot be read.",
             "Open it in a picture editor and save it again.",
         ) from error
+
+
+def _judge(image: Image.Image, limits: PortraitLimits) -> None:
+    if image.size[0] * image.size[1] > limits.pixels:
+        raise _too_large(f"The picture has {image.size[0] * image.size[1] / 1e6:.0f} megapixels")
 
 
 def _draft(image: Image.Image, times: float) -> None:

@@ -44,7 +44,7 @@ class Portrait:
         Brings pixels of ``image`` to pixels of the whole photo.
     decoded : dict
         How the photo was decoded: ``format``, ``mode``, ``width``, ``height`` (of the file), ``orientation``, ``scale``
-        (pixels per upright file pixel), ``turned_deg``.
+        (pixels per upright file pixel), ``turned_deg``, ``frame`` (the number of the picture in a file of several).
     faces : tuple of FaceBox
         All faces found, largest first, in pixels of the whole photo.
     face : int

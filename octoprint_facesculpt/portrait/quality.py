@@ -13,6 +13,8 @@ PENALTY = {"info": 0.03, "warning": 0.18, "error": 0.4}
 #: Grey levels by which a face varies, and variance of its Laplacian where it varies so much, below which it has little contrast
 #: and is blurred. With less contrast edges are weaker, too, and a dark or faded photo is as sharp as it was.
 CONTRAST, SHARPNESS = 14.0, 15.0
+#: What is said where something covers part of the face.
+COVERED = QualityNote("occluded", "warning", "Part of the face may be covered.")
 
 
 def judge(
@@ -21,7 +23,7 @@ def judge(
     """Score (0..1) and notes of a face; ``landmarks`` (478, 3) in pixels of ``image`` (H, W, 3), with which it is worked on."""
     notes = [*_frame(image, landmarks), *_size(landmarks), *_pose(landmarks), *_light(image, landmarks)]
     if presence < 0.9:
-        notes.append(QualityNote("occluded", "warning", "Part of the face may be covered."))
+        notes.append(COVERED)
     if len(faces) > 1:
         notes.append(QualityNote("several_faces", "info", f"There are {len(faces)} faces; one of them was chosen."))
     score = 1.0

@@ -6,6 +6,7 @@ with all the pixels it has, so that a face in an old school class comes out as i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ MAX_CANDIDATES = 60
 #: A face that is found with a higher score is not upside down: such a one came out at 0.90 at most. One on its side came out at
 #: 0.93, so it must lean by less than so many radians, too.
 UPRIGHT, LEANING = 0.92, np.pi / 3
+#: So many pictures are looked at in a file of several (a film that begins in black, a scanner's pages) until there is a face.
+FRAMES = 5
 #: Where no face is found at first, so many of the likeliest are looked at as perhaps turned far.
 MAX_TURNED = 3
 #: Then they are looked at with the picture blurred by so many of the landmark network's pixels: the dots of what was printed in
@@ -151,9 +154,28 @@ def survey(path: Path, *, assets: Path | None = None, progress: Progress = silen
     progress(0.0, "Reading the photo")
     image, decoded = decode(path)
     progress(0.3, "Looking for the face")
-    turns, found = find_upright(image, assets)
+    seen = _surveyed(path, image, decoded, assets)
+    if not seen.found:
+        seen = next((later for later in _later(path, assets) if later.found), seen)
     progress(1.0, "Photo read")
-    return Survey(path, np.ascontiguousarray(np.rot90(image, turns)), {**decoded, "turned_deg": 90 * turns}, found)
+    return seen
+
+
+def _surveyed(path: Path, image: np.ndarray, decoded: dict[str, Any], assets: Path | None, frame: int = 0) -> Survey:
+    turns, found = find_upright(image, assets)
+    how = {**decoded, "turned_deg": 90 * turns, "frame": frame}
+    return Survey(path, np.ascontiguousarray(np.rot90(image, turns)), how, found)
+
+
+def _later(path: Path, assets: Path | None) -> Iterator[Survey]:
+    """The pictures behind the first in a file of several, so far as they are looked at."""
+    for frame in range(1, FRAMES):
+        try:
+            image, decoded = decode(path, frame=frame)
+        except PortraitError:
+            # There are no more, or this one is damaged: the first is what is told of.
+            return
+        yield _surveyed(path, image, decoded, assets, frame)
 
 
 def read_portrait(path: Path, *, face: int | None = None, assets: Path | None = None, progress: Progress = silent) -> Portrait:
@@ -189,6 +211,8 @@ def portrait_of(seen: Survey, *, face: int | None = None, assets: Path | None = 
     quality, notes = judge(image, result.landmarks, result.presence, seen.faces)
     if seen.decoded["turned_deg"]:
         notes = (*notes, QualityNote("stored_turned", "info", "The photo was not stored upright and has been turned."))
+    if seen.decoded["frame"]:
+        notes = (*notes, QualityNote("later_picture", "info", "The file's first picture shows no face; a later one was taken."))
     return Portrait(
         image=image,
         size=(seen.image.shape[1], seen.image.shape[0]),
@@ -214,7 +238,7 @@ def _looked_at(seen: Survey, result: LandmarkResult, assets: Path | None) -> tup
     high = np.clip([region.cx + reach, region.cy + reach], 0, [width, height])
     part = Part(low[0] / width, low[1] / height, high[0] / width, high[1] / height)
     turns = seen.decoded["turned_deg"] // 90
-    image, part = decode_part(seen.path, part, turns, round(AROUND * MANY))
+    image, part = decode_part(seen.path, part, turns, round(AROUND * MANY), frame=seen.decoded["frame"])
     zoom = (part.right - part.left) * width / image.shape[1]
     place = np.array([[zoom, 0, part.left * width], [0, zoom, part.top * height]])
     there = ((result.landmarks - [*place[:, 2], 0]) / zoom).astype(np.float32)

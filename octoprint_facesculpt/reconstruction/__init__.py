@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,19 +40,12 @@ def reconstruct(
     :class:`ReconstructionError` ``network_unknown``, ``weights_missing``, ``weights_invalid``, ``expression_impossible``,
     ``no_surface``.
     """
-    _check_expression(expression, network)
+    check_choices(network, expression, weights)
     if network == "vrn2017":
-        if weights is None:
-            raise ReconstructionError(
-                "weights_missing",
-                "The network vrn2017 needs its authors' weights, which are not shipped.",
-                "Give the file that extras/training/convert_vrn.py made.",
-            )
+        assert weights is not None
         from .vrn2017 import reconstruct as run_vrn
 
         return run_vrn(portrait, weights, progress)
-    if network != NETWORKS[0]:
-        raise ReconstructionError("network_unknown", f"There is no network {network}.", f"Choose {' or '.join(NETWORKS)}.")
     start = time.perf_counter()
     from .predictor import reconstruct as run
 
@@ -61,7 +55,11 @@ def reconstruct(
     return head
 
 
-def _check_expression(expression: float, network: str = NETWORKS[0]) -> None:
+def check_choices(network: str = NETWORKS[0], expression: float = 1.0, weights: Path | None = None) -> None:
+    """Refuse a network, a share of the expression or missing weights before anything is computed: :class:`ReconstructionError`
+    ``network_unknown``, ``expression_impossible``, ``weights_missing``."""
+    if network not in NETWORKS:
+        raise ReconstructionError("network_unknown", f"There is no network {network}.", f"Choose {' or '.join(NETWORKS)}.")
     if not 0 <= expression <= 1:
         raise ReconstructionError(
             "expression_impossible",
@@ -71,6 +69,12 @@ def _check_expression(expression: float, network: str = NETWORKS[0]) -> None:
     if expression != 1 and network != NETWORKS[0]:
         raise ReconstructionError(
             "expression_impossible", f"The network {network} cannot change the expression.", "Leave it as it is."
+        )
+    if weights is None and network != NETWORKS[0]:
+        raise ReconstructionError(
+            "weights_missing",
+            f"The network {network} needs its authors' weights, which are not shipped.",
+            "Give the file that extras/training/convert_vrn.py made.",
         )
 
 
@@ -85,11 +89,11 @@ def reconstruct_together(
 ) -> Head:
     """One head out of several photos of a person, see :func:`octoprint_facesculpt.reconstruction.fusion.fuse`.
 
-    The first photo gives place, projection and the expression, of which as much is taken as ``expression`` says, 0..1. Raises
-    :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
+    The first photo gives place, projection, relief and the expression, of which as much is taken as ``expression`` says, 0..1.
+    Raises :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
     """
     check_count(len(portraits))
-    _check_expression(expression)
+    check_choices(expression=expression)
     share = 0.95 / len(portraits)
     heads = []
     for number, portrait in enumerate(portraits):
@@ -101,11 +105,13 @@ def reconstruct_together(
     progress(0.95, "Bringing the photos together")
     # Not before: whatever is imported for the first of them counts as its loading.
     from .fusion import fuse
+    from .relief import relief_of
     from .weights import PACKAGED, load
 
     fused = fuse(heads, load(weights or PACKAGED).head, expression)
+    relief = relief_of(portraits[0], fused, bool(heads[0].details.get("covered")))
     progress(1.0, "Head reconstructed")
-    return fused
+    return replace(fused, relief=relief)
 
 
 def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:

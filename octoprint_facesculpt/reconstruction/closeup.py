@@ -39,6 +39,8 @@ SMALLEST = 5
 STEP, FIRST, STEM_STEP, STEM_FIRST = 4, 5, 2, 3
 #: Numbers the network is told of the guess's camera.
 POSE = 8
+#: The points that are looked at first are MediaPipe's landmarks.
+LANDMARKS = 478
 #: Logarithms of Laplace scales (of pixels) are kept in this range.
 LOG_SCALES = (-2.5, 4.0)
 #: A coefficient counts so much beside a displacement in its scale.
@@ -189,8 +191,17 @@ def closeup_points(model: HeadModel, vertices: np.ndarray) -> Points:
     return Points(np.concatenate([mean, others.mean]), np.concatenate([shapes, others.shapes], 1))
 
 
-def look_closer(closeup: Closeup, image: np.ndarray, crop: HeadCrop, guess: Guess, share: float = 1.0) -> Guess:
-    """A better guess, from a look at the face of ``image`` ((H, W, 3) uint8) where the ``guess`` on its ``crop`` is.
+@dataclass(frozen=True)
+class Closer:
+    """What a closer look says: a better ``guess``, and the ``doubt`` (478,) about the places of the landmarks: logarithms of
+    their Laplace scales in pixels of the window."""
+
+    guess: Guess
+    doubt: np.ndarray
+
+
+def look_closer(closeup: Closeup, image: np.ndarray, crop: HeadCrop, guess: Guess, share: float = 1.0) -> Closer:
+    """A look at the face of ``image`` ((H, W, 3) uint8) where the ``guess`` on its ``crop`` is.
 
     A ``share`` of what is said to be wrong with its head is mended.
     """
@@ -208,4 +219,5 @@ def look_closer(closeup: Closeup, image: np.ndarray, crop: HeadCrop, guess: Gues
     head += share * closeup.answer.change(features(moved, log_scale, said, head[None]))[0]
     back = after(crop.matrix, cv2.invertAffineTransform(window.matrix))
     seen = (places + moved[0]) @ back[:, :2].T + back[:, 2]
-    return Guess(head[:-1], settle(closeup.points, head, seen, guess.camera).camera)
+    better = Guess(head[:-1], settle(closeup.points, head, seen, guess.camera).camera)
+    return Closer(better, log_scale[0, :LANDMARKS])

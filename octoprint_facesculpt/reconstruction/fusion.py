@@ -255,6 +255,7 @@ def _published(heads: Sequence[Head], model: HeadModel, vertices: np.ndarray, ag
         details={
             **{key: first.details[key] for key in ("camera_distance_mm", "pixels_per_mm") if key in first.details},
             "volume": [FINE] * 3,
+            "covered": all(head.details.get("covered") for head in heads),
             "final_vertices": (vertices - origin).astype(np.float32),
             "agreement": agreed.to_json(),
         },

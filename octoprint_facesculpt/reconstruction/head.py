@@ -8,6 +8,53 @@ from typing import Any
 
 import numpy as np
 
+#: The map of a relief: mm from one place to the next, how many rows and columns of them, and where the first is, (x, y) mm.
+MAP_STEP, MAP_SHAPE, MAP_TOP_LEFT = 0.5, (441, 381), (-95.0, 80.0)
+#: A relief is carved into what lies no more than this behind the face's front, mm: into all of it, and into nothing of it.
+CARVED_MM, UNTOUCHED_MM = 6.0, 16.0
+#: The place in the head, mm, away from which it stands out.
+WITHIN = (0.0, -35.0, -220.0)
+
+
+@dataclass(frozen=True)
+class Relief:
+    """What stands out of a face or lies deeper than its head's surface, on a map of the face from the front (head frame).
+
+    Attributes
+    ----------
+    height : (H, W) float32
+        mm, of :data:`MAP_SHAPE` places that are :data:`MAP_STEP` mm apart, in rows from the forehead down.
+    front : (H, W) float32
+        z of the face's surface in mm; -inf beside it.
+    teeth : (H, W) float32
+        z of the teeth in an open mouth in mm, NaN elsewhere.
+    """
+
+    height: np.ndarray
+    front: np.ndarray
+    teeth: np.ndarray
+
+    def heights(self, points: np.ndarray) -> np.ndarray:
+        """The heights (N,) in mm that move points (N, 3) of the head frame; 0 for what is not of the face's front."""
+        from scipy.ndimage import map_coordinates
+
+        columns, rows = ((points[:, :2] - MAP_TOP_LEFT) * (1 / MAP_STEP, -1 / MAP_STEP)).T
+        # Beside the face everything is far behind it.
+        front = np.where(np.isfinite(self.front), self.front, 1e4)
+        height, front = (map_coordinates(part, (rows, columns), order=1, mode="nearest") for part in (self.height, front))
+        behind = np.clip((front - points[:, 2] - CARVED_MM) / (UNTOUCHED_MM - CARVED_MM), 0, 1)
+        return height * (1 - behind)
+
+    def moved(self, points: np.ndarray, share: float = 1.0) -> np.ndarray:
+        """Points (N, 3) of the head frame where the relief puts them, or a ``share`` of the way.
+
+        Space itself is moved, away from a place far within the head, so that up to half more than the whole of a relief no
+        surface cuts itself that did not before.
+        """
+        away = points - WITHIN
+        away /= np.linalg.norm(away, axis=1, keepdims=True)
+        return points + (share * self.heights(points))[:, None] * away
+
 
 @dataclass(frozen=True)
 class Head:
@@ -29,6 +76,8 @@ class Head:
         ``name``, ``version``, ``sha256`` of the weights.
     seconds : dict
         Wall time of each step.
+    relief : Relief, optional
+        What the photo shows of the face that the surface is too smooth for.
     """
 
     vertices: np.ndarray
@@ -38,17 +87,25 @@ class Head:
     model: dict[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    relief: Relief | None = None
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Project (N, 3) head-frame points to (N, 2) pixels of the upright image."""
         homogeneous = np.c_[points, np.ones(len(points))] @ self.projection.T
         return homogeneous[:, :2] / homogeneous[:, 2:]
 
+    def pixels_per_mm(self) -> float:
+        """Pixels of the upright image that a mm has which faces the camera, at the eyes."""
+        steps = self.project(np.vstack([np.zeros(3), np.eye(3)]))
+        return float(np.sqrt(((steps[1:] - steps[0]) ** 2).sum() / 2))
+
     def save(self, path: Path) -> None:
         """Write the head to an ``.npz`` file, for the next stage."""
+        relief = self.relief
         with path.open("wb") as file:
             np.savez(
                 file,
+                relief=np.stack([relief.height, relief.front, relief.teeth]) if relief is not None else np.zeros(0, np.float32),
                 vertices=self.vertices,
                 triangles=self.triangles,
                 landmarks=self.landmarks,
@@ -59,4 +116,5 @@ class Head:
     def load(cls, path: Path) -> Head:
         """Read what :meth:`save` wrote; :class:`ValueError` or :class:`OSError` when it is damaged."""
         with np.load(path, allow_pickle=False) as data:
-            return cls(data["vertices"], data["triangles"], data["landmarks"], data["projection"], model={})
+            relief = Relief(*data["relief"]) if "relief" in data and len(data["relief"]) else None
+            return cls(data["vertices"], data["triangles"], data["landmarks"], data["projection"], model={}, relief=relief)

@@ -7,7 +7,7 @@ signed-distance volume -> iso-surface.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..rasterise import Raster, rasterise
 from .alignment import CROP, HeadCrop, head_crop
 from .camera import Camera, fit_camera
 from .closeup import Closeup, look_closer
+from .covered import mouth_covered
 from .descent import K_RANGE, yaw_range
 from .fitting import Correspondence, Guess, Prior, refine
 from .guides import guide_channels, picture_channels
@@ -25,6 +26,7 @@ from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .look import Sight, look
 from .plausible import plausible, settled
+from .relief import relief_of
 from .surface import iso_surface
 from .volume import (
     GRID,
@@ -81,62 +83,102 @@ def reconstruct(
     ReconstructionError
         ``weights_invalid``, ``no_surface``.
     """
-    seconds: dict[str, float] = {}
-    clock = time.perf_counter()
-
-    def done(step: str, fraction: float, message: str) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        seconds[step], clock = now - clock, now
-        progress(fraction, message)
-
-    progress(0.0, "Loading the network")
+    steps = _Steps(progress)
+    steps.begin("load", 0.0, "Loading the network")
     learned = load(weights or PACKAGED)
     model = learned.head
-    done("load", 0.25, "Guessing the head")
+    steps.begin("guess", 0.25, "Guessing the head")
     crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
     sight = look(learned.observer, portrait.image, portrait.landmarks, crop)
     prior = first_guess(learned, crop, sight)
-    guess = fit(learned, prior, prior.guess, sight.points)
-    done("guess", 0.35, "Looking closely")
+    prior = replace(prior, guess=fit(learned, prior, prior.guess, sight.points))
+    steps.begin("network", 0.35, "Looking closely")
+    covered = False
     if learned.closeup:
-        prior = second_guess(learned, learned.closeup, portrait.image, crop, guess)
-        guess = prior.guess
+        prior, doubt = second_guess(learned, learned.closeup, portrait.image, crop, prior.guess)
+        covered = mouth_covered(doubt)
+    found = _found(learned, crop, prior, portrait.image, expression)
+    steps.begin("volume", 0.55, "Building the volume")
+    # The network's volume is coarse; its zero surface is drawn again at full resolution.
+    volume = drawn(model, found.points)
+    steps.begin("surface", 0.8, "Finding the surface")
+    head = _head(learned, crop, found, *iso_surface(volume, found.prior.guess.camera))
+    steps.begin("relief", 0.95, "Reading the face's detail")
+    relief = relief_of(portrait, head, covered)
+    steps.end()
+    return replace(head, relief=relief, seconds=steps.seconds, details={**head.details, "covered": covered})
+
+
+class _Steps:
+    """The steps of a reconstruction: how long each takes, and where in the whole it begins."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+        self._name, self._since = "", 0.0
+
+    def begin(self, name: str, fraction: float, message: str) -> None:
+        self._note()
+        self._name, self._since = name, time.perf_counter()
+        self._progress(fraction, message)
+
+    def end(self) -> None:
+        self._note()
+        self._progress(1.0, "Head reconstructed")
+
+    def _note(self) -> None:
+        if self._name:
+            self.seconds[self._name] = time.perf_counter() - self._since
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The head that the networks found: what is known of it (``prior``, whose guess is the fit), where its vertices are with
+    the photo's expression or as much of it as is wanted (``points``) and without one (``neutral``), (V, 3) voxels of GRID, and
+    how far the former are ``beyond`` what the model can be, with all of the expression, (V, 3) mm."""
+
+    prior: Prior
+    points: np.ndarray
+    neutral: np.ndarray
+    beyond: np.ndarray
+
+
+def _found(learned: Weights, crop: HeadCrop, prior: Prior, image: np.ndarray, expression: float) -> _Found:
+    """The fitted head as the volumetric network corrects it, with as much of its ``expression`` as is wanted."""
+    model, guess = learned.head, prior.guess
     points = in_volume(model, guess, GRID)
+    fitted = points
     share = believed(model, guess)
     if share.any():
-        points = corrected(points, *read(learned, crop, guess, crop.resample(portrait.image)), share)
+        points = corrected(points, *read(learned, crop, guess, crop.resample(image)), share)
     beyond = from_grid(points, guess.camera, GRID) - guess.vertices(model)
-    neutral = points + in_volume(model, neutral_of(guess, model), GRID) - in_volume(model, guess, GRID)
-    points = neutral + expression * (points - neutral)
-    done("network", 0.55, "Building the volume")
-    # The network's volume is coarse; its zero surface is drawn again at full resolution.
-    volume = drawn(model, points)
-    done("volume", 0.8, "Finding the surface")
-    vertices, triangles = iso_surface(volume, guess.camera)
-    found = from_grid(points, guess.camera, GRID)
-    landmarks = _snap(model.landmarks(found), vertices)
+    neutral = points + in_volume(model, neutral_of(guess, model), GRID) - fitted
+    return _Found(prior, neutral + expression * (points - neutral), neutral, beyond)
+
+
+def _head(learned: Weights, crop: HeadCrop, found: _Found, vertices: np.ndarray, triangles: np.ndarray) -> Head:
+    """The head with the surface ``vertices`` (N, 3) mm in the model frame and ``triangles`` (T, 3), in the head frame."""
+    model, guess = learned.head, found.prior.guess
+    final = from_grid(found.points, guess.camera, GRID)
+    landmarks = _snap(model.landmarks(final), vertices)
     origin = landmarks[list(OUTER_EYE_CORNERS)].mean(0)
-    projection = _to_picture(guess.camera, crop, origin)
-    done("surface", 1.0, "Head reconstructed")
     return Head(
         vertices=(vertices - origin).astype(np.float32),
         triangles=triangles,
         landmarks=(landmarks - origin).astype(np.float32),
-        projection=projection,
+        projection=_to_picture(guess.camera, crop, origin),
         model=learned.identity,
-        seconds=seconds,
         details={
             "camera_distance_mm": float(1 / guess.camera.k) if guess.camera.k > 0 else None,
             "pixels_per_mm": float(guess.camera.scale / np.hypot(*crop.matrix[0, :2])),
             "volume": [FINE] * 3,
             "coefficients": guess.coefficients,
             "yaw": guess.camera.yaw,
-            "precision": prior.precision,
-            "beyond_model": beyond.astype(np.float32),
+            "precision": found.prior.precision,
+            "beyond_model": found.beyond.astype(np.float32),
             "fitted_vertices": (guess.vertices(model) - origin).astype(np.float32),
-            "final_vertices": (found - origin).astype(np.float32),
-            "neutral_vertices": (from_grid(neutral, guess.camera, GRID) - origin).astype(np.float32),
+            "final_vertices": (final - origin).astype(np.float32),
+            "neutral_vertices": (from_grid(found.neutral, guess.camera, GRID) - origin).astype(np.float32),
         },
     )
 
@@ -162,10 +204,14 @@ def first_guess(learned: Weights, crop: HeadCrop, sight: Sight) -> Prior:
     return Prior(Guess(head[:-1], _placed(learned.head, head, sight, camera)), precision)
 
 
-def second_guess(learned: Weights, closeup: Closeup, image: np.ndarray, crop: HeadCrop, guess: Guess) -> Prior:
-    """The head after a closer look at the face of ``image`` ((H, W, 3) uint8) where the ``guess`` is."""
-    prior = Prior(look_closer(closeup, image, crop, guess, CLOSER), closeup.answer.precision)
-    return replace(prior, guess=_there_is(learned, prior, prior.guess))
+def second_guess(
+    learned: Weights, closeup: Closeup, image: np.ndarray, crop: HeadCrop, guess: Guess
+) -> tuple[Prior, np.ndarray]:
+    """The head after a closer look at the face of ``image`` ((H, W, 3) uint8) where the ``guess`` is, and how doubtful the
+    landmarks are (:class:`Closer`)."""
+    closer = look_closer(closeup, image, crop, guess, CLOSER)
+    prior = Prior(closer.guess, closeup.answer.precision)
+    return replace(prior, guess=_there_is(learned, prior, prior.guess)), closer.doubt
 
 
 def _placed(model: HeadModel, head: np.ndarray, sight: Sight, camera: Camera) -> Camera:

@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 
 from ..portrait.portrait import Portrait, QualityNote
+from ..portrait.quality import COVERED
 from .head import Head
 
 
 def notes_on(portrait: Portrait, head: Head) -> tuple[QualityNote, ...]:
-    """The photo's own notes, and one when several photos do not agree on the person."""
+    """The photo's own notes, one when something covers part of the face, and one when several photos do not agree on the
+    person."""
+    notes = list(portrait.notes)
+    if head.details.get("covered") and "occluded" not in {note.code for note in notes}:
+        notes.append(COVERED)
     agreement = head.details.get("agreement", {})
-    if not agreement.get("same_person_doubtful"):
-        return portrait.notes
-    message = f"The photos differ by {agreement['largest_mm']:.1f} mm: do they show the same person?"
-    return (*portrait.notes, QualityNote("photos_disagree", "warning", message))
+    if agreement.get("same_person_doubtful"):
+        message = f"The photos differ by {agreement['largest_mm']:.1f} mm: do they show the same person?"
+        notes.append(QualityNote("photos_disagree", "warning", message))
+    return tuple(notes)
 
 
 def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:

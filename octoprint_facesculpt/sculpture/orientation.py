@@ -144,7 +144,7 @@ def cost(height_mm: float, costs: Costs, fastest_seconds: float) -> float:
 
 
 def _coarse(head: Head) -> Head:
-    """The head with few triangles: each pose is cut from it."""
+    """The head with few triangles, which hold no relief: each pose is cut from it."""
     solid = solid_of(head.vertices.astype(np.float64) @ UPRIGHT.T, head.triangles)
     vertices, triangles = mesh_of(thinned(solid, COMPARED_HEAD))
-    return replace(head, vertices=(vertices @ UPRIGHT).astype(head.vertices.dtype), triangles=triangles)
+    return replace(head, vertices=(vertices @ UPRIGHT).astype(head.vertices.dtype), triangles=triangles, relief=None)

@@ -12,11 +12,13 @@ ORIENTATIONS = ("upright", "auto", "tilt_05", "tilt_10", "tilt_15", "tilt_20", "
 MASK_ORIENTATIONS = ("lying", "auto", "upright")
 MIN_HEIGHT, MAX_HEIGHT = 20.0, 400.0
 MAX_TILT, MAX_LEAN = 25.0, 100.0
+#: How much more of a face's relief than its photo shows there can be.
+MAX_DETAIL = 1.5
 
 
 class SculptureError(FaceSculptError):
-    """Codes: ``height_out_of_range``, ``orientation_unknown``, ``style_unavailable``, ``triangles_out_of_range``,
-    ``empty_head``, ``not_manifold``."""
+    """Codes: ``height_out_of_range``, ``detail_out_of_range``, ``orientation_unknown``, ``style_unavailable``,
+    ``triangles_out_of_range``, ``empty_head``, ``not_manifold``."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class SculptureSettings:
     lean_deg : float
         How far the finished sculpture is turned back on the bed, 0 (on its foot) to 100; lying on the back of its head it is
         turned by about 90. The height stays that of the upright sculpture.
+    detail : float
+        How much of the photo's relief (brows, creases, gaze) is carved into the face, 0 (none) to 1.5; 1 is as it was
+        found.
     max_triangles : int
         The mesh is thinned to this, 2,000..1,000,000; more than 200,000 only slow the printer's serial line.
     """
@@ -44,6 +49,7 @@ class SculptureSettings:
     style: str = "bust"
     tilt_deg: float = 0.0
     lean_deg: float = 0.0
+    detail: float = 1.0
     max_triangles: int = 200_000
 
     def __post_init__(self) -> None:
@@ -60,6 +66,12 @@ class SculptureSettings:
         if not 0 <= self.tilt_deg <= MAX_TILT:
             raise SculptureError(
                 "orientation_unknown", f"A tilt of {self.tilt_deg:g} degrees is not possible.", f"Choose 0 to {MAX_TILT:g}."
+            )
+        if not 0 <= self.detail <= MAX_DETAIL:
+            raise SculptureError(
+                "detail_out_of_range",
+                f"{self.detail:g} times the photo's detail is not possible.",
+                f"Choose between 0 (none) and {MAX_DETAIL:g}.",
             )
         if self.style == "mask" and self.tilt_deg:
             raise SculptureError(

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..progress import Progress, silent
 from ..reconstruction.head import Head
+from .carving import carved, teeth
 from .settings import MAX_LEAN, SculptureError, SculptureSettings
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     """
     settings = settings or SculptureSettings()
     progress(0.05, "Closing the head")
-    solid = solid_of(head.vertices.astype(np.float64) @ UPRIGHT.T, head.triangles)
+    solid = _whole(head, settings.detail)
     if solid.is_empty() or solid.volume() < MIN_VOLUME:
         raise SculptureError("empty_head", "There is no head to make a sculpture of.", "Try another photo.")
     reach = max(-float(head.landmarks[CHIN, 1]), 60.0)
@@ -113,6 +114,14 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     checks = check(vertices, triangles)
     progress(1.0, "Sculpture ready")
     return Sculpture(vertices, triangles, landmarks, settings, checks)
+
+
+def _whole(head: Head, detail: float) -> Manifold:
+    """The head as a solid in print frame, life size, with so much of the photo's ``detail``."""
+    vertices, triangles = carved(head, detail)
+    solid = solid_of(vertices @ UPRIGHT.T, triangles)
+    vertices, triangles = teeth(head)
+    return solid + solid_of(vertices @ UPRIGHT.T, triangles) if detail and len(triangles) else solid
 
 
 def standing(sculpture: Sculpture) -> np.ndarray:

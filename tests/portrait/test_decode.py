@@ -221,3 +221,24 @@ def test_file_size_is_bounded(tmp_path: Path) -> None:
     Image.fromarray(picture()).save(path)
     with pytest.raises(PortraitError, match="image_too_large"):
         decode(path, PortraitLimits(file_bytes=10))
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_of_several_pictures_in_a_file_one_can_be_chosen(tmp_path: Path, suffix: str) -> None:
+    colours = [(0, 0, 0), (250, 0, 0), (0, 0, 250)]
+    first, *others = (Image.new("RGB", (60, 40), colour) for colour in colours)
+    path = tmp_path / f"film.{suffix}"
+    first.save(path, save_all=True, append_images=others)
+    for number, colour in enumerate(colours):
+        whole = decode(path, frame=number)[0]
+        part, _ = decode_part(path, Part(0.2, 0.2, 0.8, 0.8), 0, 30, frame=number)
+        assert np.abs(whole.astype(int) - colour).max() < 40 and np.abs(part.astype(int) - colour).max() < 40
+    with pytest.raises(PortraitError, match="unreadable_image"):
+        decode(path, frame=3)
+
+
+def test_each_page_is_judged_by_its_own_size(tmp_path: Path) -> None:
+    Image.new("L", (10, 10)).save(path := tmp_path / "pages.tif", save_all=True, append_images=[Image.new("L", (500, 500))])
+    decode(path, PortraitLimits(pixels=10_000))
+    with pytest.raises(PortraitError, match="image_too_large"):
+        decode(path, PortraitLimits(pixels=10_000), frame=1)

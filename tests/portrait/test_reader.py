@@ -121,6 +121,45 @@ def test_a_face_printed_in_dots_is_found(photo: np.ndarray, assets_folder: Path,
     assert away < 0.06 * eye_distance(found[0].landmarks) and found[1].presence > 0.9
 
 
+@pytest.mark.parametrize(("kind", "blank"), [("gif", 1), ("tif", 4)])
+def test_a_film_or_pages_that_begin_without_a_face_show_a_later_one(
+    photo: np.ndarray, assets_folder: Path, tmp_path: Path, kind: str, blank: int
+) -> None:
+    first, *others = [Image.new("RGB", (512, 512), (40 * i, 90, 60)) for i in range(blank)]
+    first.save(path := tmp_path / f"film.{kind}", save_all=True, append_images=[*others, Image.fromarray(photo)])
+    portrait = read_portrait(path, assets=assets_folder)
+    assert np.linalg.norm(portrait.landmarks[1, :2] - (223, 132)) < 7 and portrait.decoded["frame"] == blank
+    assert "later_picture" in {note.code for note in portrait.notes}
+
+
+def test_a_small_face_is_cut_out_of_the_page_it_is_on(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
+    wide = Image.new("RGB", (5400, 675), (128, 128, 128))
+    wide.paste(Image.fromarray(photo), (2700, 20))
+    Image.new("RGB", wide.size).save(path := tmp_path / "pages.tif", save_all=True, append_images=[wide])
+    portrait = read_portrait(path, assets=assets_folder)
+    height, width = portrait.image.shape[:2]
+    assert max(height, width) < 700 and portrait.presence > 0.9
+    assert portrait.image.std() > 40 and eye_distance(portrait.landmarks) > 50
+
+
+def test_the_first_of_several_faces_in_a_film_is_taken(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
+    film = [Image.fromarray(np.roll(photo, 60 * i, 1)) for i in range(3)]
+    film[0].save(path := tmp_path / "film.png", save_all=True, append_images=film[1:])
+    portrait = read_portrait(path, assets=assets_folder)
+    assert portrait.decoded["frame"] == 0 and "later_picture" not in {note.code for note in portrait.notes}
+    np.testing.assert_array_equal(portrait.image, photo)
+
+
+def test_only_the_first_few_pictures_of_a_film_are_looked_at(assets_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    looked = []
+    monkeypatch.setattr(reader, "find_upright", lambda image, _: looked.append(int(image[0, 0, 0])) or (0, ()))
+    film = [Image.new("RGB", (300, 300), (10 * i, 0, 0)) for i in range(20)]
+    film[0].save(path := tmp_path / "film.png", save_all=True, append_images=film[1:])
+    with pytest.raises(FaceSculptError, match="no_face"):
+        read_portrait(path, assets=assets_folder)
+    assert looked == [10 * i for i in range(reader.FRAMES)]
+
+
 def test_two_equal_faces_ask_for_a_choice(photo: np.ndarray, assets_folder: Path, tmp_path: Path) -> None:
     path = saved(tmp_path, np.hstack([photo[:300, 80:380], photo[:300, 80:380]]))
     with pytest.raises(SeveralFaces) as caught:

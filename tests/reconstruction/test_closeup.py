@@ -117,7 +117,7 @@ def looking(closeup: Closeup, seed: int = 2, share: float = 1.0) -> tuple[Guess,
     crop = HeadCrop(np.c_[turn, [10.0, 20.0]], np.zeros((478, 3), np.float32), camera())
     guess = Guess(np.full(len(closeup.points.shapes), 0.1), camera().through(crop.matrix))
     image = np.random.default_rng(seed).integers(0, 255, (400, 420, 3), np.uint8)
-    return guess, look_closer(closeup, image, crop, guess, share)
+    return guess, look_closer(closeup, image, crop, guess, share).guess
 
 
 def test_the_camera_follows_the_points(net: CloseupNet) -> None:

@@ -212,6 +212,12 @@ def test_odds_are_those_of_the_measurements() -> None:
     assert log_odds(*beliefs) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_a_mouth_is_covered_when_no_photo_shows_it(model, photos, both: bool) -> None:
+    covered = [replace(head, details={**head.details, "covered": both or head is photos[0]}) for head in photos]
+    assert fuse(covered, model).details["covered"] is both
+
+
 def test_the_report_tells_how_far_photos_agree(fused, astronaut: Path, assets_folder: Path) -> None:
     portrait = read_portrait(astronaut, assets=assets_folder)
     data = report(portrait, fused, {})

@@ -22,6 +22,7 @@ from octoprint_facesculpt.reconstruction.fitting import Guess
 from octoprint_facesculpt.reconstruction.look import look
 from octoprint_facesculpt.reconstruction.plausible import plausible
 from octoprint_facesculpt.reconstruction.predictor import believed, first_guess, fit, second_guess
+from octoprint_facesculpt.reconstruction.reporting import notes_on
 from octoprint_facesculpt.reconstruction.weights import PACKAGED, load
 
 
@@ -81,8 +82,8 @@ def test_a_closer_look_mends_a_share_of_the_head(portrait, monkeypatch: pytest.M
     prior = first_guess(learned, crop, sight)
     guess = fit(learned, prior, prior.guess, sight.points)
     monkeypatch.setattr(predictor, "CLOSER", share)
-    found = second_guess(learned, closeup, portrait.image, crop, guess)
-    whole = look_closer(closeup, portrait.image, crop, guess)
+    found, _ = second_guess(learned, closeup, portrait.image, crop, guess)
+    whole = look_closer(closeup, portrait.image, crop, guess).guess
     said = whole.coefficients - guess.coefficients
     identity = len(model.identity)
     assert np.linalg.norm(said[:identity]) > 0.3
@@ -155,9 +156,38 @@ def test_the_head_is_that_of_the_closer_look(portrait, head) -> None:
     crop = head_crop(portrait.landmarks, model.landmarks(model.mean))
     sight = look(learned.observer, portrait.image, portrait.landmarks, crop)
     prior = first_guess(learned, crop, sight)
-    found = second_guess(learned, closeup, portrait.image, crop, fit(learned, prior, prior.guess, sight.points))
+    found, _ = second_guess(learned, closeup, portrait.image, crop, fit(learned, prior, prior.guess, sight.points))
     np.testing.assert_allclose(head.details["coefficients"], found.guess.coefficients, atol=1e-6)
     np.testing.assert_array_equal(head.details["precision"], closeup.answer.precision)
+
+
+def with_a_hand(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Four fingers before the mouth, in the colour of the cheek."""
+    import cv2
+
+    eyes = np.linalg.norm(landmarks[33, :2] - landmarks[263, :2])
+    skin = image[tuple(landmarks[50, 1::-1].astype(int))].astype(float)
+    covered = image.copy()
+    for finger in range(4):
+        middle = landmarks[[13, 14], :2].mean(0) + np.array([0, 0.2 * (finger - 1.2) * eyes])
+        ends = [tuple((middle + eyes * np.array(end)).astype(int).tolist()) for end in ((-0.9, 0.25), (0.38, -0.02))]
+        for half, shade in ((0.115, 0.72), (0.085, 0.95), (0.04, 1.05)):
+            cv2.line(covered, *ends, np.clip(shade * skin, 0, 255).tolist(), round(2 * half * eyes), cv2.LINE_AA)
+    return covered
+
+
+def test_a_hand_before_the_mouth_is_told(portrait, head) -> None:
+    """The landmark network is sure of a mouth behind it."""
+    covered = replace(portrait, image=with_a_hand(portrait.image, portrait.landmarks))
+    told = [note.code for note in notes_on(covered, reconstruct(covered))]
+    assert told.count("occluded") == 1
+    assert "occluded" not in {note.code for note in notes_on(portrait, head)}
+
+
+def test_what_is_covered_is_told_once(portrait, head) -> None:
+    covered = replace(head, details={**head.details, "covered": True})
+    already = replace(portrait, notes=notes_on(portrait, covered))
+    assert notes_on(already, covered) == already.notes
 
 
 def test_reconstruction_is_deterministic(portrait, head) -> None:
