@@ -13,12 +13,25 @@ from werkzeug.exceptions import HTTPException
 
 from .api_profiles import ProfileRoutes
 from .api_recovery import RecoveryApi, current_user_name
-from .bodies import NAME_LIMIT, RequestError, choice, flag, json_body, number, objects, overrides, part, print_target, text
+from .bodies import (
+    NAME_LIMIT,
+    RequestError,
+    choice,
+    flag,
+    json_body,
+    number,
+    objects,
+    overrides,
+    part,
+    print_target,
+    readable,
+    text,
+)
 from .errors import FaceSculptError
 from .printing.queue import ACTIVE, QueueError
 from .reconstruction import MAX_PHOTOS
-from .recovery.errors import RecoveryError
-from .sculpture.settings import STYLES, orientations
+from .refusals import explained, status_of
+from .sculpture.settings import MAX_DETAIL, STYLES, orientations
 from .slicing.face import CARES
 from .slicing.presets import MASK
 from .store import Photo, QueueItem, Sculpture, StoreError, other_shape
@@ -44,13 +57,17 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
 
     @octoprint.plugin.BlueprintPlugin.errorhandler(FaceSculptError)
     def on_refusal(self, error: FaceSculptError):
-        status = getattr(error, "status", 409 if isinstance(error, (QueueError, RecoveryError)) else 400)
-        return _refusal(status, error.code, error.message, error.hint)
+        return _refusal(status_of(error), error.code, error.message, error.hint)
 
     @octoprint.plugin.BlueprintPlugin.errorhandler(HTTPException)
     def on_http_error(self, error: HTTPException):
         status = error.code or 500
         return _refusal(status, STATUS_CODES.get(status, "refused"), error.description or error.name)
+
+    @octoprint.plugin.BlueprintPlugin.errorhandler(Exception)
+    def on_fault(self, error: Exception):
+        self._logger.error("a request failed: %s %s", flask.request.method, flask.request.path, exc_info=error)
+        return self.on_refusal(explained(error))
 
     @route("/status", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
@@ -76,7 +93,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         size = os.path.getsize(uploaded)
         if size > self.photo_bytes():
             raise RequestError("photo_too_large", f"A photo may have {self.photo_bytes() >> 20} MiB at most.", 413)
-        name = "".join(c for c in os.path.basename(flask.request.values.get(name_key, "")) if c.isprintable()).strip()
+        name = readable(os.path.basename(flask.request.values.get(name_key, "")))
         photo = Photo(name=name[:NAME_LIMIT] or "photo")
         target = self.workshop.photo_file(photo)
         try:
@@ -127,8 +144,9 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @route("/sculptures", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_sculptures(self):
+        stages = self.store.stages()
         rows = Sculpture.select().order_by(Sculpture.created.desc())
-        return flask.jsonify(sculptures=[sculpture_json(s, self.workshop.folder(s)) for s in rows])
+        return flask.jsonify(sculptures=[sculpture_json(s, self.workshop.folder(s), stages.get(s.id, [])) for s in rows])
 
     @route("/sculptures", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
@@ -285,9 +303,18 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
         self.fetch_assets()
         return flask.make_response(flask.jsonify(fetching=True), 202)
 
+    @route("/leftovers", methods=["POST"])
+    @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
+    def api_leftovers(self):
+        """Photos and sculptures of which the database knows nothing: have the photos back, or remove it all."""
+        command = choice(json_body({"command"}), "command", ("restore", "delete"))
+        orders = {"restore": self.restore_leftovers, "delete": self.delete_leftovers}
+        orders[command]()
+        return flask.make_response("", 204)
+
     def _settings_of(self, body: dict, before: dict) -> dict:
         """The sculpture's settings in a request; what it does not name stays as it was ``before``."""
-        given = part(body, "settings", {"height_mm", "style", "orientation", "expression"})
+        given = part(body, "settings", {"height_mm", "style", "orientation", "expression", "detail"})
         wanted = {**before, **given}
         style = choice(wanted, "style", STYLES)
         poses = orientations(style)
@@ -300,6 +327,8 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             "style": style,
             "orientation": choice(wanted, "orientation", poses),
             "expression": number(wanted, "expression", 1.0, 0, 1),
+            # A sculpture that does not say it is older than detail.
+            "detail": number(wanted, "detail", 0.0 if before else 1.0, 0, MAX_DETAIL),
         }
 
     def _slicing_of(self, body: dict, before: dict, style: str) -> dict:

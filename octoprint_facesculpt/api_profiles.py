@@ -12,7 +12,7 @@ import flask
 import octoprint.plugin
 from octoprint.access.permissions import Permissions
 
-from .bodies import RequestError, json_body, setting_changes, text
+from .bodies import RequestError, json_body, readable, setting_changes, text
 from .jobs.runner import run
 from .slicing.importing import Imported, Note
 from .slicing.shelf import Shelf
@@ -40,7 +40,7 @@ class ProfileRoutes(octoprint.plugin.BlueprintPlugin):
         name_key = "profile." + self._settings.global_get([*uploads, "nameSuffix"])
         if path_key not in flask.request.values:
             raise RequestError("no_file", "The request carries no profile.")
-        given = "".join(c for c in os.path.basename(flask.request.values.get(name_key, "")) if c.isprintable())
+        given = readable(os.path.basename(flask.request.values.get(name_key, "")))
         name = given.rsplit(".", 1)[0]
         read = self._read_foreign(Path(flask.request.values[path_key]), name)
         key = self._shelf(read.engine).add(read, read.title)

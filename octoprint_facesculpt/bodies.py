@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import flask
@@ -11,6 +12,10 @@ from .errors import FaceSculptError
 from .slicing.targets import RANGES
 
 NAME_LIMIT = 80
+#: Not printed themselves, but part of Persian and Indian words, and of emoji that are put together of several.
+JOINERS = "\u200c\u200d"
+#: Marks of the writing direction that come with what is copied from elsewhere.
+MARKS = "\u200e\u200f"
 OVERRIDE_LIMIT, SETTING_LIMIT = 30, 500
 
 
@@ -63,9 +68,20 @@ def objects(body: dict[str, Any], name: str, known: set[str], most: int) -> list
 def text(body: dict[str, Any], name: str, default: str | None = None) -> str:
     """A text of 1 to 80 printable characters."""
     value = body.get(name, default)
-    if not isinstance(value, str) or not value.strip() or len(value) > NAME_LIMIT or not value.isprintable():
+    value = _plain(value) if isinstance(value, str) else ""
+    if not value.strip(JOINERS + " ") or len(value) > NAME_LIMIT or readable(value) != value:
         raise RequestError("bad_request", f"{name} must be a text of 1 to {NAME_LIMIT} characters.")
-    return value.strip()
+    return value
+
+
+def readable(value: str) -> str:
+    """A text without control characters, and without those that turn the direction of what follows."""
+    return "".join(c for c in _plain(value) if c.isprintable() or c in JOINERS).strip()
+
+
+def _plain(value: str) -> str:
+    """A text with ordinary spaces only."""
+    return "".join(" " if unicodedata.category(c) == "Zs" else c for c in value if c not in MARKS).strip(" ")
 
 
 def number(body: dict[str, Any], name: str, default: float, low: float, high: float, whole: bool = False) -> float:

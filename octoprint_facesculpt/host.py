@@ -47,15 +47,14 @@ class Host:
         self._printer.disconnect()
         self._printer.connect(profile=self._profiles.get_default()["id"])
 
-    def add_gcode(self, file: Path, name: str, analysis: dict[str, Any], user: str | None = None) -> str:
-        """Copy G-code into OctoPrint's uploads; its path there."""
+    def add_gcode(self, file: Path, name: str, title: str, analysis: dict[str, Any]) -> str:
+        """Copy G-code into OctoPrint's uploads, as file ``name`` and shown as ``title``; its path there."""
         self._files.add_folder(FileDestinations.LOCAL, FOLDER, ignore_existing=True)
         wanted = self._files.join_path(FileDestinations.LOCAL, FOLDER, f"{name}.gcode")
         wrapper = DiskFileWrapper(f"{name}.gcode", str(file), move=False)
         return self._files.add_file(
-            FileDestinations.LOCAL, wanted, wrapper, allow_overwrite=True, analysis=analysis, display=f"{name}.gcode",
-            user=user,
-        )  # fmt: skip
+            FileDestinations.LOCAL, wanted, wrapper, allow_overwrite=True, analysis=analysis, display=f"{title}.gcode"
+        )
 
     def has_gcode(self, path: str) -> bool:
         return bool(self._files.file_exists(FileDestinations.LOCAL, path))
@@ -152,6 +151,10 @@ class Host:
     def bed(self) -> str:
         """The printer's printable space as :func:`bed_of` writes it."""
         return bed_of(self._profiles.get_current_or_default())
+
+    def profile(self) -> str:
+        """The identifier of the current printer profile."""
+        return str(self._profiles.get_current_or_default()["id"])
 
     def printer(self, key: str | None) -> dict[str, Any]:
         """One of :meth:`printers`; the current one if none is named, or if it is not there any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import octoprint.plugin
 from octoprint.access.permissions import Permissions
 from octoprint.events import Events
 
-from . import assets, settings
+from . import assets, leftovers, settings
 from .api import FaceSculptApi
 from .desk.alone import Wish
 from .desk.connection import ConnectionKeeper
@@ -19,16 +18,17 @@ from .desk.drill import Drill
 from .desk.estimate import estimator
 from .desk.hooks import LineHooks
 from .desk.ports import Surroundings
-from .errors import FaceSculptError
+from .fetching import AssetFetch
 from .host import Host, analysis_of, pause_place
 from .jobs.layers import LayerPictures
 from .jobs.pipeline import OUTPUTS, Pipeline, Workshop
 from .printing.queue import INTERRUPTED, PrintQueue
 from .reconstruction import MAX_PHOTOS
 from .recovery.errors import RecoveryError
+from .slicers import Slicers
 from .slicing import ENGINES
 from .slicing.importing import LIMITS
-from .slicing.plugin import FaceSculptSlicer, slicer_type
+from .slicing.plugin import FaceSculptSlicer
 from .slicing.presets import TREE
 from .slicing.profiles import PROFILES
 from .slicing.shelf import Shelf
@@ -81,8 +81,9 @@ class FaceSculptPlugin(
         self.host.follow_terminal(self.line_hooks.logged)
         self.connection = ConnectionKeeper(self.host, lambda: self.recovery.pending)
         self.drill = Drill(data / "recovery-drill", self.host, around)
-        self._fetching = threading.Lock()
-        self._slicers: dict[str, dict[str, Any]] = {}
+        self._fetch = AssetFetch(data / "assets", lambda told: self.publish("assets", told), self._check_photos_again)
+        self._slicers = Slicers(lambda name: self._settings.get([settings.PATHS[name]]), self._profile_folder)
+        self._leftovers = leftovers.Leftovers() if self._closed else leftovers.find(data)
         #: File and seconds of a resumed print whose entry in OctoPrint's statistics is being made.
         self._whole_time: tuple[str, float] | None = None
 
@@ -131,8 +132,6 @@ class FaceSculptPlugin(
 
     def _follow(self, source: str, destination: str) -> None:
         """Somebody has renamed or moved a file of the uploads, or a folder: sculptures keep to their G-code."""
-        if self.recovery.pending and f"{self.recovery.job.get('path')}/".startswith(f"{source}/"):
-            return  # the journal knows its file by the old path only
         for sculpture in self.store.moved(source, destination):
             self.publish("sculpture", sculpture)
         self.publish("queue", None)
@@ -168,7 +167,7 @@ class FaceSculptPlugin(
 
     def on_settings_save(self, data):
         saved = octoprint.plugin.SettingsPlugin.on_settings_save(self, data)
-        self._slicers = {}
+        self._slicers.forget()
         return saved
 
     def is_template_autoescaped(self) -> bool:
@@ -206,7 +205,7 @@ class FaceSculptPlugin(
         }
 
     def is_wizard_required(self) -> bool:
-        return not all(row["present"] for row in assets.status(self.workshop.data / "assets"))
+        return not all(row["present"] for row in assets.status(self._fetch.folder))
 
     def get_wizard_version(self) -> int:
         return 1
@@ -228,8 +227,8 @@ class FaceSculptPlugin(
         slicers = self.slicers()
         return {
             "version": self._plugin_version,
-            "assets": assets.status(self.workshop.data / "assets"),
-            "fetching": self._fetching.locked(),
+            "assets": assets.status(self._fetch.folder),
+            "fetching": self._fetch.running,
             "slicer": slicers[0],
             "slicers": slicers,
             "printer": {
@@ -238,39 +237,32 @@ class FaceSculptPlugin(
                 "printing": self.host.printing(),
             },
             "limits": {"photo_bytes": self.photo_bytes(), "photos": MAX_PHOTOS},
-            "experience": {name: _experience(self.store.experience(name)) for name in ENGINES},
+            "experience": {name: _experience(self.store.experience(name, self.host.profile())) for name in ENGINES},
             "defaults": {"height_mm": self.default_height(), "profile": self.default_profile()},
             "jobs_wait_for_print": not self._settings.get_boolean(["jobs_while_printing"]),
+            "leftovers": self._leftovers.to_json(),
         }
 
     def slicers(self) -> list[dict[str, Any]]:
-        """All engines, those that can be used first. Who is told that one is missing installs it, so it is looked for again."""
-        return sorted(map(self._look_for, ENGINES), key=lambda slicer: not slicer["found"])
+        return self._slicers.all()
 
     def shelves(self) -> dict[str, Shelf]:
-        """The slicing profiles of every engine; the user's own lie where OctoPrint keeps them."""
-        shelves = {}
-        for slicer in self.slicers():
-            name = slicer["key"]
-            folder = Path(self._slicing_manager.get_slicer_profile_path(slicer_type(name)))
-            engine = ENGINES[name](self._settings.get([settings.PATHS[name]]))
-            shelves[name] = Shelf(engine, folder, slicer["version"])
-        return shelves
+        return self._slicers.shelves()
 
-    def _look_for(self, name: str) -> dict[str, Any]:
-        if name in self._slicers:
-            return self._slicers[name]
-        about = {"key": name, "name": ENGINES[name].title}
-        try:
-            found = ENGINES[name](self._settings.get([settings.PATHS[name]])).detect()
-            self._slicers[name] = {**about, "found": True, "version": found.version, "message": ""}
-        except FaceSculptError as error:
-            missing = {**about, "found": False, "version": None, "message": f"{error.message} {error.hint}"}
-            if error.code != "engine_version":
-                return missing
-            # A program that is none of ours, or too old, is not run again for every look at the tab.
-            self._slicers[name] = missing
-        return self._slicers[name]
+    def fetch_assets(self) -> None:
+        self._fetch.begin()
+
+    def restore_leftovers(self) -> None:
+        """Take back photos that the database had lost."""
+        leftovers.restore(self._leftovers)
+        self._leftovers = leftovers.find(self.workshop.data, self._leftovers)
+        self.publish("photos", None)
+        self.pipeline.wake()
+
+    def delete_leftovers(self) -> None:
+        """Remove the files of which the database knows nothing."""
+        leftovers.delete(self._leftovers)
+        self._leftovers = leftovers.find(self.workshop.data, self._leftovers)
 
     def begin_drill(self) -> None:
         """Rehearse an outage with the file that is selected, or else with the newest sculpture's."""
@@ -286,32 +278,6 @@ class FaceSculptPlugin(
             raise RecoveryError("file_missing", "There is no G-code to rehearse with.", "Select a file first.")
         sculpture = Sculpture.get_or_none(Sculpture.gcode_path == path)
         self.drill.begin(path, sculpture.name if sculpture else path.rpartition("/")[2])
-
-    def fetch_assets(self) -> None:
-        """Fetch missing model files in the background; one fetch at a time."""
-
-        if not self._fetching.acquire(blocking=False):
-            return  # the running fetch tells the dashboards
-
-        def work() -> None:
-            told: dict[str, Any] = {"error": None, "fraction": 0.0, "done": False}
-            ended = {**told, "fraction": 1.0, "done": True}
-            try:
-                assets.fetch(
-                    folder=self.workshop.data / "assets",
-                    progress=lambda fraction, _="": self.publish("assets", {**told, "fraction": fraction}),
-                )
-            except FaceSculptError as error:
-                answer = {"code": error.code, "message": error.message, "hint": error.hint}
-                ended = {**told, "error": answer, "done": True}
-            finally:
-                # First: who hears of the end may ask for the next fetch at once.
-                self._fetching.release()
-            self.publish("assets", ended)
-            if ended["error"] is None:
-                self._check_photos_again()
-
-        threading.Thread(target=work, name="facesculpt-assets", daemon=True).start()
 
     def _check_photos_again(self) -> None:
         # What could not be checked for want of the files can be now.
@@ -340,6 +306,9 @@ class FaceSculptPlugin(
         return queue_json(self.host, self.recovery.resumed[0] if self.recovery.resumed else 0.0)
 
     # -- what the rooms ask for
+
+    def _profile_folder(self, slicer: str) -> str:
+        return self._slicing_manager.get_slicer_profile_path(slicer)
 
     def _wish(self) -> Wish:
         minutes = settings.number(self._settings, "resume_alone_minutes")
@@ -378,13 +347,13 @@ class FaceSculptPlugin(
         file = self.shelves()[slicing["engine"]].file(slicing["profile"])
         if file is not None:
             arguments += ["--profile-file", str(file)]
-        correction, prints = experience(self.store.experience(slicing["engine"]))
+        correction, prints = experience(self.store.experience(slicing["engine"], printer["key"]))
         return [*arguments, "--correction", f"{correction:.4f}", "--prints", str(prints)]
 
     def _add_gcode(self, sculpture: Sculpture, file: Path, result: dict[str, Any]) -> str:
         # The identifier keeps two sculptures of one name apart.
         stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in sculpture.name)[:40]
-        return self.host.add_gcode(file, f"{stem}_{sculpture.id[:6]}", analysis_of(result))
+        return self.host.add_gcode(file, f"{stem}_{sculpture.id[:6]}", str(sculpture.name), analysis_of(result))
 
 
 def _experience(prints: list[tuple[float, float]]) -> dict[str, Any]:

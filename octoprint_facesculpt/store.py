@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 import sqlite3
 import uuid
 from contextlib import closing
@@ -84,6 +86,7 @@ class Stage(Model):
 
     id = AutoField()
     sculpture = ForeignKeyField(Sculpture, backref="stages", on_delete="CASCADE")
+    sculpture_id: str
     stage = CharField()
     state = CharField(default="waiting")
     progress = FloatField(default=0.0)
@@ -108,6 +111,8 @@ class QueueItem(Model):
     seconds = FloatField(null=True)
     #: What was printed: the plan of that time, which may have been made anew since.
     plan = JsonField(null=True)
+    #: OctoPrint's profile of the printer that printed it; None of prints from before this was kept.
+    printer = CharField(null=True)
 
 
 MODELS = (Photo, Sculpture, Stage, QueueItem)
@@ -133,8 +138,21 @@ def _printed_plan(database: SqliteDatabase) -> None:
         database.execute_sql("ALTER TABLE queueitem ADD COLUMN plan TEXT")
 
 
+def _printed_by(database: SqliteDatabase) -> None:
+    if "printer" in {column.name for column in database.get_columns("queueitem")}:
+        return
+    database.execute_sql("ALTER TABLE queueitem ADD COLUMN printer VARCHAR(255)")
+    # A sculpture that was sliced for a certain printer was printed by that one; of others it is not known.
+    for number, slicing in database.execute_sql(
+        "SELECT item.id, sculpture.slicing FROM queueitem item JOIN sculpture ON sculpture.id = item.sculpture_id"
+        " WHERE item.state = 'done'"
+    ).fetchall():
+        if printer := (json.loads(slicing) or {}).get("printer"):
+            database.execute_sql("UPDATE queueitem SET printer = ? WHERE id = ?", (printer, number))
+
+
 #: Steps from each version of the tables to the next; a step is never changed once it was released.
-MIGRATIONS = (_first, _real_seconds, _several_photos, _printed_plan)
+MIGRATIONS = (_first, _real_seconds, _several_photos, _printed_plan, _printed_by)
 
 
 class StoreError(FaceSculptError):
@@ -157,7 +175,8 @@ class _Refusing(SqliteDatabase):
 class Store:
     """The database file. Threads may share a store: each has its own connection.
 
-    A damaged file is set aside as ``NAME.damaged-TIME`` and a new one begun. :class:`StoreError` ``database_newer`` for the
+    A damaged file is set aside as ``NAME.damaged-TIME``, and the copy that was made when it was last opened takes its place, or
+    a new one. :class:`StoreError` ``database_newer`` for the
     file of a newer plugin, ``database_unreadable`` for one that cannot be opened; both are left as they are.
     """
 
@@ -165,6 +184,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         if _damaged(path):
             _logger.error("the database %s is damaged; it is set aside as %s", path, _set_aside(path))
+            _take_copy(path)
         pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": "full", "busy_timeout": 20_000}
         self.database: SqliteDatabase = SqliteDatabase(str(path), pragmas=pragmas)
         self.database.bind(MODELS)
@@ -176,6 +196,7 @@ class Store:
         except BaseException:
             self.database.close()
             raise
+        _keep_copy(path)
 
     def _migrate(self) -> None:
         version = self.database.execute_sql("PRAGMA user_version").fetchone()[0]
@@ -210,6 +231,13 @@ class Store:
             for stage in STAGES:
                 Stage.create(sculpture=sculpture, stage=stage)
         return sculpture
+
+    def stages(self) -> dict[str, list[Stage]]:
+        """The stages of all sculptures, by the sculpture's identifier: one question instead of one for each of hundreds."""
+        found: dict[str, list[Stage]] = {}
+        for stage in Stage.select().order_by(Stage.id):
+            found.setdefault(stage.sculpture_id, []).append(stage)
+        return found
 
     def made_from(self, photo: Photo) -> list[Sculpture]:
         """The sculptures that use a photo, be it the first or a further one."""
@@ -247,9 +275,11 @@ class Store:
         """Items that wait, in their order."""
         return list(QueueItem.select().where(QueueItem.state == "queued").order_by(QueueItem.position, QueueItem.id))
 
-    def experience(self, engine: str) -> list[tuple[float, float]]:
-        """Estimated and real seconds of finished prints that an engine sliced, newest first."""
-        items = QueueItem.select().where(QueueItem.state == "done", QueueItem.seconds.is_null(False))
+    def experience(self, engine: str, printer: str) -> list[tuple[float, float]]:
+        """Estimated and real seconds of a printer's finished prints that an engine sliced, newest first. Prints of which it is
+        not known who printed them count for every printer: most owners have one."""
+        theirs = (QueueItem.printer == printer) | QueueItem.printer.is_null()
+        items = QueueItem.select().where(QueueItem.state == "done", QueueItem.seconds.is_null(False), theirs)
         told = []
         for item in items.order_by(QueueItem.id.desc()).limit(100):
             plan = item.plan or plan_of(item.sculpture)
@@ -289,13 +319,14 @@ def plan_of(sculpture: Sculpture) -> dict[str, Any]:
 
 def other_shape(before: dict, settings: dict) -> bool:
     """Whether a sculpture of these ``settings`` has another shape than ``before``, whatever its size and pose."""
-    return any(_complete(settings)[key] != _complete(before)[key] for key in ("style", "expression"))
+    return any(_complete(settings)[key] != _complete(before)[key] for key in ("style", "expression", "detail"))
 
 
 def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
     """The first of :data:`STAGES` that comes out otherwise when a sculpture gets these ``settings`` and ``slicing``."""
     before, settings = _complete(sculpture.settings), _complete(settings)
-    if settings["expression"] != before["expression"]:
+    unknown = settings["detail"] > 0 and "detail" not in sculpture.settings
+    if settings["expression"] != before["expression"] or unknown:
         return "reconstruct"
     target = slicing.get("target")
     if target is not None and not target["fixed_height"]:
@@ -305,8 +336,8 @@ def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
 
 
 def _complete(settings: dict) -> dict:
-    """Settings with what older sculptures do not say: they are busts, and have the photo's expression."""
-    return {"style": "bust", "expression": 1.0, **settings}
+    """Settings with what older sculptures do not say: they are busts, have the photo's expression, and a smooth face."""
+    return {"style": "bust", "expression": 1.0, "detail": 0.0, **settings}
 
 
 def _damaged(path: Path) -> bool:
@@ -326,6 +357,37 @@ def _damaged(path: Path) -> bool:
 def _unreadable(path: Path, error: Exception) -> StoreError:
     message = f"The database {path.name} cannot be opened: {error}."
     return StoreError("database_unreadable", message, "Is the disk full, or the folder read-only?")
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.copy")
+
+
+def _keep_copy(path: Path) -> None:
+    """Copy a sound database beside itself, for the day on which it is damaged. A disk too full for that keeps nobody out."""
+    part = path.with_name(f"{path.name}.copy.part")
+    try:
+        part.unlink(missing_ok=True)
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as target:
+            source.backup(target)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(_copy_of(path))
+    except (sqlite3.Error, OSError) as error:
+        _logger.warning("the database %s cannot be copied: %s", path, error)
+        part.unlink(missing_ok=True)
+
+
+def _take_copy(path: Path) -> None:
+    """Put the copy in the place of a database that was set aside; without a sound one a new database is begun."""
+    copy = _copy_of(path)
+    try:
+        if copy.exists() and not _damaged(copy):
+            shutil.copy(copy, path)
+            _logger.warning("the database %s is taken from its copy; what came since is not in it", path)
+    except (StoreError, OSError) as error:
+        path.unlink(missing_ok=True)
+        _logger.error("the copy of the database cannot be used: %s", error)
 
 
 def _set_aside(path: Path) -> Path:

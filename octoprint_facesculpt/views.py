@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,11 @@ def photo_json(photo: Photo) -> dict[str, Any]:
     return {**{key: getattr(photo, key) for key in keys}, "url": {"image": url}}
 
 
-def sculpture_json(sculpture: Sculpture, folder: Path) -> dict[str, Any]:
-    """A sculpture with its stages, estimates and the addresses of the files that exist."""
+def sculpture_json(sculpture: Sculpture, folder: Path, stages: Iterable[Stage] | None = None) -> dict[str, Any]:
+    """A sculpture with its stages, estimates and the addresses of the files that exist. ``stages``: if they have been read."""
     keys = ("id", "name", "created", "state", "face", "others", "settings", "slicing", "error", "notes", "estimates")
-    stages = Stage.select().where(Stage.sculpture == sculpture).order_by(Stage.id)
+    if stages is None:
+        stages = Stage.select().where(Stage.sculpture == sculpture).order_by(Stage.id)
     return {
         **{key: getattr(sculpture, key) for key in keys},
         "photo": sculpture.photo_id,

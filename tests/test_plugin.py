@@ -113,10 +113,12 @@ def test_a_sculpture_keeps_to_its_file_when_that_is_renamed(plugin: Plugin) -> N
     assert {kind for kind, _ in plugin.told} >= {"sculpture", "queue"}
 
 
-def test_what_waits_for_its_recovery_is_known_by_its_old_name(plugin: Plugin) -> None:
+def test_what_waits_for_its_recovery_is_known_by_its_new_name(plugin: Plugin) -> None:
     interrupt(plugin.folder, "a.gcode")
     plugin.initialize()
-    assert moved(plugin, "a.gcode", "b.gcode") == "a.gcode" and plugin.recovery.needs("a.gcode")
+    assert plugin.recovery.needs("a.gcode")
+    assert moved(plugin, "a.gcode", "b.gcode") == "b.gcode"
+    assert plugin.recovery.needs("b.gcode") and not plugin.recovery.needs("a.gcode")
 
 
 # -- model files
@@ -164,7 +166,7 @@ def test_a_slicer_that_was_installed_meanwhile_is_found_and_a_wrong_one_not_run_
     assert not found() and not log.exists()
     install("PrusaSlicer-2.5.0 based on Slic3r")
     assert found() and found() and log.read_text() == "run\n"
-    plugin._slicers.clear()  # as when the settings are saved
+    plugin._slicers.forget()  # as when the settings are saved
     install("another program")
     assert not found() and not found() and log.read_text() == "run\nrun\n"
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,37 @@ def test_a_damaged_database_is_set_aside_not_lost(damage, path: Path, caplog: py
     assert "damaged" in caplog.text and aside.name in caplog.text
 
 
+@pytest.mark.parametrize("damage", [_no_database, _header_gone, _tables_gone, _half])
+def test_the_copy_of_the_last_start_takes_the_place_of_a_damaged_database(damage, path: Path) -> None:
+    store = Store(path)
+    kept = sculpture(store, "grandma")
+    store.close()
+    Store(path).close()
+    damage(path)
+    again = Store(path)
+    assert [one.name for one in Sculpture.select()] == ["grandma"] and Sculpture.get_by_id(kept.id).stages.count() == 3
+    assert list(path.parent.glob("facesculpt.db.damaged-*"))
+    again.close()
+
+
+def test_a_damaged_copy_is_not_used_and_one_that_cannot_be_made_keeps_nobody_out(path: Path) -> None:
+    store = Store(path)
+    sculpture(store)
+    store.close()
+    _no_database(path)
+    _no_database(path.with_name("facesculpt.db.copy"))
+    store = Store(path)
+    assert Sculpture.select().count() == 0
+    kept = sculpture(store)
+    store.close()
+    copy = path.with_name("facesculpt.db.copy")
+    copy.unlink()
+    copy.mkdir()
+    store = Store(path)
+    assert Sculpture.get_by_id(kept.id) and not path.with_name("facesculpt.db.copy.part").exists()
+    store.close()
+
+
 def test_a_place_that_cannot_be_opened_is_an_error_that_moves_nothing(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(StoreError) as refused:
@@ -270,8 +302,8 @@ def test_prints_in_one_go_are_experience(store: Store) -> None:
         one.save()
         QueueItem.create(sculpture=one, position=0, state=state, seconds=real)
     QueueItem.create(sculpture=made, position=0, state="done", seconds=5.0)
-    assert store.experience("prusaslicer") == [(200.0, 240.0), (100.0, 110.0)]
-    assert store.experience("curaengine") == [(100.0, 130.0)]
+    assert store.experience("prusaslicer", "ender3") == [(200.0, 240.0), (100.0, 110.0)]
+    assert store.experience("curaengine", "ender3") == [(100.0, 130.0)]
 
 
 def test_a_print_is_held_against_the_plan_it_was_made_by(store: Store) -> None:
@@ -281,7 +313,38 @@ def test_a_print_is_held_against_the_plan_it_was_made_by(store: Store) -> None:
     made.save()
     plan = {"engine": "prusaslicer", "estimated_seconds": 100}
     QueueItem.create(sculpture=made, position=0, state="done", seconds=110.0, plan=plan)
-    assert store.experience("prusaslicer") == [(100.0, 110.0)] and store.experience("curaengine") == []
+    assert store.experience("prusaslicer", "ender3") == [(100.0, 110.0)] and store.experience("curaengine", "ender3") == []
+
+
+def test_every_printer_has_its_own_experience(store: Store) -> None:
+    made = store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {}, {})
+    plan = {"engine": "prusaslicer", "estimated_seconds": 100}
+    for printer, seconds in (("ender3", 110.0), ("other", 150.0), (None, 120.0)):
+        QueueItem.create(sculpture=made, position=0, state="done", seconds=seconds, plan=plan, printer=printer)
+    assert store.experience("prusaslicer", "ender3") == [(100.0, 120.0), (100.0, 110.0)]
+    assert store.experience("prusaslicer", "other") == [(100.0, 120.0), (100.0, 150.0)]
+    assert store.experience("prusaslicer", "new") == [(100.0, 120.0)]
+
+
+def test_prints_of_before_printers_were_kept_are_of_the_one_they_were_sliced_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", module.MIGRATIONS[:4])
+        old = Store(path)
+        photo = Photo.create(name="a.jpg")
+        plan = {"engine": "prusaslicer", "estimated_seconds": 100}
+        for printer, seconds in (("other", 150.0), ("", 120.0), (None, 130.0)):
+            slicing = {} if printer is None else {"printer": printer}
+            made = old.add_sculpture(photo, "a", 0, {}, slicing)
+            QueueItem.create(sculpture=made, position=0, state="done", seconds=seconds, plan=plan)
+        old.database.execute_sql("ALTER TABLE queueitem DROP COLUMN printer")
+        old.close()
+    new = Store(path)
+    assert version(path) == len(module.MIGRATIONS) and QueueItem.select().count() == 3
+    assert [real for _, real in new.experience("prusaslicer", "ender3")] == [130.0, 120.0]
+    assert [real for _, real in new.experience("prusaslicer", "other")] == [130.0, 120.0, 150.0]
+    new.close()
 
 
 HOURS = {"kind": "hours", "value": 20, "fixed_height": False}
@@ -295,6 +358,9 @@ HOURS = {"kind": "hours", "value": 20, "fixed_height": False}
         ({"height_mm": 120}, {"profile": "bust_016", "target": HOURS}, ["slice"]),
         ({"height_mm": 100, "expression": 0.5}, {"profile": "bust_016"}, ["reconstruct", "sculpt", "slice"]),
         ({"height_mm": 100, "expression": 0.5}, {"profile": "bust_016", "target": HOURS}, ["reconstruct", "sculpt", "slice"]),
+        # Heads of before detail have none.
+        ({"height_mm": 100, "detail": 0.0}, {"profile": "bust_020"}, ["slice"]),
+        ({"height_mm": 100, "detail": 1.0}, {"profile": "bust_016"}, ["reconstruct", "sculpt", "slice"]),
     ],
 )
 def test_a_plan_is_made_again_from_the_stage_that_changes(
@@ -319,11 +385,17 @@ def test_a_size_that_was_found_by_slicing_is_made_in_full_when_it_is_kept(store:
     assert module.first_stage(made, {"height_mm": 151.3}, {**aimed, "profile": "bust_020"}) == "slice"
 
 
-def test_style_and_expression_make_another_shape_and_size_and_pose_do_not() -> None:
+def test_more_detail_of_a_head_that_has_it_is_only_carved_anew(store: Store) -> None:
+    made = store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {"height_mm": 100, "detail": 1.0}, {})
+    assert module.first_stage(made, {"height_mm": 100, "detail": 1.5}, {}) == "sculpt"
+    assert module.first_stage(made, {"height_mm": 100, "detail": 1.0}, {}) == "slice"
+
+
+def test_style_expression_and_detail_make_another_shape_and_size_and_pose_do_not() -> None:
     before = {"height_mm": 100, "style": "bust", "orientation": "auto"}
-    for same in ({}, {"height_mm": 60}, {"orientation": "tilt_10"}, {"expression": 1.0}):
+    for same in ({}, {"height_mm": 60}, {"orientation": "tilt_10"}, {"expression": 1.0}, {"detail": 0.0}):
         assert not other_shape(before, {**before, **same})
-    for other in ({"style": "mask"}, {"expression": 0.5}):
+    for other in ({"style": "mask"}, {"expression": 0.5}, {"detail": 1.0}):
         assert other_shape(before, {**before, **other})
 
 
@@ -331,18 +403,19 @@ def test_a_database_of_the_first_version_learns_to_keep_real_times(tmp_path: Pat
     path = tmp_path / "old.db"
     Store(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        for column in ("seconds", "plan"):
+        for column in ("seconds", "plan", "printer"):
             connection.execute(f"ALTER TABLE queueitem DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
         connection.commit()
     store = Store(path)
-    assert store.experience("prusaslicer") == [] and version(path) == len(module.MIGRATIONS)
+    assert store.experience("prusaslicer", "ender3") == [] and version(path) == len(module.MIGRATIONS)
     store.close()
 
 
 def test_in_place_of_a_store_that_cannot_be_opened_everything_is_refused(path: Path) -> None:
     store = ClosedStore(StoreError("database_unreadable", "The disk is full."))
-    for ask in (Photo.select().count, store.queued, lambda: store.experience("prusaslicer"), lambda: Photo.create(name="a")):
+    experience = partial(store.experience, "prusaslicer", "ender3")
+    for ask in (Photo.select().count, store.queued, experience, partial(Photo.create, name="a")):
         with pytest.raises(StoreError, match="The disk is full"):
             ask()
     store.close()

@@ -26,6 +26,21 @@ def target(body: dict[str, Any], before: dict[str, Any]) -> dict[str, Any] | Non
 
 
 @pytest.mark.parametrize(
+    ("body", "before", "detail"),
+    [
+        ({}, {}, 1.0),
+        ({"settings": {"detail": 0.5}}, {}, 0.5),
+        ({}, {"height_mm": 100, "detail": 1.5}, 1.5),
+        # Made before there was detail, and to be left as it is.
+        ({"settings": {"height_mm": 80}}, {"height_mm": 100}, 0.0),
+    ],
+)
+def test_a_sculpture_has_detail_unless_it_is_older_than_that(body, before, detail) -> None:
+    api = SimpleNamespace(default_height=lambda: 160.0)
+    assert FaceSculptApi._settings_of(api, body, before)["detail"] == detail  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("body", "before", "kept"),
     [
         ({"settings": {"height_mm": 80}}, HOURS, None),

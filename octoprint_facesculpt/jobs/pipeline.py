@@ -280,7 +280,7 @@ class Pipeline:
                 "sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(folder / OUTPUTS["sculpt"]),
                 "--folder", str(folder),
                 "--height-mm", str(settings["height_mm"]), "--style", settings["style"],
-                "--orientation", settings.get("orientation", "upright"),
+                "--orientation", settings.get("orientation", "upright"), "--detail", str(settings.get("detail", 0.0)),
             ]  # fmt: skip
         slicing, target = sculpture.slicing, sculpture.slicing.get("target")
         gcode = folder / OUTPUTS["slice"]
@@ -294,6 +294,7 @@ class Pipeline:
             arguments = ["sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(gcode), "--folder", str(folder)]
             arguments += ["--style", sculpture.settings["style"], f"--target-{target['kind']}", str(target["value"])]
             arguments += ["--orientation", sculpture.settings.get("orientation", "upright")]
+            arguments += ["--detail", str(sculpture.settings.get("detail", 0.0))]
             if target.get("fixed_height"):
                 arguments += ["--height-mm", str(sculpture.settings["height_mm"])]
         arguments += ["--engine", slicing["engine"], "--profile", slicing["profile"], "--bed", options["bed"]]

@@ -61,32 +61,13 @@ def run(
     JobError, Cancelled
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        process = subprocess.Popen(
-            [*_courtesy(niceness), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, env={**os.environ, **(environment or {})},
-        )  # fmt: skip
-    except OSError as error:
-        raise JobError("not_started", f"The work could not be started: {error}.") from error
-    step_back(process, niceness)
+    process = _started(arguments, environment or {}, niceness)
     drain = threading.Thread(target=_drain, args=(process, log), daemon=True)
     drain.start()
-    result: dict[str, Any] | None = None
-    failure: JobError | None = None
     with Guard(process, time_limit_seconds, cancelled, memory_limit_bytes) as guard:
-        output = process.stdout
-        assert output is not None
-        for raw in iter(lambda: output.readline(LINE_LIMIT), b""):
-            line = _parse(raw)
-            if line.get("event") == "progress":
-                on_progress(_fraction(line.get("fraction")), str(line.get("message", ""))[:200])
-            elif line.get("event") == "result" and isinstance(line.get("data"), dict):
-                result = line["data"]
-            elif line.get("event") == "error":
-                failure = JobError(*(str(line.get(key, ""))[:500] for key in ("code", "message", "hint")))
+        result, failure = _heard(process, on_progress)
         process.wait()
     drain.join()
-    output.close()
     if cancelled.is_set():
         raise Cancelled()
     if guard.reason == "timed_out":
@@ -99,6 +80,39 @@ def run(
     if process.returncode != 0 or result is None:
         raise JobError("crashed", f"The work ended unexpectedly ({_ending(process.returncode)}).", f"See {log.name}.")
     return result
+
+
+def _started(arguments: Sequence[str], environment: dict[str, str], niceness: int) -> subprocess.Popen:
+    """The child, in a session of its own; :class:`JobError` ``not_started``."""
+    try:
+        process = subprocess.Popen(
+            [*_courtesy(niceness), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True, env={**os.environ, **environment},
+        )  # fmt: skip
+    except OSError as error:
+        raise JobError("not_started", f"The work could not be started: {error}.") from error
+    step_back(process, niceness)
+    return process
+
+
+def _heard(
+    process: subprocess.Popen, on_progress: Callable[[float, str], None]
+) -> tuple[dict[str, Any] | None, JobError | None]:
+    """Listen to a child until it says nothing more: its last result and its last error."""
+    result: dict[str, Any] | None = None
+    failure: JobError | None = None
+    output = process.stdout
+    assert output is not None
+    with output:
+        for raw in iter(lambda: output.readline(LINE_LIMIT), b""):
+            line = _parse(raw)
+            if line.get("event") == "progress":
+                on_progress(_fraction(line.get("fraction")), str(line.get("message", ""))[:200])
+            elif line.get("event") == "result" and isinstance(line.get("data"), dict):
+                result = line["data"]
+            elif line.get("event") == "error":
+                failure = JobError(*(str(line.get(key, ""))[:500] for key in ("code", "message", "hint")))
+    return result, failure
 
 
 @cache

@@ -32,6 +32,7 @@ class Printer(Protocol):
 
     def ready(self) -> bool: ...
     def printing(self) -> bool: ...
+    def profile(self) -> str: ...
     def has_gcode(self, path: str) -> bool: ...
     def start(self, path: str, user: str | None) -> None: ...
 
@@ -86,7 +87,8 @@ class PrintQueue:
         path = item.sculpture.gcode_path
         if not path or not self._printer.has_gcode(path):
             raise QueueError("file_missing", "The G-code file was deleted.", "Slice the sculpture again.")
-        item.state, item.started, item.plan = "printing", now(), plan_of(item.sculpture)
+        item.state, item.started = "printing", now()
+        item.plan, item.printer = plan_of(item.sculpture), self._printer.profile()
         item.save()
         self._ordered = time.monotonic()
         try:

@@ -49,6 +49,7 @@ ROUTES = [
     ("PUT", "/slicing/profiles/prusaslicer/bust_016", "ADMIN"),
     ("DELETE", "/slicing/profiles/prusaslicer/bust_016", "ADMIN"),
     ("POST", "/assets/fetch", "ADMIN"),
+    ("POST", "/leftovers", "CREATE"),
 ]
 CHANGING = [(method, path) for method, path, _ in ROUTES if method != "GET"]
 
@@ -231,6 +232,10 @@ def test_no_file_of_the_server_can_be_named_as_the_upload(server: OctoPrintServe
         ("/etc/shadow.jpg", "shadow.jpg"),
         ("..", ".."),
         ("Großmutter 1962.jpg", "Großmutter 1962.jpg"),
+        (
+            "\N{WOMAN}\u200d\N{EMOJI COMPONENT RED HAIR} سيدة\u202egpj.jpg",
+            "\N{WOMAN}\u200d\N{EMOJI COMPONENT RED HAIR} سيدةgpj.jpg",
+        ),
         ("<img src=x onerror=alert(1)>.jpg", "<img src=x onerror=alert(1)>.jpg"),
         ("n" * 300 + ".jpg", "n" * 80),
     ],
@@ -283,7 +288,7 @@ def test_a_body_that_makes_no_sense_is_refused(server: OctoPrintServer, path: st
         '"name": ""', '"name": "  "', '"name": 5', '"name": null', '"name": "a\\nb"', f'"name": "{"n" * 81}"',
         '"settings": []', '"settings": {"colour": "red"}',
         '"settings": {"height_mm": 19}', '"settings": {"height_mm": 401}', '"settings": {"height_mm": "100"}',
-        '"settings": {"expression": 1.01}', '"settings": {"expression": "0"}',
+        '"settings": {"detail": 1.6}', '"settings": {"expression": 1.01}', '"settings": {"expression": "0"}',
         '"settings": {"height_mm": NaN}', '"settings": {"height_mm": Infinity}', '"settings": {"height_mm": true}',
         f'"settings": {{"height_mm": {10**400}}}',
         '"settings": {"style": "relief"}', '"settings": {"style": 1}', '"settings": {"style": []}',
@@ -370,6 +375,11 @@ def test_a_queues_number_must_be_one(server: OctoPrintServer, number: str) -> No
     assert answer.status_code == 404 and answer.json()["error"]
 
 
+def test_what_is_not_there_or_stays_as_it_is_has_its_own_status(server: OctoPrintServer) -> None:
+    assert refusal(server.get(f"{BASE}/slicing/profiles/prusaslicer/nobody")) == (404, "profile_unknown")
+    assert refusal(server.request("DELETE", f"{BASE}/slicing/profiles/prusaslicer/bust_016")) == (409, "profile_protected")
+
+
 def test_a_wrong_method_or_path_is_answered_in_json(server: OctoPrintServer) -> None:
     for method, path, status in (("PUT", "/photos", 405), ("GET", "/nowhere", 404), ("DELETE", "/status", 405)):
         answer = server.request(method, BASE + path)
@@ -421,6 +431,12 @@ def test_files_are_called_after_people_of_any_script(server: OctoPrintServer, ph
     assert quote("Łukasz 李.stl") in answer.headers["Content-Disposition"]
     assert answer.headers["Content-Disposition"].startswith("attachment")
     server.request("DELETE", address)
+
+
+def test_octoprints_own_list_shows_the_sculptures_name(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
+    """Its file is called in ASCII, which leaves nothing of many names."""
+    shown = server.get(f"/api/files/local/{sculpture['gcode']['path']}").json()["display"]
+    assert shown == f"{sculpture['name']}.gcode"
 
 
 def test_the_queue_keeps_its_rules(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:

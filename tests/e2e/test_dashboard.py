@@ -222,6 +222,63 @@ def test_a_photo_becomes_a_print(
     assert max(move["to"][2] for move in printer.moves()[moves:]) > 19
 
 
+def test_without_a_mouse_every_dialog_takes_the_keyboard_and_gives_it_back(tab: Dashboard, sculpture: dict[str, Any]) -> None:
+    mine = card(tab, sculpture["name"])
+    for name in ("view", "open-layers", "plan-again"):
+        opener = mine.locator(f"[data-test-id=facesculpt-{name}]")
+        opener.press("Enter")
+        dialog = tab.page.locator(".modal.in")
+        expect(dialog).to_have_count(1)
+        tab.page.wait_for_function("document.activeElement.closest('.modal.in')")
+        tab.page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        expect(opener).to_be_focused()
+    delete = mine.locator("[data-test-id=facesculpt-delete]")
+    delete.press("Enter")
+    expect(tab.page.get_by_role("dialog", name="Delete this sculpture?")).to_be_visible()
+    expect(tab.page.get_by_role("button", name="Not now")).to_be_focused()
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.locator(".modal.in")).to_have_count(0)
+    expect(delete).to_be_focused()
+
+
+def test_a_long_name_stays_within_its_dialog(tab: Dashboard, tmp_path: Path) -> None:
+    name = "n" * 76 + ".jpg"
+    (tmp_path / name).write_text("Dear grandma")
+    tab.page.set_input_files(FILES, [tmp_path / name])
+    tab.page.get_by_role("button", name=f"Delete photo: {name}").click(timeout=LATER)
+    body = tab.page.locator(".modal.in .modal-body")
+    expect(body).to_contain_text(name)
+    assert body.evaluate("(body) => body.scrollWidth <= body.clientWidth")
+    tab.confirm()
+
+
+def test_what_is_deleted_leaves_the_keyboard_where_it_was(tab: Dashboard, tmp_path: Path) -> None:
+    (tmp_path / "letter.jpg").write_text("Dear grandma")
+    tab.page.set_input_files(FILES, [tmp_path / "letter.jpg"])
+    tab.page.get_by_role("button", name="Delete photo: letter.jpg").press("Enter", timeout=LATER)
+    expect(tab.page.get_by_role("button", name="Not now")).to_be_focused()
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Enter")
+    expect(tab.find("photos").locator("li", has_text="letter.jpg")).to_have_count(0)
+    expect(tab.page.locator("#facesculpt_photos")).to_be_focused()
+
+
+def test_hundreds_come_into_a_list_at_once(tab: Dashboard) -> None:
+    """Each change of a list draws it anew; one by one they took seconds."""
+    counted = tab.page.evaluate(
+        """() => {
+            const shared = OctoPrint.coreui.viewmodels.facesculptViewModel;
+            const list = shared.keyedList((data) => ({data: data}), shared.newestFirst);
+            let changes = 0;
+            list.entries.subscribe(() => (changes += 1));
+            list.replace(Array.from({length: 300}, (_, number) => ({id: String(number), created: String(number)})));
+            return [list.entries().length, changes];
+        }"""
+    )
+    assert counted == [300, 1]
+
+
 def sees_the_sculpture_turn(tab: Dashboard, mine: Locator) -> None:
     """The 3-D view shows something, and something else once it is dragged."""
     mine.locator("[data-test-id=facesculpt-view]").click()
@@ -396,7 +453,7 @@ def test_why_the_plugin_cannot_be_used_is_told(tab: Dashboard) -> None:
     error = {"code": "database_unreadable", "message": "The database facesculpt.db cannot be opened.", "hint": ""}
     answer: dict[str, Any] = {}
     tab.page.route("**/plugin/facesculpt/status", lambda route: route.fulfill(**answer))
-    for status, body, text in ((400, {"error": error}, "The database of FaceSculpt"), (500, {}, "FaceSculpt does not answer")):
+    for status, body, text in ((503, {"error": error}, "The database of FaceSculpt"), (500, {}, "FaceSculpt does not answer")):
         answer.update(status=status, json=body)
         tab.page.evaluate(ASK_AGAIN)
         expect(told).to_contain_text(text)

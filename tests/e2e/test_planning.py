@@ -66,7 +66,7 @@ def test_a_copy_changes_and_a_preset_does_not(server: OctoPrintServer, imported:
     assert back["differences"] == [] and back["name"] == "Thin"
     bad = server.request("PUT", url, json={"settings": {"perimeters": "many"}})
     assert (bad.status_code, bad.json()["error"]["code"]) == (400, "profile_invalid")
-    assert server.request("DELETE", url).status_code == 204 and server.get(url).status_code == 400
+    assert server.request("DELETE", url).status_code == 204 and server.get(url).status_code == 404
     for method, key in (("PUT", "bust_016"), ("DELETE", "bust_016")):
         answer = server.request(method, f"{PROFILES}/prusaslicer/{key}", json={"settings": {"perimeters": "6"}})
         assert answer.json()["error"]["code"] == "profile_protected"
@@ -132,12 +132,14 @@ def test_the_dashboard_shows_layers_and_plans_anew(browser: Browser, server: Oct
         again.locator("#facesculpt_again_pose").select_option("tilt_10")
         expect(again.locator("#facesculpt_again_expression")).to_have_value("1")
         again.locator("#facesculpt_again_expression").select_option(label="None: the face at rest")
+        expect(again.locator("#facesculpt_again_detail")).to_have_value("1")
+        again.locator("#facesculpt_again_detail").select_option(label="None: a smooth face")
         again.locator("[data-test-id=facesculpt-again-send]").click()
         expect(card).not_to_have_attribute("data-state", "ready", timeout=SOON)
         expect(card).to_have_attribute("data-state", "ready", timeout=LATER)
-        expect(card).to_contain_text("face at rest")
+        expect(card).to_contain_text("face at rest, smooth face")
     now = look(server, planned)
-    assert now["settings"]["expression"] == 0
+    assert now["settings"]["expression"] == 0 and now["settings"]["detail"] == 0
     assert now["estimates"]["height_mm"] == pytest.approx(22, abs=0.3) and now["estimates"]["plan"]["target"] is None
     assert now["settings"]["orientation"] == "tilt_10"
 

@@ -30,6 +30,9 @@ class Printer:
     def printing(self) -> bool:
         return self.is_printing
 
+    def profile(self) -> str:
+        return "ender3"
+
     def has_gcode(self, path: str) -> bool:
         return path in self.files
 
@@ -114,7 +117,7 @@ def test_what_does_not_wait_cannot_be_moved(house: House) -> None:
     assert house.order() == [second.id]
 
 
-def test_the_plan_of_a_print_is_kept_with_it(house: House) -> None:
+def test_the_plan_and_the_printer_of_a_print_are_kept_with_it(house: House) -> None:
     sculpture = house.sculpture()
     sculpture.estimates = {"plan": {"engine": "prusaslicer", "estimated_seconds": 90}}
     sculpture.save()
@@ -122,7 +125,8 @@ def test_the_plan_of_a_print_is_kept_with_it(house: House) -> None:
     house.queue.start(item, True, None)
     sculpture.estimates = None
     sculpture.save()
-    assert QueueItem.get_by_id(item.id).plan == {"engine": "prusaslicer", "estimated_seconds": 90}
+    kept = QueueItem.get_by_id(item.id)
+    assert (kept.plan, kept.printer) == ({"engine": "prusaslicer", "estimated_seconds": 90}, "ender3")
 
 
 def test_removing_closes_the_gap(house: House) -> None:

@@ -38,6 +38,11 @@
         return this.post(["assets", "fetch"]);
     };
 
+    /** Files of which the database knows nothing: "restore" has the photos back, "delete" removes all of them. */
+    FaceSculptClient.prototype.leftovers = function (command) {
+        return this.post(["leftovers"], {command: command});
+    };
+
     /** All profiles of all slicers, the key of the usual one, and OctoPrint's printer profiles. */
     FaceSculptClient.prototype.profiles = function () {
         return this.get("slicing", "profiles");

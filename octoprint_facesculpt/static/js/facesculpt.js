@@ -38,6 +38,18 @@ $(function () {
             return limits.photo_bytes || 20 * 1024 * 1024;
         });
 
+        // Files of which the database knows nothing, because it was damaged and begun anew.
+        self.leftovers = ko.pureComputed(() => _.extend({photos: 0, sculptures: 0, bytes: 0}, (self.status() || {}).leftovers));
+        self.anyLeftovers = ko.pureComputed(() => self.mayCreate() && self.leftovers().photos + self.leftovers().sculptures > 0);
+        self.leftoversText = ko.pureComputed(() => {
+            const {photos, sculptures, bytes} = self.leftovers();
+            return _.sprintf(gettext("Photos: %(photos)d, sculptures: %(sculptures)d, together %(size)s."), {
+                photos: photos,
+                sculptures: sculptures,
+                size: self.texts.megabytes(bytes)
+            });
+        });
+
         /** Why nothing can be printed now, as a sentence; empty when the printer is ready. */
         self.printerNotReady = ko.pureComputed(() => {
             const printer = self.printerState;
@@ -79,6 +91,24 @@ $(function () {
             });
         };
 
+        self.restoreLeftovers = () =>
+            OctoPrint.plugins.facesculpt
+                .leftovers("restore")
+                .done(self.refresh)
+                .fail(self.complain(gettext("The photos could not be taken back")));
+
+        self.deleteLeftovers = () =>
+            self.confirm(
+                gettext("Delete these files?"),
+                gettext("These photos and sculptures will be deleted for ever."),
+                gettext("Delete for ever"),
+                () =>
+                    OctoPrint.plugins.facesculpt
+                        .leftovers("delete")
+                        .done(self.refresh)
+                        .fail(self.complain(gettext("The files could not be deleted")))
+            );
+
         self._followAssets = (data) => {
             if (data.error) {
                 self.fetching(false);
@@ -110,15 +140,39 @@ $(function () {
             });
         };
 
-        self.confirm = (title, message, proceed, action) =>
-            showConfirmationDialog({
+        /** What keeps the keyboard when the button that had it goes: the part of the tab around it. */
+        const around = (element) => element && element.closest && element.closest(".facesculpt section");
+
+        /** Opens a dialog; when it closes, the keyboard goes back to where it was. */
+        self.openDialog = (dialog) => {
+            const opener = document.activeElement;
+            const section = around(opener);
+            dialog.one("hidden", () => {
+                // Unless it has gone on to the next dialog.
+                if ($(".modal.in").length) return;
+                const back = document.contains(opener) ? opener : section;
+                if (back) back.focus();
+            });
+            dialog.modal("show");
+        };
+
+        // OctoPrint's dialog takes no keyboard: whoever has no mouse would go on in the page behind it.
+        self.confirm = (title, message, proceed, action) => {
+            const dialog = showConfirmationDialog({
                 title: _.escape(title),
                 html: $("<p>").text(message),
                 proceed: _.escape(proceed),
                 proceedClass: "primary",
                 cancel: gettext("Not now"),
+                dialogClass: "facesculpt-confirm",
                 onproceed: action
             });
+            dialog.attr({tabindex: -1, role: "dialog", "aria-modal": "true", "aria-label": title});
+            const cancel = dialog.find(".modal-footer [data-dismiss=modal]").removeAttr("aria-hidden");
+            dialog.find(".modal-footer a").attr("role", "button");
+            self.openDialog(dialog);
+            cancel.trigger("focus");
+        };
 
         /**
          * A list that follows the server: `make(data)` builds an entry from the observable of its newest JSON, so that an
@@ -133,26 +187,36 @@ $(function () {
             let newest = 0;
             const onTheirWay = new Set();
             const changed = (id) => onTheirWay.forEach((ids) => ids.add(id));
-            const place = (json) => {
-                const entry = find(json.id);
-                if (entry) return entry.data(json);
-                const added = make(ko.observable(json));
-                added.id = json.id;
-                known.push(added);
+            // New entries come in together: each change of the list sorts it and looks through the page anew.
+            const place = (list) => {
+                const added = [];
+                const there = new Map(known.peek().map((entry) => [entry.id, entry]));
+                list.forEach((json) => {
+                    if (there.has(json.id)) return there.get(json.id).data(json);
+                    const entry = make(ko.observable(json));
+                    entry.id = json.id;
+                    added.push(entry);
+                });
+                if (added.length) known.push(...added);
             };
             const put = (json) => {
                 changed(json.id);
-                place(json);
+                place([json]);
+            };
+            const drop = (gone) => {
+                const section = around(document.activeElement);
+                known.remove(gone);
+                if (section && document.activeElement === document.body) section.focus();
             };
             const remove = (id) => {
                 changed(id);
-                known.remove((entry) => entry.id === id);
+                drop((entry) => entry.id === id);
             };
             const take = (list, number, newer) => {
                 newest = number;
                 const ids = new Set(list.map((json) => json.id));
-                known.remove((entry) => !ids.has(entry.id) && !newer.has(entry.id));
-                list.filter((json) => !newer.has(json.id)).forEach(place);
+                drop((entry) => !ids.has(entry.id) && !newer.has(entry.id));
+                place(list.filter((json) => !newer.has(json.id)));
                 return ids;
             };
             const replace = (list) => take(list, ++asked, new Set());

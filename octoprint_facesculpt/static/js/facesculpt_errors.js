@@ -137,6 +137,7 @@ $(function () {
                 gettext("This computer does not have enough memory for this."),
                 gettext("Use a computer with more memory.")
             ],
+            detail_out_of_range: [gettext("So much detail is not possible."), gettext("Choose less.")],
             height_out_of_range: [gettext("This height is not possible."), gettext("Choose another height.")],
             profile_unknown: [
                 gettext("The print profile is not installed."),

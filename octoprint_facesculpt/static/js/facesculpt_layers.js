@@ -58,7 +58,7 @@ $(function () {
             self.layers(undefined);
             self.picture("");
             self.error(undefined);
-            $("#facesculpt_layers").modal("show");
+            shared.openDialog($("#facesculpt_layers"));
             OctoPrint.plugins.facesculpt
                 .layers(sculpture.id)
                 .done((layers) => {

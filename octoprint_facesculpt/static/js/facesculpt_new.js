@@ -12,6 +12,7 @@ $(function () {
         self.style = ko.observable("bust");
         self.orientation = ko.observable("auto");
         self.expression = ko.observable(1);
+        self.detail = ko.observable(1);
         self.form = self.plan.form("");
         self.poses = ko.pureComputed(() => shared.texts.poseChoices(self.style()));
         self.style.subscribe((style) => {
@@ -75,7 +76,12 @@ $(function () {
                     others: self.others(),
                     name: self.name().trim(),
                     settings: _.extend(
-                        {style: self.style(), orientation: self.orientation(), expression: self.expression()},
+                        {
+                            style: self.style(),
+                            orientation: self.orientation(),
+                            expression: self.expression(),
+                            detail: self.detail()
+                        },
                         self.form.settings()
                     ),
                     slicing: self.form.slicing()
@@ -90,7 +96,11 @@ $(function () {
                 .always(() => self.sending(false));
         };
 
-        self.close = () => self.photos.selected(undefined);
+        self.close = () => {
+            const {id} = self.photo();
+            self.photos.selected(undefined);
+            self.photos.focus(id);
+        };
 
         self.openProfiles = () => self.profiles.open(self.form);
 

@@ -142,7 +142,13 @@ $(function () {
             return finished.promise();
         };
 
-        self.dismissUpload = (upload) => self.uploads.remove(upload);
+        self.dismissUpload = (upload) => {
+            self.uploads.remove(upload);
+            document.getElementById("facesculpt_photos").focus();
+        };
+
+        /** Gives a photo the keyboard. */
+        self.focus = (id) => $("#facesculpt_photos [data-photo=" + id + "] .facesculpt-photo").trigger("focus");
 
         //~~ Drag and drop
 

@@ -165,6 +165,7 @@ $(function () {
         self.again = self.form("again_");
         self.orientation = ko.observable();
         self.expression = ko.observable();
+        self.detail = ko.observable();
         self.sculpture = ko.observable();
         self.error = ko.observable();
         self.sending = ko.observable(false);
@@ -189,7 +190,9 @@ $(function () {
             self.sculpture(sculpture);
             self.orientation(orientation || "upright");
             self.expression(_.extend({expression: 1}, data.settings).expression);
-            $("#facesculpt_again").modal("show");
+            // A sculpture that does not say it is older than detail.
+            self.detail(_.extend({detail: 0}, data.settings).detail);
+            shared.openDialog($("#facesculpt_again"));
         };
 
         self.send = () => {
@@ -200,7 +203,7 @@ $(function () {
             OctoPrint.plugins.facesculpt
                 .planAgain(sculpture.id, {
                     settings: _.extend(
-                        {orientation: self.orientation(), expression: self.expression()},
+                        {orientation: self.orientation(), expression: self.expression(), detail: self.detail()},
                         self.again.settings()
                     ),
                     slicing: self.again.slicing()

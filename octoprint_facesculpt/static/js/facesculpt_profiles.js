@@ -90,7 +90,7 @@ $(function () {
             const engine = form && form.engine && form.engine();
             const key = form && form.profileKey && form.profileKey();
             if (engine && key) self.chosen(engine + "/" + key);
-            $("#facesculpt_profiles").modal("show");
+            shared.openDialog($("#facesculpt_profiles"));
         };
 
         self.copy = () => {

@@ -72,6 +72,9 @@ $(function () {
                 const more = [];
                 if (settings.expression === 0) more.push(gettext("face at rest"));
                 else if (settings.expression < 1) more.push(gettext("expression softened"));
+                if (settings.detail > 1) more.push(gettext("strong detail"));
+                else if (settings.detail > 0 && settings.detail < 1) more.push(gettext("soft detail"));
+                else if (!settings.detail) more.push(gettext("smooth face"));
                 if (others) more.push(_.sprintf(gettext("%(count)d photos"), {count: others + 1}));
                 return [said].concat(more).join(", ");
             });
@@ -147,7 +150,7 @@ $(function () {
         self.openViewer = (sculpture) => {
             self.viewed(sculpture);
             self.viewerUrl(sculpture.viewer());
-            $("#facesculpt_viewer").modal("show");
+            shared.openDialog($("#facesculpt_viewer"));
         };
 
         self.onStartup = () => {

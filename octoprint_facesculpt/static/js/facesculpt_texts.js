@@ -13,6 +13,7 @@ $(function () {
             low_resolution: gettext("The face is small in the photo. A larger picture would give finer details."),
             profile_view: gettext("The face is seen from the side. The far half has to be guessed."),
             stored_turned: gettext("The photo was not stored upright and has been turned."),
+            later_picture: gettext("The file's first picture shows no face; a later one was taken."),
             turned: gettext("The face is turned. One side is seen better than the other."),
             photos_disagree: gettext("The photos differ. Do they show the same person?"),
             dark: gettext("The face is very dark."),
@@ -178,6 +179,14 @@ $(function () {
             {share: 1, name: gettext("As in the photo")},
             {share: 0.5, name: gettext("Half as strong")},
             {share: 0, name: gettext("None: the face at rest")}
+        ];
+
+        /** How much of what the photo shows of a face's relief is carved into a sculpture. */
+        self.details = [
+            {share: 1, name: gettext("As in the photo")},
+            {share: 1.5, name: gettext("Stronger, for small prints")},
+            {share: 0.5, name: gettext("Half as strong")},
+            {share: 0, name: gettext("None: a smooth face")}
         ];
 
         /** The poses that can be asked for, of a style. */
