@@ -124,20 +124,22 @@ def shell(vertices: np.ndarray, triangles: np.ndarray, chosen: np.ndarray) -> tu
 
     from ..sculpture.surface import point_normals
 
-    normals = point_normals(vertices, triangles)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
     used = np.zeros(len(vertices), bool)
     used[triangles[chosen]] = True
-    patch = (used.cumsum() - 1)[triangles[chosen]]
-    used = np.flatnonzero(used)
-    count = len(used)
-    points = np.concatenate([vertices[used] + OUTSIDE * normals[used], vertices[used] - INSIDE * normals[used]])
-    edges = np.concatenate([patch[:, [0, 1]], patch[:, [1, 2]], patch[:, [2, 0]]])
+    normals = point_normals(vertices, triangles[used[triangles].any(1)])[used]
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
+    points = np.concatenate([vertices[used] + OUTSIDE * normals, vertices[used] - INSIDE * normals])
+    patch = (used.cumsum(dtype=np.int32) - 1)[triangles[chosen]]
+    del normals
+    count = len(points) // 2
     # An edge of the rim has no twin in the other direction.
-    key, twin = edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0]
+    begin, end = patch.ravel().astype(np.int64), np.roll(patch, -1, axis=1).ravel()
+    twin = end * np.int64(count) + begin
     twin.sort()
-    rim = edges[twin[np.minimum(np.searchsorted(twin, key), len(twin) - 1)] != key]
-    a, b = rim[:, 0], rim[:, 1]
+    begin *= count
+    begin += end
+    rim = begin[twin[np.minimum(np.searchsorted(twin, begin), len(twin) - 1)] != begin]
+    a, b = (part.astype(np.int32) for part in np.divmod(rim, count))
     walls = np.concatenate([np.stack([b, a, a + count], 1), np.stack([b, a + count, b + count], 1)])
     return points, np.concatenate([patch, patch[:, ::-1] + count, walls])
 

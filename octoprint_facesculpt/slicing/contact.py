@@ -49,7 +49,7 @@ def measure_contact(lines: Lines | np.ndarray | None, surface: Surface, centre: 
     import numpy as np
 
     vertices, triangles = surface.vertices, surface.triangles
-    areas = np.empty(len(triangles))
+    areas = np.empty(len(triangles), np.float32)
     touched = np.zeros(len(triangles), bool)
     facing, there = [], []
     above = vertices[:, 2] > 0.05
@@ -65,10 +65,13 @@ def measure_contact(lines: Lines | np.ndarray | None, surface: Surface, centre: 
         low, high = vertices.min(0), vertices.max(0)
         shift = np.array([*(np.asarray(centre) - (low + high)[:2] / 2), -low[2]])
         # In this measure, whatever is near enough lies within 1.
-        scale = np.array([1 / ACROSS, 1 / ACROSS, 1 / BELOW])
-        places = ((np.concatenate(there) + shift) * scale).astype(np.float32)
-        touched[np.concatenate(facing)] = _within_one(_parts(lines, scale.astype(np.float32)), places.T)
-    return Contact(touched, float(areas[touched].sum()), float(areas[touched & surface.on_face].sum()))
+        scale = np.array([1 / ACROSS, 1 / ACROSS, 1 / BELOW], np.float32)
+        places = np.concatenate(there)
+        there.clear()
+        places += shift.astype(np.float32)
+        places *= scale
+        touched[np.concatenate(facing)] = _within_one(_parts(lines, scale), places.T)
+    return Contact(touched, float(areas[touched].sum(dtype=float)), float(areas[touched & surface.on_face].sum(dtype=float)))
 
 
 def _parts(lines: Lines | np.ndarray, scale: np.ndarray) -> Iterator[np.ndarray]:
@@ -102,6 +105,8 @@ def _within_one(parts: Iterable[np.ndarray], places: np.ndarray) -> np.ndarray:
     size = np.ceil(places.max(1) + 2 - low[:, 0]).astype(np.int64) + 1
     near = _Around(places, low, size)
     points = np.concatenate([part[:, near.has(part)] for part in parts] or [places[:, :0]], axis=1)
+    # Its cells take more memory than anything else here, and others come.
+    del near
     left = np.flatnonzero(_Around(points, low, size).has(places))
     key = _cells(points - low, size)
     order = np.argsort(key)
