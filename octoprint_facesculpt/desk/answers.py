@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import zlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..recovery.checksum import summed, unsummed
 from ..recovery.errors import RecoveryError
 from ..recovery.estimate import Estimate
 from ..recovery.heights import layers_near
@@ -155,10 +155,7 @@ class AnswerFile:
 
     def load(self, job: str, sequence: int) -> Answers:
         try:
-            mark, _, text = self._path.read_text().partition("\n")
-            if mark != _mark(text):
-                return Answers()
-            data = json.loads(text)
+            data = json.loads(unsummed(self._path.read_text()))
             if (data.pop("job"), data.pop("sequence")) != (job, sequence) or data["question"] not in QUESTIONS:
                 return Answers()
             return Answers(**{**data, "wanted": Wanted(**data["wanted"])})
@@ -168,9 +165,8 @@ class AnswerFile:
     def save(self, answers: Answers, job: str, sequence: int) -> None:
         half = self._path.with_name(self._path.name + ".part")
         try:
-            text = json.dumps({**answers.to_json(), "job": job, "sequence": sequence})
             with half.open("w") as file:
-                file.write(f"{_mark(text)}\n{text}")
+                file.write(summed(json.dumps({**answers.to_json(), "job": job, "sequence": sequence})))
                 file.flush()
                 os.fsync(file.fileno())
             half.replace(self._path)
@@ -180,11 +176,6 @@ class AnswerFile:
 
     def forget(self) -> None:
         self._path.unlink(missing_ok=True)
-
-
-def _mark(text: str) -> str:
-    # A damaged digit of a measured height would still be a number.
-    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def require_height(answers: Answers, plan: dict[str, Any]) -> None:

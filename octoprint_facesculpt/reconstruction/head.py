@@ -116,5 +116,8 @@ class Head:
     def load(cls, path: Path) -> Head:
         """Read what :meth:`save` wrote; :class:`ValueError` or :class:`OSError` when it is damaged."""
         with np.load(path, allow_pickle=False) as data:
-            relief = Relief(*data["relief"]) if "relief" in data and len(data["relief"]) else None
+            maps = data["relief"] if "relief" in data else np.zeros(0)
+            if maps.size and maps.shape != (3, *MAP_SHAPE):
+                raise ValueError(f"a relief of {maps.shape}")
+            relief = Relief(*maps) if maps.size else None
             return cls(data["vertices"], data["triangles"], data["landmarks"], data["projection"], model={}, relief=relief)

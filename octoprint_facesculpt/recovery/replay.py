@@ -11,7 +11,6 @@ import json
 import os
 import re
 import warnings
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from .checksum import summed, unsummed
 from .identity import identity_of
 from .machine import LAYER_COMMENT, LAYER_RISE, Machine
 from .state import Layer, MachineState, Move
@@ -77,29 +77,20 @@ class GcodeIndex:
             "checkpoints": [asdict(state) for state in self.checkpoints],
         }  # fmt: skip
         half = path.with_name(path.name + ".part")
-        text = json.dumps(data)
-        half.write_text(f"{_mark(text)}\n{text}")
+        half.write_text(summed(json.dumps(data)))
         os.replace(half, path)
 
     @classmethod
     def load(cls, path: Path, gcode: Path, firmware: str) -> GcodeIndex | None:
         """The saved index, unless there is none or it is of another file or firmware."""
         try:
-            mark, _, text = path.read_text().partition("\n")
-            if mark != _mark(text):
-                return None
-            data = json.loads(text)
+            data = json.loads(unsummed(path.read_text()))
             if (data["version"], data["identity"], data["firmware"]) != (INDEX_VERSION, identity_of(gcode), firmware):
                 return None
             layers = [Layer(*row) for row in data["layers"]]
             return cls(data["identity"], firmware, layers, [MachineState.from_json(row) for row in data["checkpoints"]])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-
-
-def _mark(text: str) -> str:
-    # A damaged digit of a checkpoint would still be a number.
-    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def build_index(gcode: Path, firmware: str = "marlin2") -> GcodeIndex:

@@ -158,6 +158,13 @@ def test_a_head_keeps_its_relief_in_its_file(head, tmp_path: Path) -> None:
     assert Head.load(tmp_path / "smooth.npz").relief is None
 
 
+def test_a_relief_of_another_shape_is_no_head(head, tmp_path: Path) -> None:
+    relief = Relief(*(part[:9] for part in (head.relief.height, head.relief.front, head.relief.teeth)))
+    replace(head, relief=relief).save(tmp_path / "head.npz")
+    with pytest.raises(ValueError, match="relief"):
+        Head.load(tmp_path / "head.npz")
+
+
 def test_a_head_of_before_has_none(head, tmp_path: Path) -> None:
     np.savez(
         tmp_path / "head.npz",
