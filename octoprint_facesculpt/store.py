@@ -325,7 +325,8 @@ def other_shape(before: dict, settings: dict) -> bool:
 def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
     """The first of :data:`STAGES` that comes out otherwise when a sculpture gets these ``settings`` and ``slicing``."""
     before, settings = _complete(sculpture.settings), _complete(settings)
-    unknown = settings["detail"] > 0 and "detail" not in sculpture.settings
+    # The head of a sculpture without detail may be older than that, and know of none.
+    unknown = settings["detail"] > 0 and before["detail"] == 0
     if settings["expression"] != before["expression"] or unknown:
         return "reconstruct"
     target = slicing.get("target")

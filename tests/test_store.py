@@ -391,6 +391,11 @@ def test_more_detail_of_a_head_that_has_it_is_only_carved_anew(store: Store) -> 
     assert module.first_stage(made, {"height_mm": 100, "detail": 1.0}, {}) == "slice"
 
 
+def test_an_old_head_is_made_anew_for_detail_also_when_it_was_planned_without_before(store: Store) -> None:
+    made = store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {"height_mm": 100, "detail": 0.0}, {})
+    assert module.first_stage(made, {"height_mm": 100, "detail": 1.0}, {}) == "reconstruct"
+
+
 def test_style_expression_and_detail_make_another_shape_and_size_and_pose_do_not() -> None:
     before = {"height_mm": 100, "style": "bust", "orientation": "auto"}
     for same in ({}, {"height_mm": 60}, {"orientation": "tilt_10"}, {"expression": 1.0}, {"detail": 0.0}):
