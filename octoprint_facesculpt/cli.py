@@ -102,7 +102,7 @@ def reconstruct_command(
     suffix_of(output, also=("npz",))
     asked = Photos(photos, faces, expression, network, network_weights or weights)
     asked.check()
-    portrait, head, seconds = head_of(reporter, asked, 0.8)
+    portrait, head, seconds = head_of(reporter, asked, 0.8, detailed=output.suffix.lower() == ".npz")
     standing = head.vertices @ UPRIGHT.T
     standing[:, 2] -= standing[:, 2].min()
     if output.suffix.lower() == ".npz":
@@ -128,6 +128,7 @@ def reconstruct_command(
 @click.option(
     "--detail", default=1.0, show_default=True, help="How much of the photo's brows, creases and gaze is carved, 0 to 1.5."
 )
+@click.option("--hair/--no-hair", default=True, show_default=True, help="Whether the head has the photo's hair.")
 @click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
 @_expression
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")
@@ -149,6 +150,7 @@ def sculpt_command(
     height_mm: float | None,
     style: str,
     detail: float,
+    hair: bool,
     faces: tuple[int, ...],
     expression: float | None,
     engine: str,
@@ -163,7 +165,7 @@ def sculpt_command(
     from .sculpture.command import Print, Shape, Source, run_sculpt
     from .slicing.presets import usual
 
-    shape = Shape.of(160.0 if height_mm is None else height_mm, style, orientation, detail)
+    shape = Shape.of(160.0 if height_mm is None else height_mm, style, orientation, detail, hair)
     printed = Print(*_print_of(engine, profile or usual(style), fixed_height=height_mm is not None, **plan))
     source = Source(Photos(photos, faces, expression), head_file)
     sculpture, data = run_sculpt(reporter, source, shape, printed, output, folder)

@@ -10,6 +10,7 @@ from typing import Any
 from octoprint.filemanager import FileDestinations
 from octoprint.filemanager.util import DiskFileWrapper
 from octoprint.printer import PrinterCallback
+from octoprint.settings import settings
 from octoprint.webcams import get_snapshot_webcam
 
 _logger = logging.getLogger(__name__)
@@ -156,6 +157,31 @@ class Host:
         """The identifier of the current printer profile."""
         return str(self._profiles.get_current_or_default()["id"])
 
+    def printer_profile(self) -> dict[str, Any] | None:
+        """Identifier, name, space, nozzle (mm) and number of extruders of the connected printer; None when there is none."""
+        profile = self._profiles.get_current()
+        if profile is None:
+            return None
+        extruder = profile["extruder"]
+        nozzle, extruders = float(extruder["nozzleDiameter"]), int(extruder["count"])
+        return {"key": profile["id"], "name": profile["name"], "bed": bed_of(profile), "nozzle": nozzle, "extruders": extruders}
+
+    def last_safe_mode(self) -> int | None:
+        """Names OctoPrint's last start in safe mode, in which this plugin is not loaded; None if there was none."""
+        try:
+            return (Path(settings().getBaseFolder("data")) / "last_safe_mode").stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def printed_since(self, moment: float, but: str) -> bool:
+        """Whether a print of the uploads, other than of file ``but``, has ended after ``moment`` (seconds since 1970)."""
+        try:
+            files = self._files.list_files(FileDestinations.LOCAL, recursive=True)[FileDestinations.LOCAL]
+            return _printed_since(files, moment, but)
+        except Exception:  # of whatever keeps the files
+            _logger.exception("it cannot be told whether other files have been printed")
+            return True
+
     def printer(self, key: str | None) -> dict[str, Any]:
         """One of :meth:`printers`; the current one if none is named, or if it is not there any more."""
         known = self.printers()
@@ -174,6 +200,18 @@ class Host:
             }
             for key, profile in sorted({**self._profiles.get_all(), current["id"]: current}.items())
         ]
+
+
+def _printed_since(files: dict[str, Any], moment: float, but: str) -> bool:
+    for entry in files.values():
+        if entry.get("type") == "folder":
+            if _printed_since(entry.get("children") or {}, moment, but):
+                return True
+        elif entry.get("path") != but and any(
+            float(end.get("timestamp") or 0.0) > moment for end in entry.get("history") or ()
+        ):
+            return True
+    return False
 
 
 def bed_of(profile: dict[str, Any]) -> str:

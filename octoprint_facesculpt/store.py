@@ -37,13 +37,19 @@ def now() -> str:
 
 
 class JsonField(TextField):
-    """A JSON value in a text column."""
+    """A JSON value in a text column. One that somebody else has spoilt reads as the column's default."""
 
     def db_value(self, value: Any) -> str | None:
         return None if value is None else json.dumps(value)
 
     def python_value(self, value: str | None) -> Any:
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        try:
+            return json.loads(value, parse_constant=lambda _: None)
+        except (ValueError, RecursionError) as error:
+            _logger.warning("the column %s of the database cannot be read: %s", self.name, error)
+            return self.default() if callable(self.default) else self.default
 
 
 class Photo(Model):
@@ -319,14 +325,14 @@ def plan_of(sculpture: Sculpture) -> dict[str, Any]:
 
 def other_shape(before: dict, settings: dict) -> bool:
     """Whether a sculpture of these ``settings`` has another shape than ``before``, whatever its size and pose."""
-    return any(_complete(settings)[key] != _complete(before)[key] for key in ("style", "expression", "detail"))
+    return any(_complete(settings)[key] != _complete(before)[key] for key in ("style", "expression", "detail", "hair"))
 
 
 def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
     """The first of :data:`STAGES` that comes out otherwise when a sculpture gets these ``settings`` and ``slicing``."""
     before, settings = _complete(sculpture.settings), _complete(settings)
-    # The head of a sculpture without detail may be older than that, and know of none.
-    unknown = settings["detail"] > 0 and before["detail"] == 0
+    # The head of a sculpture without detail or hair may be older than these, and know of none.
+    unknown = any(settings[key] and not before[key] for key in ("detail", "hair"))
     if settings["expression"] != before["expression"] or unknown:
         return "reconstruct"
     target = slicing.get("target")
@@ -338,7 +344,7 @@ def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
 
 def _complete(settings: dict) -> dict:
     """Settings with what older sculptures do not say: they are busts, have the photo's expression, and a smooth face."""
-    return {"style": "bust", "expression": 1.0, "detail": 0.0, **settings}
+    return {"style": "bust", "expression": 1.0, "detail": 0.0, "hair": False, **settings}
 
 
 def _damaged(path: Path) -> bool:

@@ -31,6 +31,8 @@ BASE = "plugin/facesculpt"
 RECENT = 10
 #: Pictures of the poses that were compared, and the file of their figures.
 POSE, ORIENTATIONS, ORIENTATIONS_BYTES = re.compile(r"pose_[a-z0-9_]{1,40}\.png"), "orientations.json", 64 * 1024
+#: No figure of a pose is as large as this.
+FIGURE_LIMIT = 1e12
 
 
 def photo_json(photo: Photo) -> dict[str, Any]:
@@ -58,16 +60,27 @@ def sculpture_json(sculpture: Sculpture, folder: Path, stages: Iterable[Stage] |
 
 
 def _poses(sculpture: Sculpture, folder: Path) -> list[dict[str, Any]]:
-    """The poses that were compared, best first, with their figures and the address of their picture."""
+    """The poses that were compared, best first, with their figures and the address of their picture. What a crash or a stranger
+    made of the file is left out."""
     file = folder / ORIENTATIONS
     try:
         if file.stat().st_size > ORIENTATIONS_BYTES:
             return []
         found = json.loads(file.read_bytes())["orientations"]
-        named = [(pose, name) for pose in found if POSE.fullmatch(name := f"pose_{pose['pose']}.png")]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [{**pose, "url": url} for pose, name in named if (url := _address(sculpture, folder / name))]
+    poses = []
+    for pose in found if isinstance(found, list) else []:
+        key = pose.get("pose") if isinstance(pose, dict) else None
+        if isinstance(key, str) and POSE.fullmatch(name := f"pose_{key}.png") and (url := _address(sculpture, folder / name)):
+            poses.append({**_figures(pose), "pose": key, "url": url})
+    return poses
+
+
+def _figures(values: dict[str, Any]) -> dict[str, float]:
+    """What of a file's values is a number that a browser can read: of NaN and infinity it can make nothing."""
+    numbers = ((key, value) for key, value in values.items() if isinstance(value, (int, float)) and not isinstance(value, bool))
+    return {key: value for key, value in numbers if -FIGURE_LIMIT < value < FIGURE_LIMIT}
 
 
 def _address(sculpture: Sculpture, file: Path) -> str | None:

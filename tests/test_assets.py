@@ -95,6 +95,31 @@ def test_a_given_file_is_taken(publisher, tmp_path: Path) -> None:
     assert (tmp_path / "bundle.task").exists()
 
 
+def test_a_file_that_is_no_archive_is_taken_as_it_is(publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder that holds one of two."""
+    packed = assets.assets()["model"]
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    plain = replace(
+        packed, name="plain", member="plain.tflite",
+        archive=replace(packed.archive, name="plain", size=len(CONTENT), sha256=digest),
+    )  # fmt: skip
+    monkeypatch.setattr(assets, "assets", lambda: {"model": packed, "plain": plain})
+    source, folder = tmp_path / "downloads", tmp_path / "a"
+    source.mkdir()
+    (source / "plain.tflite").write_bytes(CONTENT)
+    fetched = assets.fetch(folder=folder, source=source)
+    assert fetched == [folder / "plain.tflite"] and fetched[0].read_bytes() == CONTENT
+    assert (source / "plain.tflite").exists() and not (folder / "model.tflite").exists()
+
+
+def test_a_folder_with_none_of_them_is_refused(publisher, tmp_path: Path) -> None:
+    with pytest.raises(assets.AssetError, match="asset_corrupt"):
+        assets.fetch(folder=tmp_path / "a", source=tmp_path / "nowhere")
+    (tmp_path / "bundle.task").write_bytes(b"another")
+    with pytest.raises(assets.AssetError, match="asset_corrupt"):
+        assets.fetch(folder=tmp_path / "b", source=tmp_path / "bundle.task")
+
+
 def test_nothing_is_fetched_twice(publisher, tmp_path: Path) -> None:
     assets.fetch(folder=tmp_path / "a", source="publisher")
     assets.fetch(folder=tmp_path / "a", source="publisher")

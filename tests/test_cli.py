@@ -205,6 +205,16 @@ def test_sculpt_makes_a_solid_of_the_height_that_was_asked_for(head_file: Path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bust.stl", "report.json"]
 
 
+def test_sculpt_leaves_hair_out_that_is_not_wanted(head_file: Path, tmp_path: Path) -> None:
+    meshes = []
+    for number, option in enumerate(("--hair", "--no-hair")):
+        out = tmp_path / f"{number}.stl"
+        assert call("sculpt", "--head", head_file, "-o", out, "--height-mm", 35, "--style", "head", option).code == 0
+        meshes.append(trimesh.load(out))
+    haired, bald = (mesh.vertices[mesh.vertices[:, 2] > 26] for mesh in meshes)
+    assert np.ptp(haired[:, 0]) > 1.15 * np.ptp(bald[:, 0])
+
+
 def test_sculpt_to_g_code_slices_too(head_file: Path, tmp_path: Path) -> None:
     import gcode_thumbnail_tool
 

@@ -227,6 +227,19 @@ def test_json_columns_return_what_was_stored(value, store: Store) -> None:
     assert Photo.get_by_id(photo.id).error == value
 
 
+def test_a_column_that_somebody_else_has_spoilt_costs_nobody_his_list(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    spoilt, sound = sculpture(store, "spoilt"), sculpture(store, "sound")
+    store.database.execute_sql(
+        "UPDATE sculpture SET others = '[', settings = ?, estimates = '{\"seconds\": NaN}' WHERE id = ?",
+        ("[" * 9999, spoilt.id),
+    )
+    read = Sculpture.get_by_id(spoilt.id)
+    assert (read.others, read.settings, read.estimates) == ([], None, {"seconds": None})
+    assert [one.name for one in Sculpture.select().order_by(Sculpture.name)] == ["sound", "spoilt"]
+    assert store.made_from(sound.photo) == [sound]
+    assert "others" in caplog.text
+
+
 def test_json_defaults_are_not_shared(store: Store) -> None:
     first, second = Photo(name="a"), Photo(name="b")
     first.faces.append(1)
@@ -396,11 +409,20 @@ def test_an_old_head_is_made_anew_for_detail_also_when_it_was_planned_without_be
     assert module.first_stage(made, {"height_mm": 100, "detail": 1.0}, {}) == "reconstruct"
 
 
-def test_style_expression_and_detail_make_another_shape_and_size_and_pose_do_not() -> None:
+def test_an_old_head_is_made_anew_for_hair_and_one_that_has_it_is_not(store: Store) -> None:
+    old, new = (
+        store.add_sculpture(Photo.create(name="a.jpg"), "a", 0, {"height_mm": 100, **hair}, {}) for hair in ({}, {"hair": True})
+    )
+    assert module.first_stage(old, {"height_mm": 100, "hair": True}, {}) == "reconstruct"
+    assert module.first_stage(old, {"height_mm": 100, "hair": False}, {}) == "slice"
+    assert module.first_stage(new, {"height_mm": 100, "hair": False}, {}) == "sculpt"
+
+
+def test_what_is_carved_or_worn_makes_another_shape_and_size_and_pose_do_not() -> None:
     before = {"height_mm": 100, "style": "bust", "orientation": "auto"}
-    for same in ({}, {"height_mm": 60}, {"orientation": "tilt_10"}, {"expression": 1.0}, {"detail": 0.0}):
+    for same in ({}, {"height_mm": 60}, {"orientation": "tilt_10"}, {"expression": 1.0}, {"detail": 0.0}, {"hair": False}):
         assert not other_shape(before, {**before, **same})
-    for other in ({"style": "mask"}, {"expression": 0.5}, {"detail": 1.0}):
+    for other in ({"style": "mask"}, {"expression": 0.5}, {"detail": 1.0}, {"hair": True}):
         assert other_shape(before, {**before, **other})
 
 

@@ -64,6 +64,17 @@ def test_figures_that_are_none_are_left_out(content: str, sculpture: Sculpture, 
     assert sculpture_json(sculpture, tmp_path)["poses"] == []
 
 
+@pytest.mark.parametrize("figure", ["NaN", "-Infinity", "1e999", "9" * 400, '"5"', "null", "true", "{}", "[[]]"])
+def test_only_figures_are_shown_of_a_pose(figure: str, sculpture: Sculpture, tmp_path: Path) -> None:
+    """No browser reads NaN, and none that is not there can be put into a sentence: one such file hid all sculptures."""
+    rows = f'[{{"pose": "tilt_10", "tilt_deg": {figure}, "url": "http://elsewhere", "cost": 0.1}}, null, {{"pose": null}}]'
+    (tmp_path / ORIENTATIONS).write_text(f'{{"orientations": {rows}}}')
+    (tmp_path / "pose_tilt_10.png").write_bytes(b"picture")
+    (pose,) = sculpture_json(sculpture, tmp_path)["poses"]
+    assert (pose["pose"], pose["cost"]) == ("tilt_10", 0.1) and pose.keys() == {"pose", "cost", "url"}
+    assert pose["url"].startswith("plugin/facesculpt/")
+
+
 def test_files_too_large_to_be_figures_are_not_read(sculpture: Sculpture, tmp_path: Path) -> None:
     (tmp_path / "pose_upright.png").write_bytes(b"picture")
     for more, shown in (("y" * 1000, ["upright"]), ("y" * 100_000, [])):

@@ -41,6 +41,21 @@ def test_a_sculpture_has_detail_unless_it_is_older_than_that(body, before, detai
 
 
 @pytest.mark.parametrize(
+    ("body", "before", "hair"),
+    [
+        ({}, {}, True),
+        ({"settings": {"hair": False}}, {}, False),
+        ({}, {"height_mm": 100, "hair": True}, True),
+        ({"settings": {"hair": True}}, {"height_mm": 100}, True),
+        ({"settings": {"height_mm": 80}}, {"height_mm": 100, "detail": 1.0}, False),
+    ],
+)
+def test_a_sculpture_has_hair_unless_it_is_older_than_that(body, before, hair) -> None:
+    api = SimpleNamespace(default_height=lambda: 160.0)
+    assert FaceSculptApi._settings_of(api, body, before)["hair"] is hair  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("body", "before", "kept"),
     [
         ({"settings": {"height_mm": 80}}, HOURS, None),

@@ -108,7 +108,7 @@ def contenders(image: np.ndarray, weights: Path | None, eos_files: Eos | None = 
     if portrait is None:
         return None
     model = head_model(weights)
-    head = reconstruct(portrait, weights=weights)
+    head = reconstruct(portrait, weights=weights, detailed=False)
     surfaces: dict[str, Any] = {
         OURS: head_surface(head),
         AVERAGE: average_head(model),

@@ -62,7 +62,7 @@ def measure(path: Path, seed: int) -> dict[str, dict[str, float]] | None:
         portrait = portrait_in(drawn.image)
         if portrait is None:
             return None
-        found, truth = reconstruct(portrait).details["coefficients"], drawn.coefficients[kept]
+        found, truth = reconstruct(portrait, detailed=False).details["coefficients"], drawn.coefficients[kept]
         heads = {
             FOUND: found,
             PERSON: np.r_[found[:IDENTITY], truth[IDENTITY:]],

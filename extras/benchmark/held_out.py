@@ -81,7 +81,7 @@ def measure(path: Path, weights: Path | None, yaw: tuple[float, float], seed: in
     if portrait is None:
         return None
     model = head_model(weights)
-    head = reconstruct(portrait, weights=weights)
+    head = reconstruct(portrait, weights=weights, detailed=False)
     truth = truth_of(path, drawn)
     projected = drawn.camera.project(truth).astype(float)
     seen = seen_vertices(projected, model.triangles, drawn.image.shape[:2])

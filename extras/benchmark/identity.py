@@ -31,7 +31,7 @@ def made_of(path: Path, weights: Path | None) -> tuple[dict[str, np.ndarray], Be
     except PortraitError:
         return None
     model = head_model(weights)
-    head = reconstruct(portrait, weights=weights)
+    head = reconstruct(portrait, weights=weights, detailed=False)
     shapes = {
         f"{OURS}: landmarks of the raw head": head.landmarks[:468].astype(float),
         f"{OURS}: face of the raw head": head.details["final_vertices"][model.face].astype(float),

@@ -34,7 +34,7 @@ def measure(path: Path, weights: Path | None, seed: int) -> Row | None:
     if None in portraits:
         return None
     model = head_model(weights)
-    heads = [reconstruct(portrait, weights=weights) for portrait in portraits]
+    heads = [reconstruct(portrait, weights=weights, detailed=False) for portrait in portraits]
     face = model.face
     skull = (model.mean[:, 1] > model.mean[face, 1].min()) | face
     fused = {name: fuse([heads[i] for i in chosen], model) for name, chosen in TOGETHER.items()}

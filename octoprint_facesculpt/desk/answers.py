@@ -54,6 +54,8 @@ class Answers:
     height: dict[str, Any] | None = None
     #: How far down (below 0) and up, mm, the nozzle may have been moved since the print was interrupted.
     moved: tuple[float, float] | None = None
+    #: The printer that somebody has looked at, if it is another than the print was begun with.
+    printer: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,9 +84,13 @@ class Answers:
     def begin(self) -> Answers:
         return replace(self, question="look")
 
-    def look(self) -> Answers:
-        """The user has looked at the printer."""
-        return replace(self, looked=True, question="point")
+    def look(self, printer: str | None = None) -> Answers:
+        """The user has looked at the printer; which one, if it has changed."""
+        return replace(self, looked=True, question="point", printer=printer)
+
+    def look_again(self) -> Answers:
+        """There is another printer than the user has looked at."""
+        return replace(self, looked=False, question=min(self.question, "look", key=QUESTIONS.index))
 
     def point(self, layers: int, moves: int) -> Answers:
         """Another point; what was measured before holds for where it stopped, not for where it goes on."""

@@ -11,19 +11,22 @@ from typing import Any
 from ..recovery.clock import now, standstill
 from ..recovery.errors import RecoveryError
 from ..recovery.identity import identity_of
+from ..recovery.interlock import shifts
 from ..recovery.journal import read
+from ..recovery.plan import SOFT
 from ..recovery.resuming import recovering
 from .alone import obstacle
 from .answers import Answers, require_height
 from .guard import A_PRINT, HARMLESS
-from .heat import Heater, Heating
+from .heat import NEAR, Heater, Heating
 from .last_look import HEATING
-from .moved import FOLLOWED, moved_unseen
+from .meanwhile import require_printer
+from .moved import CLEAR, FOLLOWED, moved_unseen
 from .patience import Patience
 from .plans import FILES, STILL, PlanDesk
 from .ports import PrinterPort, Surroundings
 from .sight import BANNER
-from .watch import MOVING, OWN_TAG, SCRIPT_TAG, STEP_TAG
+from .watch import OWN_TAG, SCRIPT_TAG, STEP_TAG
 
 _logger = logging.getLogger(__name__)
 #: Marks the line behind those that are sent before the print is started.
@@ -42,6 +45,8 @@ ENDINGS = ("PrintDone", "PrintCancelled", "PrintFailed", "Disconnected", "Error"
 #: Answers about the height that nobody has measured, and outages in which the printer had its power all along.
 NOT_MEASURED = ("trusted", "chosen")
 WITH_POWER = ("host", "cable", "restart")
+#: Events after which the printer may be another one.
+PROFILES = ("Connected", "PrinterProfileModified", "PrinterProfileDeleted")
 #: Marks of the firmwares in the answer to M115.
 FIRMWARES = (("klipper", "klipper"), ("marlin 1.", "marlin1"))
 
@@ -58,6 +63,8 @@ class RecoveryDesk(PlanDesk):
         #: Where in the plan the script begins.
         self._begin = 0
         self._heating: Heating | None = None
+        #: The nozzle's last temperature, degrees.
+        self._nozzle: float | None = None
         self._printing = False
         self._resumed: tuple[float, float] | None = None
 
@@ -111,6 +118,7 @@ class RecoveryDesk(PlanDesk):
                 raise RecoveryError("not_confirmed", "Nobody has confirmed that the nozzle may move.", "Look at it first.")
             if not self._heating.hot:
                 raise RecoveryError("too_cold", "The nozzle still sticks to the print.", "Wait until it is warm.")
+            self._require_same_printer()
             self._require_same_file()
             self._adopt()
             self._begin = self._before_cleaning()
@@ -188,7 +196,7 @@ class RecoveryDesk(PlanDesk):
         Called for every line of a print, of which nearly all need the journal and nothing else."""
         if (self._state != "idle" or self.watch.interrupted) and self._holds_back(cmd, gcode, tags):
             return HARMLESS
-        if gcode in FOLLOWED and self._state in STILL and not (tags and OWN_TAG in tags):
+        if (gcode is None or gcode in FOLLOWED) and self._state in STILL and not (tags and OWN_TAG in tags):
             self._follow(cmd, gcode)
         if gcode in HEATING and tags and "source:file" in tags and (first := self._look_first(cmd, gcode, tags)):
             return first
@@ -205,11 +213,20 @@ class RecoveryDesk(PlanDesk):
         if tags and "source:file" in tags:
             # Another print must not begin over this one; it is cancelled as soon as its start is known.
             return self._state in WAITING
-        if tags and self._comes_between(gcode, tags):
+        if tags and self._comes_between(cmd, gcode, tags):
             return self.guard.leave_out(cmd, "source:script" in tags)
-        return self.guard.hold(cmd)
+        return self.guard.hold(cmd, self._sticks(), self._moves.relative)
 
-    def _comes_between(self, gcode: str | None, tags: set[str]) -> bool:
+    def _sticks(self) -> bool:
+        """Whether the nozzle may stand on the print with plastic that is hard."""
+        if self._state not in (*STILL, "idle") or self._moves.lift >= CLEAR:
+            return False
+        if self._nozzle is not None and self._nozzle >= SOFT - NEAR:
+            return False
+        plan = self._plan
+        return plan is None or (plan["kind"] != "restart" and plan["stop"]["z"] < plan["plan"]["point"][2] + CLEAR)
+
+    def _comes_between(self, cmd: str, gcode: str | None, tags: set[str]) -> bool:
         """Whether a line, of the user's scripts, which mean other moments, or typed while a plan is carried out, would move the
         nozzle away from where the plan has it, or undo what the plan has set."""
         if self._state == "running" and SCRIPT_TAG in tags:
@@ -217,12 +234,16 @@ class RecoveryDesk(PlanDesk):
             return True
         if self._state == "preparing" or (self._state == "running" and self.watch.recovers):
             # Nor may anything move the nozzle, or change the modes of its moves, between two lines of the plan.
-            return gcode in FOLLOWED
+            return gcode is None or gcode in FOLLOWED or shifts(cmd)
         if self._state == "running":
             return False
-        return "source:script" in tags and gcode in MOVING
+        if self._state == "cleaning" and shifts(cmd):
+            # The plan's heights are those that it has set.
+            return True
+        # What a macro does, nobody here knows.
+        return "source:script" in tags and (gcode is None or gcode in FOLLOWED)
 
-    def _follow(self, cmd: str, gcode: str) -> None:
+    def _follow(self, cmd: str, gcode: str | None) -> None:
         if reach := self._moves.follow(cmd, gcode):
             # What is ordered from now on knows of it; the comm thread that calls this must not wait.
             self._moved.append(reach)
@@ -287,6 +308,7 @@ class RecoveryDesk(PlanDesk):
             threading.Thread(target=self._plan_anew, name="facesculpt-plan", daemon=True).start()
             if self._sight.ask():
                 threading.Thread(target=self._host.ask_position, daemon=True).start()
+        self._nozzle = (parsed.get("T0") or parsed.get("T") or (None,))[0]
         if self._heating is not None and self._state == "heating":
             self._heating.see(parsed)
             threading.Thread(target=self.tell, daemon=True).start()
@@ -305,6 +327,8 @@ class RecoveryDesk(PlanDesk):
             return
         if event in FILES:
             return self._follow_file(event, payload)
+        if event in PROFILES and self.pending:
+            self.tell()
         self.watch.on_event(event, payload)
         if event == "PrintStarted":
             self._printing = self.watch.active
@@ -315,6 +339,7 @@ class RecoveryDesk(PlanDesk):
             self._lost()
         if event == "Disconnected":
             self._sight.forget()
+            self._nozzle = None
             self._patience.stop_count_down()
 
     # -- inside
@@ -333,9 +358,22 @@ class RecoveryDesk(PlanDesk):
             raise RecoveryError("not_confirmed", "Nobody has confirmed that the print may go on.", "Look at it first.")
         if not self._host.ready():
             raise RecoveryError("not_ready", "The printer is not connected or not ready.", "Connect the printer first.")
-        self._require_same_file()
         assert self._plan is not None
+        if self._plan["kind"] != "restart":
+            # What begins anew is a print like any other.
+            self._require_same_printer()
+        self._require_same_file()
         return self._plan
+
+    def _require_same_printer(self) -> None:
+        try:
+            require_printer(self._printer_note(), self.answers.printer)
+        except RecoveryError:
+            if self._state == "ready":
+                self.answers = self.answers.look_again()
+                self._save_answers()
+                self.tell()
+            raise
 
     def _require_same_file(self) -> None:
         """:class:`RecoveryError` ``file_missing``, ``file_changed``: the plan names a byte of the file that was printed."""
@@ -404,12 +442,13 @@ class RecoveryDesk(PlanDesk):
     def _after_print(self) -> None:
         self._journal.flush()
         reading = read(self._folder)
+        self._moves.lift = 0.0
         with self._lock:
             # A disk that is too slow for the last record must not bring a finished print back.
             unfinished = reading is not None and reading.unfinished and not self.watch.finished
             self._reading = reading if unfinished else None
             self._state, self._plan, self._resumed = "planning" if self._reading else "idle", None, None
-            self._patience.stopped = False
+            self._patience.stopped = self._unguarded = False
             self.answers = self._load_answers()
         if self._reading is None:
             self._answers.forget()
@@ -421,7 +460,7 @@ class RecoveryDesk(PlanDesk):
     # -- going on alone
 
     def _planned(self) -> None:
-        if self._patience.stopped or self._plan is None or self._reading is None or not self._host.ready():
+        if self._patience.stopped or self._plan is None or self._reading is None or self._notes() or not self._host.ready():
             return
         stood = standstill(self._reading.record, bool(self.job.get("clock_synchronised")), now())
         why_not = obstacle(self._around.wish(), self._plan, self._reading.record, stood, self._sight.nozzle, self._sight.bed)

@@ -77,6 +77,15 @@ class DrillPrinter:
     def camera(self) -> bool:
         return False
 
+    def printer_profile(self) -> None:
+        """It is always the same."""
+
+    def last_safe_mode(self) -> None:
+        """It has none."""
+
+    def printed_since(self, moment: float, but: str) -> bool:
+        return False
+
     def gcode_on_disk(self, path: str) -> Path:
         return self._files.gcode_on_disk(path)
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from ..recovery.errors import RecoveryError
-from ..recovery.interlock import endangers
+from ..recovery.interlock import drags, endangers
 
 _logger = logging.getLogger(__name__)
 #: Sent instead of a line that is held back: OctoPrint would wait half a minute for the answer to one it never sent.
@@ -16,6 +16,9 @@ HARMLESS = "M105"
 KEPT, LONGEST = 10, 80
 #: What is typed in the terminal, before the line itself, to send it all the same.
 AT_COMMAND, ALLOW = "facesculpt", "allow"
+#: Why a line is held back.
+DRIVES = "this could drive the nozzle into it or let go of the motors"
+DRAGS = "the nozzle, which may stand on it and is cold, could drag it off the bed. Heat the nozzle or raise it (Z) first"
 #: What a print that is refused is called among the lines.
 A_PRINT = "a print"
 
@@ -27,15 +30,23 @@ class LineGuard:
     def __init__(self, send: Callable[[str], None], log: Callable[[str], None], tell: Callable[[], None]) -> None:
         self._send, self._log, self._tell = send, log, tell
         self.held: list[str] = []
+        #: Those of them that were meant relative to where the nozzle is.
+        self.relative: set[str] = set()
 
-    def hold(self, cmd: str) -> bool:
-        """Whether a line must not be sent; remembers it then. Called on OctoPrint's comm threads: it does not wait."""
-        if not endangers(cmd):
+    def hold(self, cmd: str, sticks: bool = False, relative: bool = False) -> bool:
+        """Whether a line must not be sent; remembers it then. ``sticks``: the nozzle may stand on the print, cold;
+        ``relative``: moves are relative ones. Called on OctoPrint's comm threads: it does not wait."""
+        if endangers(cmd):
+            why = DRIVES
+        elif sticks and drags(cmd):
+            why = DRAGS
+        else:
             return False
         line = cmd.strip()[:LONGEST]
         _logger.warning("held back '%s': an interrupted print is on the bed", line)
         self.note(line)
-        threading.Thread(target=self._explain, args=(line,), daemon=True).start()
+        (self.relative.add if relative else self.relative.discard)(line)
+        threading.Thread(target=self._explain, args=(line, why), daemon=True).start()
         return True
 
     def leave_out(self, cmd: str, scripted: bool) -> bool:
@@ -51,6 +62,7 @@ class LineGuard:
 
     def clear(self) -> None:
         self.held = []
+        self.relative.clear()
 
     def allow(self, line: str, confirmed: bool) -> None:
         """Send a line that was held back; :class:`RecoveryError` ``not_confirmed``, ``not_held``."""
@@ -78,9 +90,9 @@ class LineGuard:
         except RecoveryError as error:
             self._log(f"FaceSculpt: {error.message} {error.hint}")
 
-    def _explain(self, line: str) -> None:
+    def _explain(self, line: str, why: str) -> None:
         self._log(
-            f"FaceSculpt held back '{line}': an unfinished print is on the bed, and this could drive the nozzle into it or let "
-            f"go of the motors. If you really mean it, enter: @{AT_COMMAND} {ALLOW} {line}"
+            f"FaceSculpt held back '{line}': an unfinished print is on the bed, and {why}. "
+            f"If you really mean it, enter: @{AT_COMMAND} {ALLOW} {line}"
         )
         self._tell()

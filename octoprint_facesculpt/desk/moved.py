@@ -10,16 +10,30 @@ from __future__ import annotations
 
 import re
 
+from ..recovery.interlock import drags
 from ..recovery.plan import OWN_RAISE
 from .answers import ANYWHERE
 from .watch import MOVING
 
-#: Commands that move the nozzle to where only the firmware knows: park, clean, change the filament.
-PARKING = frozenset(("G12", "G27", "M125", "M600", "M701", "M702"))
+#: Commands that move the nozzle to where only the firmware knows: splines, steps, clean, park, a point of the mesh, back to a
+#: place it has kept, out of the way of a probe, change the filament.
+PARKING = frozenset(("G5", "G6", "G12", "G27", "G42", "G61", "M125", "M401", "M402", "M600", "M701", "M702"))
 #: All that must be followed.
 FOLLOWED = MOVING | PARKING
 _Z = re.compile(r"Z\s*([-+]?(?:\d+\.?\d*|\.\d+))?")
+_NUMBER = re.compile(r"\s*(?:N\d+\s*)?G\s*0*(\d+)", re.IGNORECASE)
+#: Commands of Klipper that move nothing; others, and macros, may.
+_STILL = re.compile(
+    r"\s*(?:(?:FIRMWARE_)?RESTART|STATUS|HELP|ECHO|RESPOND|GET_POSITION|QUERY_[A-Z_]+|TURN_OFF_HEATERS|TEMPERATURE_WAIT"
+    r"|PID_CALIBRATE|SAVE_CONFIG|SAVE_GCODE_STATE|BED_MESH_(?:PROFILE|CLEAR|OUTPUT)|CLEAR_PAUSE"
+    r"|SET_(?:LED|PIN|FAN_SPEED|HEATER_TEMPERATURE|VELOCITY_LIMIT|PRESSURE_ADVANCE|DISPLAY_TEXT|IDLE_TIMEOUT|RETRACTION"
+    r"|GCODE_VARIABLE|KINEMATIC_POSITION|GCODE_OFFSET))(?![A-Z_])",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"\s*[A-Z_]{3}", re.IGNORECASE)
 _INCH = 25.4
+#: A nozzle that was raised by so much stands clear of what it stood on, mm.
+CLEAR = 1.0
 #: Heights nearer than this are the same, mm.
 SAME = 0.1
 
@@ -37,9 +51,13 @@ def moved_unseen(height: float, stop: float, knows: bool) -> Reach | None:
     return min(ways), max(ways)
 
 
-def insisted(line: str) -> Reach | None:
-    """How far a line that was held back may move the nozzle, mm, once somebody insists on it; None if it only lets go of motors
-    that do not hold its height."""
+def insisted(line: str, relative: bool = False) -> Reach | None:
+    """How far down and up a line that was held back may move the nozzle, mm, once somebody insists on it; None if it does not,
+    as where it only lets go of motors that do not hold its height."""
+    if drags(line) and (number := _NUMBER.match(line)) and not (number[1] == "28" and "Z" in line.upper()):
+        moves = Moves()
+        moves.relative = relative
+        return moves.follow(line, f"G{number[1]}")
     command, *words = line.partition(";")[0].upper().split() or [""]
     let_go = {word[0] for word in words}
     return None if command in ("M18", "M84") and let_go and let_go <= {"X", "Y", "E"} else ANYWHERE_REACH
@@ -49,12 +67,17 @@ class Moves:
     """Reads lines in their order, for their modes."""
 
     def __init__(self) -> None:
-        self._relative = self._inches = False
+        self.relative = self._inches = False
+        #: How much higher it is for certain than it was, mm.
+        self.lift = 0.0
 
-    def follow(self, cmd: str, gcode: str) -> Reach | None:
-        """How far down and up, mm, a line of :data:`FOLLOWED` may move the nozzle from where it is; None if it does not."""
+    def follow(self, cmd: str, gcode: str | None) -> Reach | None:
+        """How far down and up, mm, a line of :data:`FOLLOWED`, or one that is no G-code, may move the nozzle from where it is;
+        None if it does not."""
+        if gcode is None:
+            return ANYWHERE_REACH if _WORD.match(cmd) and not _STILL.match(cmd) else None
         if gcode in ("G90", "G91"):
-            self._relative = gcode == "G91"
+            self.relative = gcode == "G91"
         elif gcode in ("G20", "G21"):
             self._inches = gcode == "G20"
         elif gcode == "G28":
@@ -63,8 +86,9 @@ class Moves:
         elif gcode in PARKING:
             return ANYWHERE_REACH
         elif gcode in ("G0", "G1", "G2", "G3") and (word := _Z.search(cmd.partition(";")[0].upper())):
-            if not self._relative:
+            if not self.relative:
                 return ANYWHERE_REACH
             way = float(word[1] or 0.0) * (_INCH if self._inches else 1.0)
+            self.lift += way
             return (min(way, 0.0), max(way, 0.0)) if way else None
         return None

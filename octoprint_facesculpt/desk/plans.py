@@ -18,9 +18,10 @@ from ..recovery.errors import RecoveryError
 from ..recovery.identity import identity_of
 from ..recovery.journal import Journal, Reading, read
 from ..recovery.printer import PrinterFacts
-from .answers import AnswerFile, Answers, Wanted
+from .answers import ANYWHERE, AnswerFile, Answers, Wanted
 from .guard import LineGuard
 from .helpers import Helpers
+from .meanwhile import marks, printer_note, ran_without_guard, signature
 from .moved import Moves, Reach, insisted
 from .patience import Patience
 from .pictures import Pictures
@@ -58,7 +59,9 @@ class PlanDesk:
         #: What the lines of others do to the nozzle, and those whose answers have not yet been taken back.
         self._moves, self._moved = Moves(), deque[Reach]()
         self._answers = AnswerFile(folder / "answers.json")
-        self._firmware = "marlin2"
+        self._firmware: str | None = None
+        #: Whether OctoPrint has been running without this plugin since.
+        self._unguarded = False
         # Read at once, before any printer is connected: from the first line on, Z must be safe.
         found = read(folder)
         self._reading: Reading | None = found if found is not None and found.unfinished else None
@@ -77,7 +80,12 @@ class PlanDesk:
     def open(self) -> None:
         """From now on keep the journal, and plan for the print that was interrupted, if one was."""
         self._journal.open()
-        if self._reading is not None:
+        if (reading := self._reading) is not None:
+            self._unguarded = ran_without_guard(reading.job, reading.record, self._host)
+            if self._unguarded and not self.answers.moved:
+                _logger.warning("OctoPrint has been running without this plugin; the nozzle's height must be measured")
+                self.answers = self.answers.moves(-ANYWHERE, ANYWHERE)
+                self._save_answers()
             self._plan_anew()
 
     @property
@@ -122,6 +130,7 @@ class PlanDesk:
             "seen": {"nozzle": self._sight.nozzle, "bed": self._sight.bed},
             "pictures": self._pictures.versions() if self._plan is not None else {},
             "camera": self._host.camera() if reading else False,
+            "notes": self._notes(),
             "journal_error": self._journal.failure, "recording": self.watch.active,
         }  # fmt: skip
 
@@ -132,7 +141,16 @@ class PlanDesk:
         # While a plan is made once more, as when the printer's temperatures are seen, the one before is what somebody sees.
         state = "ready" if self._state == "planning" and self._plan else self._state
         what = [state, self.answers.to_json(), plan.get("offset"), plan.get("point"), self._plan and self._plan["asks"]]
+        what.append(signature(self._printer_note()))
         return f"{zlib.crc32(json.dumps(what).encode()):08x}"
+
+    def _printer_note(self) -> dict[str, Any] | None:
+        return printer_note(self.job, self._host, self._firmware) if self._reading is not None else None
+
+    def _notes(self) -> list[dict[str, Any]]:
+        """What somebody must know besides the plan: ``printer_changed`` (``then`` and ``now``), ``unguarded``."""
+        found = [self._printer_note(), {"code": "unguarded"} if self._unguarded else None]
+        return [note for note in found if note is not None]
 
     def require(self, revision: str | None) -> None:
         """:class:`RecoveryError` ``state_changed`` when somebody saw another state than there is now."""
@@ -172,7 +190,8 @@ class PlanDesk:
         """The user has looked at the printer; :class:`RecoveryError` ``not_confirmed``."""
         if not confirmed:
             raise RecoveryError("not_confirmed", "Nobody has confirmed to have looked.", "Look at the printer first.")
-        self.answer(Answers.look)
+        seen = signature(self._printer_note())
+        self.answer(lambda answers: answers.look(seen))
 
     def measure(self, height: float) -> None:
         """The user measured the print's height, mm."""
@@ -183,7 +202,7 @@ class PlanDesk:
         self._journal.adopt(self._reading, sent=int(self._reading.record["sent"]), phase="dismissed")
         self._state, self._reading, self._plan, self._error = "idle", None, None, None
         self._answers.forget()
-        self.answers = Answers()
+        self.answers, self._unguarded = Answers(), False
         self.guard.clear()
 
     def dismiss(self, confirmed: bool) -> None:
@@ -211,8 +230,9 @@ class PlanDesk:
 
     def _send_allowed(self, line: str) -> None:
         """Somebody insists on a line that was held back: where the nozzle is after it, nobody may know."""
-        self._host.send([line], {OWN_TAG})
-        if reach := insisted(line):
+        relative = line in self.guard.relative
+        self._host.send(["G91", line, "G90"] if relative else [line], {OWN_TAG})
+        if reach := insisted(line, relative):
             self._moved.append(reach)
             self._take_moves()
 
@@ -296,10 +316,10 @@ class PlanDesk:
         if origin != "local":
             return None
         file = self._host.gcode_on_disk(path)
-        facts = PrinterFacts(self._firmware, self._host.bed_corners(), self._host.height())
+        facts = PrinterFacts(self._firmware or "marlin2", self._host.bed_corners(), self._host.height())
         return {
             "path": path, "file": str(file), "identity": identity_of(file), "printer": asdict(facts),
-            "clock_synchronised": synchronised(), **self._around.job_of(path),
+            "clock_synchronised": synchronised(), **marks(self._host), **self._around.job_of(path),
         }  # fmt: skip
 
     def _load_answers(self) -> Answers:

@@ -19,6 +19,9 @@ BATCH = 12
 #: Pictures that are kept of a sculpture, and seconds that a child may take, and that a request waits for its turn.
 KEPT, DRAW_SECONDS, WAIT_SECONDS = 480, 60, 40
 MEMORY_BYTES = 512 << 20
+#: Requests that may wait for a child, the one that started it among them. Each keeps one of the few threads with which
+#: OctoPrint answers everybody, also who wants to pause or cancel a print.
+PLACES = 2
 
 
 class LayerPictures:
@@ -26,6 +29,7 @@ class LayerPictures:
 
     def __init__(self, run_child: Callable[..., dict[str, Any]] = run) -> None:
         self._run, self._drawing = run_child, threading.Lock()
+        self._places = threading.BoundedSemaphore(PLACES)
 
     def about(self, folder: Path) -> dict[str, Any]:
         """Heights (mm) and times (s) of all layers, what the colours mean, and the version of the G-code.
@@ -41,17 +45,31 @@ class LayerPictures:
         }
 
     def picture(self, folder: Path, number: int, threads: int = 1) -> Path:
-        """The picture (PNG) of a layer; :class:`JobError` ``layers_busy`` when others are drawn too long, or the child's."""
+        """The picture (PNG) of a layer; :class:`JobError` ``layers_busy`` when others wait already or are drawn too long, or
+        the child's."""
         version = _version(folder)
         kept = folder / "layers" / version
         picture = kept / f"{number}.png"
         if picture.is_file():
             return picture
+        if not self._places.acquire(blocking=False):
+            raise JobError("layers_busy", "Other layers are being drawn.", "Try again.")
+        try:
+            self._draw(folder, number, version, threads)
+        finally:
+            self._places.release()
+        if not picture.is_file():
+            raise JobError("layer_unknown", f"There is no layer {number}.", "Reload the page.")
+        return picture
+
+    def _draw(self, folder: Path, number: int, version: str, threads: int) -> None:
+        """Have a layer and its neighbours drawn, unless that has been done when it is its turn."""
+        kept = folder / "layers" / version
         if not self._drawing.acquire(timeout=WAIT_SECONDS):
             raise JobError("layers_busy", "Other layers are being drawn.", "Try again.")
         try:
-            if picture.is_file():
-                return picture
+            if (kept / f"{number}.png").is_file():
+                return
             self._forget(folder / "layers", version)
             kept.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, "-m", "octoprint_facesculpt", "layers", str(folder / OUTPUTS["slice"]), "--json"]
@@ -68,9 +86,6 @@ class LayerPictures:
             )
         finally:
             self._drawing.release()
-        if not picture.is_file():
-            raise JobError("layer_unknown", f"There is no layer {number}.", "Reload the page.")
-        return picture
 
     @staticmethod
     def _forget(folder: Path, version: str) -> None:

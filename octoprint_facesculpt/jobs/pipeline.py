@@ -280,7 +280,7 @@ class Pipeline:
                 "sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(folder / OUTPUTS["sculpt"]),
                 "--folder", str(folder),
                 "--height-mm", str(settings["height_mm"]), "--style", settings["style"],
-                "--orientation", settings.get("orientation", "upright"), "--detail", str(settings.get("detail", 0.0)),
+                *_shape_of(settings),
             ]  # fmt: skip
         slicing, target = sculpture.slicing, sculpture.slicing.get("target")
         gcode = folder / OUTPUTS["slice"]
@@ -293,8 +293,7 @@ class Pipeline:
             # A size that is chosen by time or filament is found by slicing, so both are one work.
             arguments = ["sculpt", "--head", str(folder / OUTPUTS["reconstruct"]), "-o", str(gcode), "--folder", str(folder)]
             arguments += ["--style", sculpture.settings["style"], f"--target-{target['kind']}", str(target["value"])]
-            arguments += ["--orientation", sculpture.settings.get("orientation", "upright")]
-            arguments += ["--detail", str(sculpture.settings.get("detail", 0.0))]
+            arguments += _shape_of(sculpture.settings)
             if target.get("fixed_height"):
                 arguments += ["--height-mm", str(sculpture.settings["height_mm"])]
         arguments += ["--engine", slicing["engine"], "--profile", slicing["profile"], "--bed", options["bed"]]
@@ -360,3 +359,11 @@ class Pipeline:
             Stage.sculpture == sculpture, Stage.state.in_(("waiting", "running"))
         ).execute()
         Sculpture.update(state="cancelled").where(Sculpture.id == sculpture.id).execute()
+
+
+def _shape_of(settings: dict[str, Any]) -> list[str]:
+    """The options for a sculpture's pose and for what is carved and set upon its head; older ones know of neither."""
+    return [
+        "--orientation", settings.get("orientation", "upright"), "--detail", str(settings.get("detail", 0.0)),
+        "--hair" if settings.get("hair") else "--no-hair",
+    ]  # fmt: skip

@@ -136,10 +136,16 @@ def _drain(process: subprocess.Popen, log: Path) -> None:
 
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
-        line = json.loads(raw)
+        line = json.loads(raw, parse_float=_number, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return {}
     return line if isinstance(line, dict) else {}
+
+
+def _number(text: str) -> float | None:
+    """A number that can be told in JSON again; None for one that is too large."""
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def _fraction(value: Any) -> float:

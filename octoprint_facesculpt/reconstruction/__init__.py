@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The networks that can be chosen; all but the first need a file of weights.
 NETWORKS = ("facesculpt", "vrn2017")
+#: How much of the work is the head itself; the rest is its relief and hair.
+SHAPED = 0.85
 #: Most photos of one person that are taken together.
 MAX_PHOTOS = 8
 
@@ -31,9 +32,11 @@ def reconstruct(
     weights: Path | None = None,
     network: str = NETWORKS[0],
     expression: float = 1.0,
+    detailed: bool = True,
     progress: Progress = silent,
 ) -> Head:
-    """Reconstruct the head in a portrait with one of :data:`NETWORKS`.
+    """Reconstruct the head in a portrait with one of :data:`NETWORKS`; ``detailed`` with the photo's relief and hair, which
+    change nothing of the head itself.
 
     See :func:`octoprint_facesculpt.reconstruction.predictor.reconstruct` and
     :func:`octoprint_facesculpt.reconstruction.vrn2017.reconstruct`, which knows nothing of expressions. Raises
@@ -50,9 +53,10 @@ def reconstruct(
     from .predictor import reconstruct as run
 
     imported = time.perf_counter() - start
-    head = run(portrait, weights=weights, expression=expression, progress=progress)
+    share = SHAPED if detailed else 1.0
+    head = run(portrait, weights=weights, expression=expression, progress=_part(progress, 0.0, share))
     head.seconds["load"] += imported
-    return head
+    return _detailed(portrait, head, head.details["covered"], _part(progress, share, 1.0)) if detailed else head
 
 
 def check_choices(network: str = NETWORKS[0], expression: float = 1.0, weights: Path | None = None) -> None:
@@ -85,33 +89,47 @@ def check_count(photos: int) -> None:
 
 
 def reconstruct_together(
-    portraits: Sequence[Portrait], *, weights: Path | None = None, expression: float = 1.0, progress: Progress = silent
+    portraits: Sequence[Portrait],
+    *,
+    weights: Path | None = None,
+    expression: float = 1.0,
+    detailed: bool = True,
+    progress: Progress = silent,
 ) -> Head:
     """One head out of several photos of a person, see :func:`octoprint_facesculpt.reconstruction.fusion.fuse`.
 
-    The first photo gives place, projection, relief and the expression, of which as much is taken as ``expression`` says, 0..1.
-    Raises :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
+    The first photo gives place, projection, relief, hair and the expression, of which as much is taken as ``expression`` says,
+    0..1. Raises :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
     """
     check_count(len(portraits))
     check_choices(expression=expression)
-    share = 0.95 / len(portraits)
+    share = SHAPED / len(portraits)
     heads = []
     for number, portrait in enumerate(portraits):
-
-        def step(fraction: float, message: str = "", done: float = share * number) -> None:
-            progress(done + share * fraction, message)
-
-        heads.append(reconstruct(portrait, weights=weights, progress=step))
-    progress(0.95, "Bringing the photos together")
+        part = _part(progress, share * number, share * (number + 1))
+        heads.append(reconstruct(portrait, weights=weights, detailed=False, progress=part))
+    progress(SHAPED, "Bringing the photos together")
     # Not before: whatever is imported for the first of them counts as its loading.
     from .fusion import fuse
-    from .relief import relief_of
     from .weights import PACKAGED, load
 
     fused = fuse(heads, load(weights or PACKAGED).head, expression)
-    relief = relief_of(portraits[0], fused, bool(heads[0].details.get("covered")))
+    if not detailed:
+        return fused
+    return _detailed(portraits[0], fused, heads[0].details["covered"], _part(progress, SHAPED, 1.0))
+
+
+def _detailed(portrait: Portrait, head: Head, covered: bool, progress: Progress) -> Head:
+    from .shown import with_what_is_shown
+
+    detailed = with_what_is_shown(portrait, head, covered, progress)
     progress(1.0, "Head reconstructed")
-    return replace(fused, relief=relief)
+    return detailed
+
+
+def _part(progress: Progress, begin: float, end: float) -> Progress:
+    """A progress that fills the part of another from ``begin`` to ``end``."""
+    return lambda fraction, message="": progress(begin + (end - begin) * fraction, message)
 
 
 def report(portrait: Portrait, head: Head, seconds: dict[str, float]) -> dict[str, Any]:

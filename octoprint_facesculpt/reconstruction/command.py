@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..command import Reporter, UsageError
 from . import NETWORKS, check_choices, check_count
@@ -48,8 +48,9 @@ class Photos:
         check_choices(self.network, self.kept, self.weights)
 
 
-def head_of(reporter: Reporter, photos: Photos, share: float) -> tuple[Portrait, Head, dict[str, float]]:
-    """Photos to head: first portrait, head and seconds so far, within the first ``share`` of the progress."""
+def head_of(reporter: Reporter, photos: Photos, share: float, detailed: bool = True) -> tuple[Portrait, Head, dict[str, float]]:
+    """Photos to head: first portrait, head (``detailed`` with relief and hair) and seconds so far, within the first ``share``
+    of the progress."""
     start = time.perf_counter()
     from ..portrait.reader import read_portrait
     from . import reconstruct, reconstruct_together
@@ -61,9 +62,8 @@ def head_of(reporter: Reporter, photos: Photos, share: float) -> tuple[Portrait,
     ]
     seconds = {"portrait": time.perf_counter() - start}
     progress = reporter.part(0.2 * share, share)
-    first, kept = portraits[0], photos.kept
+    first = portraits[0]
+    asked: dict[str, Any] = {"weights": photos.weights, "expression": photos.kept, "detailed": detailed, "progress": progress}
     if len(portraits) > 1:
-        head = reconstruct_together(portraits, weights=photos.weights, expression=kept, progress=progress)
-    else:
-        head = reconstruct(first, weights=photos.weights, network=photos.network, expression=kept, progress=progress)
-    return first, head, seconds
+        return first, reconstruct_together(portraits, **asked), seconds
+    return first, reconstruct(first, network=photos.network, **asked), seconds

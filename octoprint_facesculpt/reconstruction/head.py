@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from .around import SHAPE, Around
+
 #: The map of a relief: mm from one place to the next, how many rows and columns of them, and where the first is, (x, y) mm.
 MAP_STEP, MAP_SHAPE, MAP_TOP_LEFT = 0.5, (441, 381), (-95.0, 80.0)
 #: A relief is carved into what lies no more than this behind the face's front, mm: into all of it, and into nothing of it.
 CARVED_MM, UNTOUCHED_MM = 6.0, 16.0
+#: Where a camera is that shows no perspective, mm.
+FAR_AWAY = 1e5
 #: The place in the head, mm, away from which it stands out.
 WITHIN = (0.0, -35.0, -220.0)
 
@@ -57,6 +61,20 @@ class Relief:
 
 
 @dataclass(frozen=True)
+class Hair:
+    """A mass of hair on a head: how far it reaches on a map around it, ``reach`` (R, C) float32 mm of
+    :data:`~octoprint_facesculpt.reconstruction.around.SHAPE` places around a ``middle`` (3,); within the head where there is
+    none."""
+
+    reach: np.ndarray
+    middle: np.ndarray
+
+    def mesh(self) -> tuple[np.ndarray, np.ndarray]:
+        """Its closed mesh, vertices (V, 3) float64 and triangles (T, 3), of which some are in the head."""
+        return Around(self.middle).mesh(self.reach)
+
+
+@dataclass(frozen=True)
 class Head:
     """A reconstructed head, life size, in the head frame.
 
@@ -78,6 +96,8 @@ class Head:
         Wall time of each step.
     relief : Relief, optional
         What the photo shows of the face that the surface is too smooth for.
+    hair : Hair, optional
+        The hair that the photo shows.
     """
 
     vertices: np.ndarray
@@ -88,6 +108,7 @@ class Head:
     seconds: dict[str, float] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     relief: Relief | None = None
+    hair: Hair | None = None
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Project (N, 3) head-frame points to (N, 2) pixels of the upright image."""
@@ -99,13 +120,31 @@ class Head:
         steps = self.project(np.vstack([np.zeros(3), np.eye(3)]))
         return float(np.sqrt(((steps[1:] - steps[0]) ** 2).sum() / 2))
 
+    def towards_camera(self) -> np.ndarray:
+        """The direction (3,), of length 1, from the middle of the eyes to the camera that saw it."""
+        x, y, w = self.projection[:, :3]
+        column, row, depth = self.projection[:, 3]
+        # How pixels change with places; their y axis points down.
+        direction = np.cross(x - column / depth * w, row / depth * w - y)
+        return direction / np.linalg.norm(direction)
+
+    def camera(self) -> np.ndarray:
+        """Where the camera was, (3,) mm; very far away when the photo shows no perspective."""
+        direction = self.towards_camera()
+        # Along that line the third row, which perspective divides by, falls from its value at the eyes to 0.
+        fall = -float(self.projection[2, :3] @ direction) / float(self.projection[2, 3])
+        return direction / max(fall, 1 / FAR_AWAY)
+
     def save(self, path: Path) -> None:
         """Write the head to an ``.npz`` file, for the next stage."""
-        relief = self.relief
+        relief, hair = self.relief, self.hair
+        nothing = np.zeros(0, np.float32)
         with path.open("wb") as file:
             np.savez(
                 file,
-                relief=np.stack([relief.height, relief.front, relief.teeth]) if relief is not None else np.zeros(0, np.float32),
+                relief=nothing if relief is None else np.stack([relief.height, relief.front, relief.teeth]),
+                hair=nothing if hair is None else hair.reach,
+                middle=nothing if hair is None else hair.middle,
                 vertices=self.vertices,
                 triangles=self.triangles,
                 landmarks=self.landmarks,
@@ -119,5 +158,10 @@ class Head:
             maps = data["relief"] if "relief" in data else np.zeros(0)
             if maps.size and maps.shape != (3, *MAP_SHAPE):
                 raise ValueError(f"a relief of {maps.shape}")
-            relief = Relief(*maps) if maps.size else None
-            return cls(data["vertices"], data["triangles"], data["landmarks"], data["projection"], model={}, relief=relief)
+            reach, middle = (data[name] if name in data else np.zeros(0) for name in ("hair", "middle"))
+            if reach.size and (reach.shape != SHAPE or middle.shape != (3,)):
+                raise ValueError(f"hair of {reach.shape} around {middle.shape}")
+            return cls(
+                data["vertices"], data["triangles"], data["landmarks"], data["projection"], model={},
+                relief=Relief(*maps) if maps.size else None, hair=Hair(reach, middle) if reach.size else None,
+            )  # fmt: skip

@@ -26,7 +26,6 @@ from .head import Head
 from .head_model import OUTER_EYE_CORNERS, HeadModel
 from .look import Sight, look
 from .plausible import plausible, settled
-from .relief import relief_of
 from .surface import iso_surface
 from .volume import (
     GRID,
@@ -103,10 +102,8 @@ def reconstruct(
     volume = drawn(model, found.points)
     steps.begin("surface", 0.8, "Finding the surface")
     head = _head(learned, crop, found, *iso_surface(volume, found.prior.guess.camera))
-    steps.begin("relief", 0.95, "Reading the face's detail")
-    relief = relief_of(portrait, head, covered)
     steps.end()
-    return replace(head, relief=relief, seconds=steps.seconds, details={**head.details, "covered": covered})
+    return replace(head, seconds=steps.seconds, details={**head.details, "covered": covered})
 
 
 class _Steps:

@@ -10,14 +10,18 @@ import numpy as np
 from ..portrait.portrait import Portrait, QualityNote
 from ..portrait.quality import COVERED
 from .head import Head
+from .shown import HAIR_MISSING
 
 
 def notes_on(portrait: Portrait, head: Head) -> tuple[QualityNote, ...]:
-    """The photo's own notes, one when something covers part of the face, and one when several photos do not agree on the
-    person."""
+    """The photo's own notes, one when something covers part of the face, one when hair could not be looked for, and one when
+    several photos do not agree on the person."""
     notes = list(portrait.notes)
     if head.details.get("covered") and "occluded" not in {note.code for note in notes}:
         notes.append(COVERED)
+    missing = head.details.get(HAIR_MISSING)
+    if missing:
+        notes.append(QualityNote("no_hair", "warning", f"The head has no hair: {missing}"))
     agreement = head.details.get("agreement", {})
     if agreement.get("same_person_doubtful"):
         message = f"The photos differ by {agreement['largest_mm']:.1f} mm: do they show the same person?"

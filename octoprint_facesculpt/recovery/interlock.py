@@ -13,11 +13,20 @@ _KLIPPER = re.compile(
     r"|FORCE_MOVE|SET_STEPPER_ENABLE)(?![A-Z_])",
     re.IGNORECASE,
 )
-#: Mesh validation, bed probing, single probe, delta calibration, gantry alignment, probing towards a target, calibration of
-#: the probe by its temperature, of the nozzle: each drives Z into whatever is there.
-PROBING = frozenset({26, 29, 30, 33, 34, 38, 76, 425})
-#: The probe's repeatability; and a print from the printer's own SD card, whose first lines home Z: M24, M32, Klipper's.
-_OTHER = re.compile(r"\s*(?:N\d+\s*)?(?:M\s*0*(?:24|32|48)(?!\d)|SDCARD_PRINT_FILE(?![A-Z_]))", re.IGNORECASE)
+#: Mesh validation, bed probing, single probe, delta calibration, gantry alignment, tramming, probing towards a target,
+#: calibration of the probe by its temperature, of the nozzle: each drives Z into whatever is there.
+PROBING = frozenset({26, 29, 30, 33, 34, 35, 38, 76, 425})
+#: The probe's repeatability; and a print from the printer's own SD card, whose first lines home Z: M24, M32, Klipper's; and the
+#: firmware's own recovery of one, M1000.
+_OTHER = re.compile(r"\s*(?:N\d+\s*)?(?:M\s*0*(?:24|32|48|1000)(?!\d)|SDCARD_PRINT_FILE(?![A-Z_]))", re.IGNORECASE)
+#: What changes the meaning of the coordinates: G92 (but for the extruder alone), workspaces, offsets, Klipper's.
+_SHIFTS = re.compile(
+    r"\s*(?:N\d+\s*)?(?:G\s*0*(?:92(?!\d)(?!\s*E[^XYZ]*$)|5[3-9](?!\d)|10(?!\d).*L)|M\s*0*(?:206|428)(?!\d)"
+    r"|(?:SET_KINEMATIC_POSITION|SET_GCODE_OFFSET|RESTORE_GCODE_STATE)(?![A-Z_]))",
+    re.IGNORECASE,
+)
+#: Moves in X and Y: lines, arcs, wiping the nozzle.
+_LINES, _ARCS, _HOME = frozenset({0, 1}), frozenset({2, 3, 5, 12}), 28
 
 
 def endangers(line: str) -> bool:
@@ -34,3 +43,18 @@ def endangers(line: str) -> bool:
     if number in PROBING:
         return True
     return number == 28 and ("Z" in words or not ("X" in words or "Y" in words))
+
+
+def drags(line: str) -> bool:
+    """Whether a line moves the nozzle in X or Y: with plastic that has gone hard around it, it takes the print along. What G28
+    does to Z, :func:`endangers` knows."""
+    match = _COMMAND.match(line.partition(";")[0])
+    if match is None:
+        return False
+    number, words = int(match[1]), match[2].upper()
+    return number in _ARCS or (number in (*_LINES, _HOME) and ("X" in words or "Y" in words))
+
+
+def shifts(line: str) -> bool:
+    """Whether a line changes what heights and places mean to the printer."""
+    return bool(_SHIFTS.match(line.partition(";")[0]))

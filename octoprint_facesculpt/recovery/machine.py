@@ -8,7 +8,7 @@ Sources of the rules: Marlin 2.1 ``gcode.cpp``, ``parser.h``, ``G0_G1.cpp``, ``G
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import atan2, ceil, cos, hypot, inf, pi, sin, sqrt
 
@@ -22,6 +22,12 @@ E_FOLLOWS_AXES = frozenset({"marlin2"})
 ARC_SEGMENT = 1.0
 #: More pieces than any arc on a bed has; a hostile radius must not fill the memory.
 ARC_PIECES_MAX = 10_000
+#: Shifts of Z that differ by less are the same, mm.
+SAME = 1e-4
+#: Settings that a file may make and a firmware forgets; and those of them that are lengths and feeds of G10 and G11.
+LIMITS, RETRACTION = ("M92", "M201", "M203", "M204", "M205", "M207", "M208"), ("M207", "M208")
+#: Filament, mm, and feeds, mm/min, of G10 and G11 where the file does not say.
+RETRACT, RETRACT_FEED, RECOVER_FEED = 3.0, 2700.0, 480.0
 #: Rise of the printed path that begins a layer in files that do not say where layers begin.
 LAYER_RISE = 0.05
 _COMMAND = re.compile(rb"(?:N\d+\s*)?([GMT])\s*(\d+)(?:\.(\d+))?")
@@ -74,6 +80,7 @@ class Machine:
             # What was taken for layers before was the start code's priming line.
             state.layer_comments, state.layer = True, 0
             state.low = state.high = None
+            state.z_shifted = False
             self.layers.clear()
         self._new_layer(offset, None)
 
@@ -99,8 +106,14 @@ class Machine:
             return self._arc(words, start, clockwise=name == "G2")
         if name[0] == "T":
             self.state.tool = int(name[1:].partition(".")[0])
-        elif name in ("M201", "M203", "M204", "M205"):
-            self.state.limits.setdefault(name, {}).update(words)
+        elif name in LIMITS:
+            unit = self.state.unit if name in RETRACTION else 1.0
+            if name == "M204" and "S" in words:
+                # Of older slicers, for both; P and T beside it come after it.
+                words = {"P": words["S"], "T": words["S"], **{letter: words[letter] for letter in words if letter != "S"}}
+            self.state.limits.setdefault(name, {}).update({letter: value * unit for letter, value in words.items()})
+        elif name in ("G10", "G11"):
+            return self._retract(name == "G10", words, start)
         elif rule := _RULES.get(name):
             rule(self, words)
         return None
@@ -110,11 +123,15 @@ class Machine:
         target = self._target(words)
         filament = self._extrusion(words)
         self._feed(words)
-        here: Point = tuple(state.position)  # type: ignore[assignment]
-        if target == here and not filament:
+        if list(target) == state.position and not filament:
             return None
-        move = Move(start, state.offset, here, (target,), filament, state.feed, state.layer)
-        return self._make(move)
+        move = Move(start, state.offset, self._place(state.position), (self._place(target),), filament, state.feed, state.layer)
+        return self._make(move, target)
+
+    def _place(self, position: Sequence[float]) -> Point:
+        """Where the nozzle is when the G-code's coordinates are these."""
+        x, y, z = position
+        return x, y, z + self.state.hop
 
     def _target(self, words: Words) -> Point:
         state, unit = self.state, self.state.unit
@@ -143,7 +160,7 @@ class Machine:
         if words.get("F", 0.0) > 0:
             self.state.feed = words["F"] * self.state.unit
 
-    def _make(self, move: Move) -> Move:
+    def _make(self, move: Move, position: Point) -> Move:
         state = self.state
         if move.prints:
             self.note_printing(move.offset, move.end[2])
@@ -161,7 +178,7 @@ class Machine:
             state.low, state.high = low, high
         state.filament += move.filament
         state.filament_top = max(state.filament_top, state.filament)
-        state.position = list(move.end)
+        state.position = list(position)
         return move
 
     def _arc(self, words: Words, start: int, clockwise: bool) -> Move | None:
@@ -187,9 +204,9 @@ class Machine:
         for step in range(1, count):
             angle = first + sweep * step / count
             z = here[2] + (target[2] - here[2]) * step / count
-            points.append((cx + radius * cos(angle), cy + radius * sin(angle), z))
-        move = Move(start, state.offset, tuple(here), (*points, target), filament, state.feed, state.layer)  # type: ignore[arg-type]
-        return self._make(move)
+            points.append(self._place((cx + radius * cos(angle), cy + radius * sin(angle), z)))
+        way = (*points, self._place(target))
+        return self._make(Move(start, state.offset, self._place(here), way, filament, state.feed, state.layer), target)
 
     # -- lines that do not move
 
@@ -201,6 +218,8 @@ class Machine:
     def _home(self, words: Words) -> None:
         state = self.state
         for axis in [a for a, letter in enumerate(AXES) if letter in words] or (0, 1, 2):
+            if axis == 2:
+                self._shift_heights(0.0)
             state.position[axis] = state.shift[axis] = 0.0
             state.homed[axis] = True
         if self.firmware != "klipper":
@@ -210,14 +229,29 @@ class Machine:
     def _set_position(self, words: Words) -> None:
         state = self.state
         named = {letter: value * state.unit for letter, value in words.items() if letter in "XYZE"}
+        if not named and self.firmware == "klipper":
+            named = dict.fromkeys("XYZE", 0.0)
         for axis, letter in enumerate(AXES):
             if letter in named:
-                state.shift[axis] += named[letter] - state.position[axis]
-                state.position[axis] = named[letter]
+                shift = state.shift[axis] + named[letter] - state.position[axis]
+                if axis == 2:
+                    self._shift_heights(shift)
+                state.shift[axis], state.position[axis] = shift, named[letter]
         state.e = named.get("E", state.e)
+
+    def _shift_heights(self, shift: float) -> None:
+        """Z is about to be shifted by so much in all: what is printed has other heights from then on."""
+        state = self.state
+        by = shift - state.shift[2]
+        if abs(by) < SAME or state.low is None or state.high is None:
+            return
+        state.z_shifted = True
+        state.low[2], state.high[2] = state.low[2] + by, state.high[2] + by
+        state.layer_z = None if state.layer_z is None else state.layer_z + by
 
     def _reset_shift(self, _words: Words) -> None:
         state = self.state
+        self._shift_heights(0.0)
         state.position = [p - s for p, s in zip(state.position, state.shift, strict=True)]
         state.shift = [0.0, 0.0, 0.0]
 
@@ -264,12 +298,27 @@ class Machine:
     def _linear_advance(self, words: Words) -> None:
         self.state.linear_advance = words.get("K", self.state.linear_advance)
 
-    def _firmware_retract(self, words: Words) -> None:
-        if not words.keys() & set("PL"):  # G10 P and L set offsets elsewhere
-            self.state.firmware_retracted = True
-
-    def _firmware_recover(self, _words: Words) -> None:
-        self.state.firmware_retracted = False
+    def _retract(self, back: bool, words: Words, start: int) -> Move | None:
+        """G10 and G11: a pull, then the lift of M207 Z, and the other way round (Marlin 2.1 ``fwretract.cpp``). Klipper has no
+        such lift, and how far it pulls is in its configuration."""
+        state = self.state
+        if words.keys() & set("PL") or back == state.firmware_retracted:  # G10 P and L set offsets elsewhere
+            return None
+        state.firmware_retracted = back
+        if self.firmware == "klipper":
+            return None
+        pull, push = (state.limits.get(name, {}) for name in RETRACTION)
+        filament = pull.get("S", RETRACT)
+        here, lift = self._place(state.position), state.hop
+        if back:
+            state.hop = lift = max(pull.get("Z", 0.0), 0.0)
+            filament, feed = -filament, pull.get("F") or RETRACT_FEED
+            points: tuple[Point, ...] = (here, self._place(state.position)) if lift else (here,)
+        else:
+            state.hop = 0.0
+            filament, feed = filament + push.get("S", 0.0), push.get("F") or RECOVER_FEED
+            points = (self._place(state.position),) * (2 if lift else 1)
+        return Move(start, state.offset, here, points, filament, feed, state.layer, by_itself=True)
 
 
 def _setting(name: str, value: bool) -> Callable[[Machine, Words], None]:
@@ -277,8 +326,6 @@ def _setting(name: str, value: bool) -> Callable[[Machine, Words], None]:
 
 
 _RULES: dict[str, Callable[[Machine, Words], None]] = {
-    "G10": Machine._firmware_retract,
-    "G11": Machine._firmware_recover,
     "G20": _setting("inches", True),
     "G21": _setting("inches", False),
     "G28": Machine._home,

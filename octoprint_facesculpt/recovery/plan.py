@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import RecoveryError
 from .estimate import Estimate
+from .machine import RETRACTION
 from .printer import PrinterFacts
 from .state import MachineState, Point
 from .window import Piece, Window, share_of
@@ -92,9 +93,9 @@ def make_plan(
     # Parts that are printed one after the other can be higher than where the nozzle stopped; it may stand above the path.
     top = max(point[2], after.high[2] if after.high else 0.0)
     lift = max(LIFT, top - stop.z + LIFT / 2)
-    _require(after, nozzle, stop.z + lift, facts)
+    _require(after, nozzle, stop.z + lift - after.shift[2], facts)
     writer = _Writer(stop.z, stop.z + stop.z_spread)
-    _wake(writer, facts, nozzle, bed, point, lift)
+    _wake(writer, facts, nozzle, bed, point, lift, after)
     _set_place(writer, after)
     if finishing:
         _finish(writer, after)
@@ -104,7 +105,7 @@ def make_plan(
         _modes(writer, after, facts, live)
         _approach(writer, point, corner, facts, after, stop.z + lift)
         _go_on(writer, window, piece, stop, after, live)
-    _hand_over(writer, after)
+    _hand_over(writer, after, not finishing and (piece.move.by_itself or after.hop > 0))
     return Plan(writer.steps, after.offset, point, after.layer, stop.gap, stop.overlap, _risks(stop, after, facts))
 
 
@@ -138,7 +139,9 @@ def _require(after: MachineState, nozzle: float, highest: float, facts: PrinterF
         raise RecoveryError("not_recoverable", "There is no room left to lift the nozzle.", "Finish this print by hand.")
 
 
-def _wake(writer: _Writer, facts: PrinterFacts, nozzle: float, bed: float, point: Point, lift: float) -> None:
+def _wake(
+    writer: _Writer, facts: PrinterFacts, nozzle: float, bed: float, point: Point, lift: float, after: MachineState
+) -> None:
     soft = min(SOFT, nozzle)
     if facts.firmware != "klipper":  # where M84 S0 would let go of the motors
         writer.add("heat", "M84 S0", "The motors must not go off while things heat up.")
@@ -154,6 +157,8 @@ def _wake(writer: _Writer, facts: PrinterFacts, nozzle: float, bed: float, point
         writer.add(
             "lift", f"SET_KINEMATIC_POSITION X={x:.3f} Y={y:.3f} Z={z:.3f}", "Where the nozzle is; Klipper moves no lost axes."
         )
+    elif words := after.limits.get("M92"):
+        writer.add("lift", _said("M92", words), "Steps that the file had set: before anything moves.")
     writer.add("lift", "G21", "Millimetres.")
     writer.add("lift", "G91", "Relative: the firmware does not know where it is.")
     writer.add("lift", f"G1 Z{lift:.3f} F{Z_FEED:g}", "Off the print.", z + lift)
@@ -208,9 +213,9 @@ def _modes(writer: _Writer, after: MachineState, facts: PrinterFacts, live: dict
 
     if after.tool:
         say(f"T{after.tool}", "The tool in use.")
-    for name in ("M201", "M203", "M204", "M205"):
+    for name in ("M201", "M203", "M204", "M205", *RETRACTION):
         if words := after.limits.get(name):
-            say(name + "".join(f" {letter}{value:g}" for letter, value in words.items()), "Limits that the file had set.")
+            say(_said(name, words), "Limits that the file had set.")
     if after.linear_advance is not None:
         say(f"M900 K{after.linear_advance:g}", "Pressure advance that the file had set.")
     feed = float(live.get("feed_percent") or after.feed_percent)
@@ -221,6 +226,10 @@ def _modes(writer: _Writer, after: MachineState, facts: PrinterFacts, live: dict
         fans["0"] = float(live["fan"])
     for fan, speed in fans.items():
         say(f"M106 S{speed:g}" + (f" P{fan}" if fan != "0" else ""), "Fan as it was.")
+
+
+def _said(name: str, words: dict[str, float]) -> str:
+    return name + "".join(f" {letter}{value:g}" for letter, value in words.items())
 
 
 def _approach(
@@ -246,7 +255,10 @@ def _approach(
 def _go_on(writer: _Writer, window: Window, piece: Piece, stop: Estimate, after: MachineState, live: dict[str, Any]) -> None:
     share = share_of(piece, stop.at)
     rest = [p for p in window.pieces if p.number == piece.number and p.at >= piece.at]
-    left = sum(p.filament for p in rest) - piece.filament * share
+    if piece.move.by_itself:
+        # Nothing of it is the file's extruder's: G10 is said anew, and what G11 pushes is there already.
+        rest = []
+    left = sum(p.filament for p in rest) - piece.filament * share if rest else 0.0
     # What was pulled back when the nozzle stopped stays so; the file pushes it forward itself.
     pulled = max(0.0, after.retracted + (0.0 if piece.prints else left))
     if abs(RETRACT - pulled) > 1e-6:
@@ -274,8 +286,12 @@ def _finish(writer: _Writer, after: MachineState) -> None:
         writer.add("modes", f"M106 S{speed:g}" + (f" P{fan}" if fan != "0" else ""), "Fan as it was.")
 
 
-def _hand_over(writer: _Writer, after: MachineState) -> None:
-    """The modes that the file's next line relies on, the extruder last."""
+def _hand_over(writer: _Writer, after: MachineState, down: bool) -> None:
+    """The modes that the file's next line relies on, the extruder last. ``down``: a retraction of the firmware's had lifted the
+    nozzle, or was about to."""
+    if down:
+        z = after.position[2]
+        writer.add("go", f"G1 Z{z:.3f} F{Z_FEED:g}", "The height that the file means; what G10 lifts comes on top.", z)
     if after.inches:
         writer.add("go", "G20", "The file is in inches.")
     unit = after.unit
@@ -283,7 +299,8 @@ def _hand_over(writer: _Writer, after: MachineState) -> None:
     writer.add("go", "G91" if after.relative else "G90", "The file's mode.")
     writer.add("go", "M83" if after.e_relative else "M82", "The file's extruder mode: after G90 and G91, which change it.")
     if after.firmware_retracted:
-        writer.add("go", "G10", "The firmware had pulled back the filament.")
+        writer.add("go", "G10", "The firmware had pulled back the filament.", writer.low + after.hop)
+        writer.settle("go", writer.low + after.hop)
     writer.add("go", f"G92 E{after.e / unit:.5f}", "The extruder as the file counts it.")
 
 

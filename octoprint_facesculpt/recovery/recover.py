@@ -22,6 +22,8 @@ from .window import BEFORE, Window, read_window
 SUPPLY_BEFORE = 400_000
 #: Layer height where a file does not tell, mm.
 USUAL_LAYER = 0.2
+#: Shift of Z by the file, mm, beyond which it is more than a correction of where the bed is.
+SHIFTED = 0.5
 #: Path, mm, below which nothing counts as printed or left to print.
 NOTHING = 0.01
 
@@ -152,6 +154,7 @@ def recover(
     taken = shift(Shifted(window, place, before, stop), *by, gcode, index, record.get("feed_percent"))
     view = View(index, window, stop, taken)
     window, place, stop = taken.window, taken.offset, taken.stop
+    _require_heights(view, gcode, facts)
     piece = window.piece_at(stop.at)
     after = state_at(gcode, piece.move.end_offset, index, facts.firmware)
     printed = window.start.printed + window.printed_at(stop.at)
@@ -164,6 +167,20 @@ def recover(
         window_before=taken.before, layers_range=taken.layers, moves_range=taken.moves, view=view,
         again=(str(record.get("step_phase") or "heat"), record.get("reason")) if again else None,
     )  # fmt: skip
+
+
+def _require_heights(view: View, gcode: Path, facts: PrinterFacts) -> None:
+    """:class:`RecoveryError` ``not_recoverable`` where one height may mean two things: the file has shifted Z (G92 Z) just
+    where it stopped, or so far that nobody knows from where a height is measured."""
+    stop, window = view.stop, view.window
+    times = (min([stop.earliest, *(c.earliest for c in stop.choices)]), max([stop.latest, *(c.latest for c in stop.choices)]))
+    if not (view.index.end.z_shifted or stop.moved):
+        return
+    ends = [window.piece_at(at).move.end_offset for at in times]
+    shifts = [state_at(gcode, end, view.index, facts.firmware).shift[2] for end in ends]
+    if abs(shifts[-1] - shifts[0]) > SAME or (stop.moved and abs(shifts[0]) > SHIFTED):
+        text = "The file shifts its heights (G92 Z): how high the nozzle is for it cannot be known for certain."
+        raise RecoveryError("not_recoverable", text, "Finish this print by hand.")
 
 
 def _layer_height(index: GcodeIndex, layer: int) -> float:

@@ -28,7 +28,7 @@ from .state import Layer, MachineState, Move
 CHUNK = 1 << 18
 #: Lines below which a run is not worth numpy's calls, and bytes above which no honest line is.
 SHORT_RUN, LONG_LINE = 48, 128
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 _COMMENT = re.compile(rb";[^\n]*")
 _NEWLINE, _SPACE, _DIGIT, _DOT, _SIGN, _LETTER, _OTHER = range(7)
@@ -237,6 +237,8 @@ def _apply(machine: Machine, words: np.ndarray, offsets: np.ndarray) -> None:
     """Make the moves of ``words`` (a line a row: G, X, Y, Z, E, F; NaN for what a line does not name)."""
     state = machine.state
     path = np.stack([_axis(words[:, _X + a] * state.unit, state.position[a], state.relative) for a in range(3)])
+    position = path[:, -1].tolist()
+    path[2] += state.hop
     e_words = words[:, _E] * state.unit
     e = _axis(e_words, state.e, machine.e_is_relative)
     if machine.e_is_relative:
@@ -259,7 +261,7 @@ def _apply(machine: Machine, words: np.ndarray, offsets: np.ndarray) -> None:
     feeds = feeds[feeds > 0]
     if len(feeds):
         state.feed = float(feeds[-1]) * state.unit
-    state.position = path[:, -1].tolist()
+    state.position = position
     state.e = float(e[-1])
     state.filament_top = max(state.filament_top, float(pushed.max()))
     state.filament, state.printed = float(pushed[-1]), float(printed[-1])

@@ -44,7 +44,9 @@ class MachineState:
     babystep: float = 0.0
     leveling: bool | None = None
     fade_height: float | None = None
+    #: Whether G10 holds, and how much higher than ``position`` the nozzle is then, mm (M207 Z).
     firmware_retracted: bool = False
+    hop: float = 0.0
     motors_off: bool = False
     layer: int = 0
     layer_z: float | None = None
@@ -53,6 +55,8 @@ class MachineState:
     printed: float = 0.0
     low: list[float] | None = None
     high: list[float] | None = None
+    #: Whether heights have come to mean something else since the first of these paths.
+    z_shifted: bool = False
 
     @property
     def unit(self) -> float:
@@ -77,7 +81,8 @@ class MachineState:
 @dataclass(frozen=True, slots=True)
 class Move:
     """One line's motion. ``offset`` and ``end_offset`` are the bytes where the line begins and ends; ``points`` are the
-    corners of its path after ``start``: one, or the pieces of an arc. ``filament`` is mm pushed on the way, ``feed`` mm/min."""
+    corners of its path after ``start``: one, or the pieces of an arc, as high as the nozzle is. ``filament`` is mm pushed on
+    the way, ``feed`` mm/min; ``by_itself`` when the firmware makes it for G10 or G11."""
 
     offset: int
     end_offset: int
@@ -86,6 +91,7 @@ class Move:
     filament: float
     feed: float
     layer: int = 0
+    by_itself: bool = False
 
     @property
     def end(self) -> Point:

@@ -204,6 +204,9 @@ def read_window(
             filament = move.filament / len(move.points)
             for point in move.points:
                 x, y, z = (b - a for a, b in zip(here, point, strict=True))
+                if move.by_itself and len(move.points) > 1:
+                    # First the pull and then the lift, or the other way round.
+                    filament = 0.0 if z else move.filament
                 delta = (x, y, z, filament)
                 carried = [c + d for c, d in zip(carried, delta, strict=True)]
                 is_block = max(abs(c) * s for c, s in zip(carried, steps_per_mm, strict=True)) >= MIN_STEPS

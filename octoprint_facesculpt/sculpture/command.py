@@ -52,9 +52,9 @@ class Shape:
     pose: Pose | None
 
     @classmethod
-    def of(cls, height_mm: float, style: str, orientation: str | None, detail: float = 1.0) -> Shape:
+    def of(cls, height_mm: float, style: str, orientation: str | None, detail: float = 1.0, hair: bool = True) -> Shape:
         """From options; :class:`SculptureError` when they are impossible."""
-        settings = SculptureSettings(height_mm=height_mm, style=style, detail=detail)
+        settings = SculptureSettings(height_mm=height_mm, style=style, detail=detail, hair=hair)
         pose = parse_orientation(orientation or orientations(style)[0], style)
         if pose is not None:
             settings = replace(settings, tilt_deg=pose.tilt_deg, lean_deg=pose.lean_deg or 0.0)

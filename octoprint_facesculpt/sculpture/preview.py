@@ -103,7 +103,9 @@ def spots(triangle: np.ndarray, marked: np.ndarray) -> Spots:
     # Some rows at once: to look their triangles up takes four times the memory of these.
     for top in range(0, len(fine), _BAND):
         band = slice(top, top + _BAND)
-        shown[band] = marked.take(fine[band]).any((1, 3))
+        seen = marked.take(fine[band])
+        rows = seen[:, 0] | seen[:, 1]
+        np.logical_or(rows[..., 0], rows[..., 1], out=shown[band])
     rows, columns = shown.nonzero()
     return Spots(rows, columns, fine[rows, :, columns])
 

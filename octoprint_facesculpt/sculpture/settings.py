@@ -41,6 +41,8 @@ class SculptureSettings:
     detail : float
         How much of the photo's relief (brows, creases, gaze) is carved into the face, 0 (none) to 1.5; 1 is as it was
         found.
+    hair : bool
+        Whether the head has the hair that its photo shows.
     max_triangles : int
         The mesh is thinned to this, 2,000..1,000,000; more than 200,000 only slow the printer's serial line.
     """
@@ -50,6 +52,7 @@ class SculptureSettings:
     tilt_deg: float = 0.0
     lean_deg: float = 0.0
     detail: float = 1.0
+    hair: bool = True
     max_triangles: int = 200_000
 
     def __post_init__(self) -> None:

@@ -76,9 +76,7 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     """
     settings = settings or SculptureSettings()
     progress(0.05, "Closing the head")
-    solid = _whole(head, settings.detail)
-    if solid.is_empty() or solid.volume() < MIN_VOLUME:
-        raise SculptureError("empty_head", "There is no head to make a sculpture of.", "Try another photo.")
+    solid = _whole(head, settings)
     reach = max(-float(head.landmarks[CHIN, 1]), 60.0)
     landmarks = head.landmarks.astype(np.float64) @ UPRIGHT.T
     if settings.tilt_deg:
@@ -116,12 +114,22 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
     return Sculpture(vertices, triangles, landmarks, settings, checks)
 
 
-def _whole(head: Head, detail: float) -> Manifold:
-    """The head as a solid in print frame, life size, with so much of the photo's ``detail``."""
-    vertices, triangles = carved(head, detail)
-    solid = solid_of(vertices @ UPRIGHT.T, triangles)
-    vertices, triangles = teeth(head)
-    return solid + solid_of(vertices @ UPRIGHT.T, triangles) if detail and len(triangles) else solid
+def _whole(head: Head, settings: SculptureSettings) -> Manifold:
+    """The head as a solid in print frame, life size, with as much of the photo's detail and with hair as is wanted;
+    :class:`SculptureError` ``empty_head`` when there is none."""
+
+    def solid(vertices: np.ndarray, triangles: np.ndarray) -> Manifold:
+        return solid_of(vertices @ UPRIGHT.T, triangles)
+
+    whole = solid(*carved(head, settings.detail))
+    if whole.is_empty() or whole.volume() < MIN_VOLUME:
+        raise SculptureError("empty_head", "There is no head to make a sculpture of.", "Try another photo.")
+    shown = teeth(head)
+    if settings.detail and len(shown[1]):
+        whole += solid(*shown)
+    if settings.hair and head.hair is not None:
+        whole += solid(*head.hair.mesh())
+    return whole
 
 
 def standing(sculpture: Sculpture) -> np.ndarray:

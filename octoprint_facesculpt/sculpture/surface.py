@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
@@ -77,19 +77,23 @@ def save_surface(
     vertices = vertices.astype(np.float32)
     standing = vertices - np.array([0, 0, vertices[:, 2].min()], np.float32)
     seen = look_from_below(vertices, triangles)
+    mesh = {
+        "made_of": np.array([_checksum(model), _checksum(face)], np.uint32),
+        "vertices": vertices,
+        "triangles": triangles.astype(np.int32),
+        "lean_deg": overhang(vertices, triangles).astype(np.float32),
+        "on_face": covered(vertices[triangles].mean(1), points, reach_mm),
+        "tip_deg": np.float64(tipping_angle(standing.astype(np.float64), triangles)),
+    }
+    looks = {"seen": seen.triangle, "plain": coloured(seen), "light": seen.light}
     buffer = BytesIO()
-    np.savez_compressed(
-        buffer,
-        made_of=np.array([_checksum(model), _checksum(face)], np.uint32),
-        vertices=vertices,
-        triangles=triangles.astype(np.int32),
-        lean_deg=overhang(vertices, triangles).astype(np.float32),
-        on_face=covered(vertices[triangles].mean(1), points, reach_mm),
-        tip_deg=np.float64(tipping_angle(standing.astype(np.float64), triangles)),
-        seen=seen.triangle,
-        plain=coloured(seen),
-        light=seen.light,
-    )
+    # As numpy.savez does it. Pictures pack to a tenth; the mesh, which every slice reads twice, hardly to two thirds.
+    with ZipFile(buffer, "w") as archive:
+        for packed, arrays in ((ZIP_STORED, mesh), (ZIP_DEFLATED, looks)):
+            for name, array in arrays.items():
+                member = BytesIO()
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                archive.writestr(f"{name}.npy", member.getvalue(), packed)
     return write(path, buffer.getvalue())
 
 

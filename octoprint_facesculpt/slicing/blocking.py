@@ -79,9 +79,9 @@ def _points(vertices: np.ndarray) -> memoryview:
     text = _lines(line, len(vertices))
     written = np.rint(vertices * 100_000.0).astype(np.int64)
     for axis, begin in enumerate(_places(line, _NUMBER)):
-        whole, decimals = np.divmod(written[:, axis], 100_000)
+        whole = written[:, axis] // 100_000
         _write_digits(whole, text[:, begin : begin + 5])
-        _write_digits(decimals, text[:, begin + 6 : begin + 11])
+        _write_digits(written[:, axis] - 100_000 * whole, text[:, begin + 6 : begin + 11])
     return text.data
 
 
@@ -112,9 +112,14 @@ def _places(line: str, what: str) -> list[int]:
 
 def _write_digits(numbers: np.ndarray, place: np.ndarray) -> None:
     """Write whole numbers (N,) into characters (N, digits), with leading zeros."""
+    import numpy as np
+
+    # Small numbers are divided fastest, and a rest costs another division.
+    numbers = numbers.astype(np.uint32)
     for column in range(place.shape[1] - 1, -1, -1):
-        numbers, digit = numbers // 10, numbers % 10
-        place[:, column] = digit + ord("0")
+        tens = numbers // 10
+        place[:, column] = numbers - 10 * tens + ord("0")
+        numbers = tens
 
 
 def shell(vertices: np.ndarray, triangles: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,6 +153,7 @@ def write_stl(vertices: np.ndarray, triangles: np.ndarray, path: Path) -> Path:
     """Write a mesh as a binary STL, without normals, which slicers find themselves."""
     import numpy as np
 
+    vertices = vertices.astype(np.float32)
     with path.open("wb") as file:
         file.write(bytes(STL_HEAD - 4) + len(triangles).to_bytes(4, "little"))
         for begin in range(0, len(triangles), _BLOCK):

@@ -122,7 +122,8 @@ class SliceResult:
     """Checked G-code and what the plan says.
 
     ``estimated_seconds`` is how long the printer's planner takes for the moves, without heating; ``slicer_seconds`` what the
-    slicer says of it. ``bounds`` is ((x, y, z), (x, y, z)) of the extruding moves; ``warnings`` are sentences for people;
+    slicer says of it. ``layers`` are all, ``model_layers`` those that hold something of the model, if that is known.
+    ``bounds`` is ((x, y, z), (x, y, z)) of the extruding moves; ``warnings`` are sentences for people;
     ``support_lines`` (N, 6) are where each line of supports begins and where it ends, mm, if they were to be kept.
     """
 
@@ -139,11 +140,12 @@ class SliceResult:
     support_share: float
     warnings: tuple[str, ...] = ()
     support_lines: Lines | None = field(default=None, repr=False, compare=False)
+    model_layers: int = field(default=0, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """All figures as JSON values."""
+        """All figures as JSON values, but for what only a plan of the print needs."""
         figures = asdict(replace(self, support_lines=None))
-        del figures["support_lines"]
+        del figures["support_lines"], figures["model_layers"]
         return {**figures, "gcode": str(self.gcode)}
 
 

@@ -19,7 +19,7 @@ from .engine import SlicingError
 from .gcode_command import command_of
 
 #: Larger blocks are hardly read faster, and need more memory.
-BLOCK_BYTES = 384 * 1024
+BLOCK_BYTES = 640 * 1024
 LINE_LIMIT = 100_000
 #: What a row is: a straight move, an arc, or a new value for the position (G92).
 MOVE, CLOCKWISE, COUNTERCLOCKWISE, SET = range(4)
@@ -38,7 +38,7 @@ _CONFIG_START = int.from_bytes(_CONFIG_BEGIN[:3], "little")
 _MARGIN = 8
 #: What other letters have for a row.
 _NO_ROW = len(LETTERS)
-_ROW_OF = np.full(256, _NO_ROW, np.intp)
+_ROW_OF = np.full(256, _NO_ROW, np.uint8)
 _ROW_OF[list(LETTERS)] = range(len(LETTERS))
 _POWER = 10.0 ** np.arange(16)
 
@@ -49,9 +49,9 @@ def _u(value: int) -> np.uint64:
 
 _ZEROS, _OVER_NINE, _HIGH = _u(0x3030303030303030), _u(0x7676767676767676), _u(0x8080808080808080)
 _DIGITS_BEHIND = _u(0x7060504030201000)
-_SEMICOLON, _MINUS, _LINE_END = b";-\n"
-_DOT = _u(ord(".") ^ ord("0"))
-_ONE, _BYTE, _7, _8, _16, _32, _60 = _u(1), _u(255), _u(7), _u(8), _u(16), _u(32), _u(60)
+_SEMICOLON, _MINUS, _POINT, _LINE_END = b";-.\n"
+_DOT = _u(_POINT ^ ord("0"))
+_ONE, _BYTE, _THREE, _7, _8, _16, _32, _60 = _u(1), _u(0xFF), _u(0xFFFFFF), _u(7), _u(8), _u(16), _u(32), _u(60)
 _PAIRS, _FOURS = _u(0x00FF00FF00FF00FF), _u(0x0000FFFF0000FFFF)
 #: The bytes of the last 0 to 8 of eight characters.
 _LAST = np.array([(2**64 - 1) & ~(2 ** (64 - 8 * length) - 1) for length in range(9)], np.uint64)
@@ -141,14 +141,14 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     ends = cuts.take(last)
     starts = np.empty_like(ends)
     starts[0], starts[1:] = _MARGIN, ends[:-1] + 1
+    fast = (eights[starts] & _u(0xFFFEFF)) == int.from_bytes(b"G0 ", "little")
+    read = fast.nonzero()[0]
+    values, letters, counts = _words(text, eights, cuts, last, fast)
+    # In a block of half a megabyte each of these is one, too.
+    del cuts, last
     whole = bytes(memoryview(buffer)[:end])
     _require_text(whole)
-
-    first = eights[starts] & _u(0xFFFFFF)
-    fast = (first & _u(0xFFFEFF)) == int.from_bytes(b"G0 ", "little")
-    read = fast.nonzero()[0]
-    values, places, counts = _words(text, eights, cuts, last, fast)
-    rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(whole, starts, ends, first, fast, in_config)
+    rows, kinds, slow_words, arcs, events, commands, in_config = _slow_lines(whole, starts, ends, eights, fast, in_config)
 
     is_row = fast.copy()
     is_row[rows] = True
@@ -157,6 +157,7 @@ def _read(buffer: bytearray, end: int, offset: int, in_config: bool) -> tuple[Bl
     # Words of lines that turned out not to be fast, and those without a row, go to a place of their own behind all others.
     nowhere = len(LETTERS) * total
     flat = np.full(nowhere + 1, np.nan)
+    places = letters.astype(np.intp)
     places *= total
     places += np.where(fast, number, nowhere).take(read).repeat(counts)
     np.minimum(places, nowhere, out=places)
@@ -195,9 +196,11 @@ def _require_text(block: bytes) -> None:
 def _words(
     text: np.ndarray, eights: np.ndarray, cuts: np.ndarray, last: np.ndarray, fast: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values and rows of :data:`LETTERS` of the words of all ``fast`` lines, and how many words each of these lines has;
-    ``last`` are the cuts that end lines. A line that is not as expected is taken out of ``fast``."""
-    counts = np.diff(last, prepend=-1)
+    """Values of the words of all ``fast`` lines, their letters (by :data:`LETTERS`), and how many words each of these lines
+    has; ``last`` are the cuts that end lines. A line that is not as expected is taken out of ``fast``."""
+    counts = np.empty_like(last)
+    counts[0] = last[0] + 1
+    np.subtract(last[1:], last[:-1], out=counts[1:])
     is_word = fast.repeat(counts)
     is_word[last] = False
     counts = counts[fast] - 1
@@ -205,17 +208,19 @@ def _words(
     begin = cuts.take(word)
     word += 1
     behind = cuts.take(word)
+    del word
     begin += 1
-    rows = _ROW_OF.take(text.take(begin))
+    letters = _ROW_OF.take(text.take(begin))
     begin += 1
     negative = text.take(begin) == _MINUS
-    length = behind - begin
+    length = np.subtract(behind, begin, out=begin)
     length -= negative
     values, bad = _numbers(text, eights, behind, length)
     np.negative(values, where=negative, out=values)
-    bad |= rows == _NO_ROW
-    fast[np.searchsorted(last, word[bad])] = False
-    return values, rows, counts
+    bad |= letters == _NO_ROW
+    if bad.any():
+        fast[np.searchsorted(last, is_word.nonzero()[0][bad])] = False
+    return values, letters, counts
 
 
 def _numbers(text: np.ndarray, eights: np.ndarray, behind: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -226,22 +231,22 @@ def _numbers(text: np.ndarray, eights: np.ndarray, behind: np.ndarray, length: n
     digits &= _LAST.take(length, mode="clip")
     other = digits + _OVER_NINE
     other &= _HIGH
-    place = other >> _7
+    other >>= _7
+    place = other
     # At most one character is no digit, and that is the point.
-    point = place * _DOT
+    digits ^= place * _DOT
     wrong = place * _BYTE
     wrong &= digits
-    wrong ^= point
-    wrong |= other & (other - _ONE)
+    # The characters before the point; of a number without one, none.
+    before = np.maximum(place, _ONE)
+    before -= _ONE
+    wrong |= before & place
     bad = wrong != 0
-    # What stands behind the point moves over it.
-    whole = np.flatnonzero(other == 0)
-    behind_point = place - _ONE
-    behind_point[whole] = 0
-    behind_point &= digits
-    behind_point *= _BYTE
-    digits -= point
-    digits += behind_point
+    del wrong
+    # They move over it.
+    before &= digits
+    before *= _BYTE
+    digits += before
     digits *= _10
     digits >>= _8
     digits &= _PAIRS
@@ -258,8 +263,9 @@ def _numbers(text: np.ndarray, eights: np.ndarray, behind: np.ndarray, length: n
         unusual = np.flatnonzero((length - 2).view(np.uint64) > 6)
         short, longer = unusual[length[unusual] < 2], unusual[length[unusual] > 8]
         # Nothing, or a point without a digit.
-        bad[short] |= (length[short] < 1) | (other[short] != 0)
-        values[longer], bad[longer] = _long_numbers(text, behind[longer], length[longer])
+        bad[short] |= (length[short] < 1) | (text[behind[short] - 1] == _POINT)
+        if len(longer):
+            values[longer], bad[longer] = _long_numbers(text, behind[longer], length[longer])
     return values, bad
 
 
@@ -281,13 +287,13 @@ def _long_numbers(text: np.ndarray, behind: np.ndarray, length: np.ndarray) -> t
 
 
 def _slow_lines(
-    block: bytes, starts: np.ndarray, ends: np.ndarray, first: np.ndarray, fast: np.ndarray, in_config: bool
+    block: bytes, starts: np.ndarray, ends: np.ndarray, eights: np.ndarray, fast: np.ndarray, in_config: bool
 ) -> tuple[list[int], list[int], list[dict[bytes, float]], dict[int, dict[bytes, float]], list[tuple[int, bytes]], int, bool]:
     """Everything but the fast lines, one by one; rows, their kinds and words, arcs, events, commands, and whether the
     slicer's settings have begun."""
     rows, kinds, given, arcs, events, commands = [], [], [], {}, [], 0
     lines = np.flatnonzero(~fast & (starts != ends))
-    first = first.take(lines)
+    first = eights[starts.take(lines)] & _THREE
     # The settings are comments, and all of them tell.
     begins = starts.take(lines[first == _CONFIG_START]).tolist()
     if not in_config and not any(block.startswith(_CONFIG_BEGIN, begin) for begin in begins):

@@ -261,9 +261,13 @@ class Follower:
         if len(extruding):
             if self._nozzle < NOZZLE_RANGE[0]:
                 raise refusal("cold", "It extrudes with a cold nozzle")
-            self._layers.add(moves, extruding, told, list(self._features))
+            features = list(self._features)
+            supporting = np.array([is_support(name) for name in features]).take(moves.feature.take(extruding))
+            self._layers.add(moves, extruding, supporting, told, features)
             if self._supports is not None:
-                self._supports.add(self._support_lines(moves, extruding))
+                lines = extruding[supporting]
+                ends = (moves.before.take(lines, axis=1), moves.after.take(lines, axis=1))
+                self._supports.add(np.concatenate(ends, dtype=np.float32, casting="same_kind").T)
         # Behind the end are others when a stretch is followed row by row.
         changes = list(takewhile(lambda change: change[0] <= end, self._limit_rows))
         if len(told):
@@ -273,12 +277,6 @@ class Follower:
             held_from = list(zip(first, limits, strict=True))
             self._clock.add(delta, moves.feed.take(told) * self._hurry, stops[stops < len(told)], held_from)
         self._limit_rows[: len(changes)] = [(end, changes[-1][1])]
-
-    def _support_lines(self, moves: Moves, extruding: np.ndarray) -> np.ndarray:
-        """The lines (N, 6) of supports among some moves."""
-        of_supports = np.array([is_support(name) for name in self._features]).take(moves.feature.take(extruding))
-        lines = extruding[of_supports]
-        return np.concatenate([moves.before.take(lines, axis=1), moves.after.take(lines, axis=1)]).T.astype(np.float32)
 
     def _arcs(self, block: Block, begin: int, end: int) -> dict[int, tuple[int, dict[bytes, float]]]:
         """The arcs among rows ``begin``..``end``: their kinds, and their words in mm."""
@@ -300,33 +298,40 @@ class Follower:
             else:
                 fill(after[axis], words[axis], self._place[axis])
         # Most of what sets anything sets the extruder's count, and leaves the nozzle where it is.
-        moved = None if setting is None or np.isnan(words[:3, setting]).all() else setting
+        sets = None if setting is None else np.flatnonzero(setting)
+        moved = None if sets is None or np.isnan(words[:3].take(sets, axis=1)).all() else setting
         if moved is not None:
             before = before.copy()
             before[:, moved] = after[:, moved]
         self._reach(words, after, moved)
-        step, extruder = self._steps(words[3], setting)
-        feed = held(words[4] / 60, np.flatnonzero(words[4] > 0), self._feed)
+        step, extruder = self._steps(words[3], sets)
+        told = np.flatnonzero(words[4] > 0)
+        feed = held(words[4].take(told) / 60, told, self._feed, end - begin)
         return Moves(
             before, after, step, extruder, feed, self._feature_of(begin, end), block.starts[begin:end], block.ends[begin:end],
             np.zeros(end - begin, bool) if setting is None else setting, self._relative_e, begin,
         )  # fmt: skip
 
-    def _steps(self, given: np.ndarray, setting: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Filament of each row, and what the extruder counts behind it."""
+    def _steps(self, given: np.ndarray, sets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Filament of each row, and what the extruder counts behind it; rows ``sets`` only give that a new value."""
         if self._relative_e:
             step = np.where(np.isnan(given), 0.0, given)
-            if setting is not None:
-                step[setting] = 0.0
+            if sets is not None:
+                step[sets] = 0.0
+                sets = sets[~np.isnan(given.take(sets))]
             count = step.cumsum()
-            sets = np.flatnonzero(setting & ~np.isnan(given)) if setting is not None else np.zeros(0, int)
-            count += held(given - count, sets, self._extruder) if len(sets) else self._extruder
+            if sets is not None and len(sets):
+                count += held(given.take(sets) - count.take(sets), sets, self._extruder, len(count))
+            else:
+                count += self._extruder
         else:
             count = np.empty(len(given))
             fill(count, given, self._extruder)
-            step = np.diff(count, prepend=self._extruder)
-            if setting is not None:
-                step[setting] = 0.0
+            step = np.empty_like(count)
+            step[0] = count[0] - self._extruder
+            np.subtract(count[1:], count[:-1], out=step[1:])
+            if sets is not None:
+                step[sets] = 0.0
         self._extruder = float(count[-1])
         return step, count
 

@@ -17,6 +17,8 @@ from .engine import SlicingError
 
 SCHEMA = 1
 MAX_BYTES, MAX_LAYERS = 32 * 1024 * 1024, 100_000
+#: Less filament than this in a layer, mm, is the rest of a wipe.
+LEAST_MM = 0.05
 
 
 class Layer(NamedTuple):
@@ -61,6 +63,11 @@ class GcodeIndex:
     end_seconds: float
     seconds: float
     layers: tuple[Layer, ...]
+
+    @property
+    def model_layers(self) -> int:
+        """Layers with plastic of the model itself: PrusaSlicer's supports have layers of their own between them."""
+        return sum(layer.filament_mm - layer.support_mm > LEAST_MM for layer in self.layers)
 
     def span(self, number: int) -> tuple[int, int]:
         """First byte of layer ``number`` (from 0) and the byte behind it; :class:`IndexError`."""

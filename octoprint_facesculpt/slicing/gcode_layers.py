@@ -73,9 +73,11 @@ class Layers:
         """mm of filament by feature."""
         return dict(zip(features, self._filament.tolist(), strict=False))
 
-    def add(self, moves: Moves, extruding: np.ndarray, told: np.ndarray, features: list[str]) -> None:
-        """Take the ``extruding`` ones (indices, at least one) of some moves; ``told`` are those that the clock is about to be
-        told, and ``features`` the names of all features."""
+    def add(
+        self, moves: Moves, extruding: np.ndarray, supporting: np.ndarray, told: np.ndarray, features: list[str]
+    ) -> None:  # fmt: skip
+        """Take the ``extruding`` ones (indices, at least one) of some moves, of which the mask ``supporting`` are supports;
+        ``told`` are those that the clock is about to be told, and ``features`` the names of all features."""
         feature, step = moves.feature.take(extruding), moves.step.take(extruding)
         before, self._filament = self._filament, np.asarray(np.bincount(feature, step, len(features)), np.float64)
         self._filament[: len(before)] += before
@@ -86,14 +88,14 @@ class Layers:
         heights = moves.after[2].take(modelling)
         begun = of_model.take(_rising(heights, self._height()))
         first = [self._rest] if len(begun) and begun[0] == 0 else []
-        starts = first + self._starts(moves, extruding[begun[len(first) :] - 1], told, features)
-        support = np.array([is_support(name) for name in features]).take(feature)
-        self._gather(moves, extruding, model, begun, starts, step, step * support)
+        behind = np.append(begun[len(first) :], len(extruding)) - 1
+        *starts, rest = self._starts(moves, extruding.take(behind), told, features)
+        self._gather(moves, extruding, model, begun, first + starts, step, step * supporting)
         if len(modelling):
             self.moves += len(modelling)
             for z in (heights, moves.before[2].take(modelling)):
                 self.low[2], self.high[2] = min(self.low[2], float(z.min())), max(self.high[2], float(z.max()))
-        (self._rest,) = self._starts(moves, extruding[-1:], told, features)
+        self._rest = rest
 
     def finish(self, size: int) -> GcodeIndex:
         """The index of a file of ``size`` bytes; the clock has been told everything."""

@@ -79,13 +79,14 @@ def fill(values: np.ndarray, given: np.ndarray, start: float) -> None:
     gap = np.isnan(given)
     gaps = np.flatnonzero(gap)
     if 2 * len(gaps) > len(given):
-        values[:] = held(given, np.flatnonzero(~gap), start)
+        known = np.flatnonzero(~gap)
+        values[:] = held(given.take(known), known, start, len(given))
         return
     values[:] = given
     if not len(gaps):
         return
     # Each stretch of gaps has the value before its first.
-    first = np.concatenate([[0], np.flatnonzero(gaps[1:] - gaps[:-1] != 1) + 1])
+    first = np.flatnonzero(np.concatenate([[True], gaps[1:] - gaps[:-1] != 1]))
     before = gaps.take(first) - 1
     known = given.take(before)
     if before[0] < 0:
@@ -93,10 +94,9 @@ def fill(values: np.ndarray, given: np.ndarray, start: float) -> None:
     values[gaps] = np.repeat(known, lengths(first, len(gaps)))
 
 
-def held(given: np.ndarray, places: np.ndarray, start: float) -> np.ndarray:
-    """A column that has the value ``given`` at each of the ``places`` (rising) from there on, and ``start`` before."""
-    values = np.concatenate([[start], given.take(places)])
-    return np.repeat(values, lengths(np.concatenate([[0], places]), len(given)))
+def held(values: np.ndarray, places: np.ndarray, start: float, count: int) -> np.ndarray:
+    """A column (``count``,) that has each of the ``values`` from its place (``places``, rising) on, and ``start`` before."""
+    return np.repeat(np.concatenate([[start], values]), lengths(np.concatenate([[0], places]), count))
 
 
 def lengths(begun: np.ndarray, count: int) -> np.ndarray:

@@ -88,8 +88,9 @@ class Clock:
         return len(self._marks) - 1
 
     def add(self, delta: np.ndarray, feed: np.ndarray, stops: np.ndarray, limits: Sequence[tuple[int, Limits]] = ()) -> None:
-        """Tell moves: ``delta`` (4, N) mm in X, Y, Z, E and ``feed`` (N,) mm/s. Before moves of ``stops`` (indices) the
-        printer comes to a stand. ``limits`` says from which move on they hold, from 0 on if it says anything."""
+        """Tell moves: ``delta`` (4, N) mm in X, Y, Z, E, which is no longer what it was, and ``feed`` (N,) mm/s. Before moves
+        of ``stops`` (indices) the printer comes to a stand. ``limits`` says from which move on they hold, from 0 on if it
+        says anything."""
         count = delta.shape[1]
         if not count:
             return
@@ -196,13 +197,12 @@ class _Held:
 
     def __init__(self, limits: Sequence[tuple[int, Limits]], count: int) -> None:
         first = [number for number, _ in limits]
-        counts = np.diff([0, *first[1:], count])
 
         def spread(name: str) -> np.ndarray:
             values = [getattr(one, name) for _, one in limits]
             if len(set(values)) == 1:
                 return np.asarray(values[0], float)
-            return np.repeat(np.asarray(values, float).T, counts, axis=-1)
+            return np.repeat(np.asarray(values, float).T, np.diff([0, *first[1:], count]), axis=-1)
 
         self.printing, self.travel = spread("printing"), spread("travel")
         self.speed, self.acceleration, self.jerk = (spread(name).reshape(4, -1) for name in ("speed", "acceleration", "jerk"))
@@ -211,30 +211,30 @@ class _Held:
 def _nominal(
     delta: np.ndarray, feed: np.ndarray, held: _Held, length: np.ndarray, speed: np.ndarray, acceleration: np.ndarray
 ) -> np.ndarray:
-    """Directions (4, N) of moves, and into the last three (N,) their lengths, and speeds and accelerations within the axes'
-    limits."""
+    """Directions (4, N) of moves, in the place of ``delta``, and into the last three (N,) their lengths, and speeds and
+    accelerations within the axes' limits."""
     np.multiply(delta[0], delta[0], out=length)
     for axis in (1, 2):
         length += delta[axis] * delta[axis]
     np.sqrt(length, out=length)
     still = np.flatnonzero(length == 0)
     length[still] = np.abs(delta[3].take(still))
-    unit = delta / length
+    unit = np.divide(delta, length, out=delta)
     share = np.abs(unit)
     np.divide(1.0, _largest(share, held.speed), out=speed)
     np.minimum(speed, feed, out=speed)
     np.maximum(speed, 0.05, out=speed)
     np.divide(1.0, _largest(share, held.acceleration), out=acceleration)
-    np.minimum(acceleration, np.where(delta[3] > 0, held.printing, held.travel), out=acceleration)
+    np.minimum(acceleration, np.where(unit[3] > 0, held.printing, held.travel), out=acceleration)
     return unit
 
 
 def _largest(parts: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """The largest of the four axes' parts (4, N), each as a share of its limit (4, 1 or N)."""
-    shares = parts * (1 / limits)
-    largest = np.maximum(shares[0], shares[1])
-    for share in shares[2:]:
-        np.maximum(largest, share, out=largest)
+    shares = 1 / limits
+    largest, other = parts[0] * shares[0], np.empty_like(parts[0])
+    for part, share in zip(parts[1:], shares[1:], strict=True):
+        np.maximum(largest, np.multiply(part, share, out=other), out=largest)
     return largest
 
 
@@ -264,8 +264,8 @@ def joined(delta: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     if not len(short):
         return delta, np.arange(count), rest
     # All stretches of short moves at once, one move of each after the other.
-    begun = np.flatnonzero(np.diff(short, prepend=-2) != 1)
-    place, more = short.take(begun), np.diff(begun, append=len(short))
+    begun = np.flatnonzero(np.concatenate([[True], short[1:] - short[:-1] != 1]))
+    place, more = short.take(begun), np.concatenate([begun[1:], [len(short)]]) - begun
     waiting = np.zeros((4, len(place)))
     while len(place):
         waiting += delta.take(place, axis=1)

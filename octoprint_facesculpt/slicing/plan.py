@@ -14,7 +14,6 @@ from ..progress import Progress, silent
 from .contact import mark_contact, measure_contact, show_contact
 from .engine import Bed, SliceRequest, SliceResult, SlicingError
 from .face import find_surface, surface_of
-from .gcode_index import read_index
 from .model_file import RIM
 from .presets import MASK, THICKEST, TREE
 from .targets import Tried, Wishes, first_height, solve_height, solve_layers
@@ -34,8 +33,6 @@ LAYERS = {**{key: layer for layer, key in BY_LAYERS.items()}, AIMED: 0.16, MASK:
 #: A foot smaller than this share of the square of the height, or from which a sculpture tips when it leans by this angle in
 #: degrees, is a risk; and so are supports that touch more of the face than this share of the square of the height.
 MIN_FOOT, MIN_TIP_DEG, MAX_SCAR = 0.03, 8.0, 0.0025
-#: Less filament than this in a layer, mm, is the rest of a wipe.
-LEAST_MM = 0.05
 #: A target that is missed by more is told.
 MISSED = 0.05
 
@@ -168,7 +165,7 @@ def describe(
         "prints": wishes.prints,
         "filament_g": result.filament_g,
         "filament_mm": result.filament_mm,
-        "layers": _model_layers(request) or result.layers,
+        "layers": result.model_layers or result.layers,
         "layer_mm": tried.layer_mm,
         "height_mm": result.height_mm,
         "support_share": result.support_share,
@@ -199,13 +196,6 @@ def _standing(surface: Surface) -> tuple[float, float]:
 
         tip = tipping_angle(vertices - [0, 0, vertices[:, 2].min()], triangles)
     return float(areas.sum()), tip
-
-
-def _model_layers(request: SliceRequest) -> int:
-    """Layers with plastic of the sculpture itself: PrusaSlicer's supports have layers of their own between them."""
-    if request.index is None:
-        return 0
-    return sum(layer.filament_mm - layer.support_mm > LEAST_MM for layer in read_index(request.index).layers)
 
 
 def _warnings(plan: dict[str, Any], wishes: Wishes) -> list[dict[str, str]]:

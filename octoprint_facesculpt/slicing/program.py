@@ -127,16 +127,16 @@ class CommandLineEngine(ABC):
                 if not plain_stl or request.face is not None:
                     # What is read by more than the slicer is examined first.
                     suitable.result()
-                ahead = stack.enter_context(Ahead(folder / self.writes, request.keep_supports))
-                try:
-                    made = self.make(found, model, folder, settings, request, progress, suitable.failed)
-                except SlicingError:
-                    # A model or a program that will not do explains a failure better than what came of it.
-                    suitable.result()
-                    raise
-                progress(0.9, "Checking the G-code")
-                info, height = suitable.result()
-                facts = self._checked(made, picture, request, ahead, height)
+                with Ahead(folder / self.writes, request.keep_supports) as ahead:
+                    try:
+                        made = self.make(found, model, folder, settings, request, progress, suitable.failed)
+                    except SlicingError:
+                        # A model or a program that will not do explains a failure better than what came of it.
+                        suitable.result()
+                        raise
+                    progress(0.9, "Checking the G-code")
+                    info, height = suitable.result()
+                    facts = self._checked(made, picture, request, ahead, height)
                 self.require_as_asked(settings, facts)
                 if request.index is not None:
                     write_index(facts.index, request.index)
@@ -158,6 +158,7 @@ class CommandLineEngine(ABC):
             support_share=round(facts.support_share, 4),
             warnings=made.warnings,
             support_lines=facts.support_lines,
+            model_layers=facts.index.model_layers,
         )
 
     def _suitable(self, model: Path, request: SliceRequest, given_up: threading.Event) -> tuple[EngineInfo, float]:

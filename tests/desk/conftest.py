@@ -31,6 +31,10 @@ class Recorder:
         self.holds = True
         #: Stop passing lines on after so many, as when the power goes.
         self.dies_after: int | None = None
+        #: The connected printer's profile, OctoPrint's last safe mode, and when and of which file another print has ended.
+        self.profile: dict[str, Any] | None = None
+        self.safe_mode: int | None = None
+        self.printed: tuple[float, str] | None = None
         self.desk: RecoveryDesk
 
     def ready(self) -> bool:
@@ -77,6 +81,15 @@ class Recorder:
     def height(self) -> float:
         return 250.0
 
+    def printer_profile(self) -> dict[str, Any] | None:
+        return self.profile
+
+    def last_safe_mode(self) -> int | None:
+        return self.safe_mode
+
+    def printed_since(self, moment: float, but: str) -> bool:
+        return self.printed is not None and self.printed[0] > moment and self.printed[1] != but
+
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 240.0) -> Any:
     deadline = time.monotonic() + seconds
@@ -117,8 +130,8 @@ def folder(tmp_path: Path, gcode: Path) -> Path:
 class Opened:
     """A desk with its port, and what it published."""
 
-    def __init__(self, folder: Path, gcode: Path, **around: Any) -> None:
-        self.port = Recorder(gcode)
+    def __init__(self, folder: Path, gcode: Path, port: Recorder | None = None, **around: Any) -> None:
+        self.port = port or Recorder(gcode)
         self.told: list[dict[str, Any]] = []
         surroundings = Surroundings(lambda _kind, what: self.told.append(what), **around)
         self.desk = self.port.desk = RecoveryDesk(folder, self.port, surroundings)

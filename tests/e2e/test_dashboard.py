@@ -205,6 +205,11 @@ def test_a_photo_becomes_a_print(
     waiting.last.locator("[data-test-id=facesculpt-queue-up]").click()
     expect(waiting.first).to_contain_text(sculpture["name"])
     assert [item["name"] for item in queued(server) if item["state"] == "queued"] == [sculpture["name"], "Eileen"]
+    # What is deleted leaves the queue, too, and that is said before.
+    mine.locator("[data-test-id=facesculpt-delete]").click()
+    expect(tab.page.locator(".modal.in .modal-body")).to_contain_text("It leaves the print queue, too.")
+    tab.page.get_by_role("button", name="Not now").click()
+    expect(tab.page.locator(".modal.in")).to_have_count(0)
     waiting.first.locator("[data-test-id=facesculpt-queue-remove]").click()
     tab.confirm()
     expect(waiting).to_have_count(1)
@@ -326,16 +331,28 @@ def test_the_user_chooses_a_face_cancels_and_clears_up(
     expect(further).to_have_attribute("aria-pressed", "false")
     further.click()
     beside = further.get_attribute("data-photo")
+    detail = tab.page.locator("#facesculpt_detail")
+    expect(detail.locator("option:checked")).to_have_text("As in the photo")
+    detail.select_option(label="Half as strong")
+    expect(tab.find("hair")).to_be_checked()
+    tab.find("hair").uncheck()
     order(tab, "The other one")
     mine = card(tab, "The other one")
-    mine.locator("[data-test-id=facesculpt-cancel]").click()
+    mine.locator("[data-test-id=facesculpt-cancel]").press("Enter")
     expect(mine).to_have_attribute("data-state", "cancelled", timeout=SOON)
+    # The button is gone; its card has the keyboard now, and tells of it.
+    expect(mine).to_be_focused()
+    expect(tab.page.locator("#facesculpt_overview [role=status]")).to_have_text("The other one: Cancelled")
     rows = server.get("/plugin/facesculpt/sculptures").json()["sculptures"]
     ordered = next(row for row in rows if row["name"] == "The other one")
     assert (ordered["state"], ordered["face"]) == ("cancelled", 1)
     assert ordered["others"] == [{"photo": beside, "face": 0}]
-    mine.locator("[data-test-id=facesculpt-retry]").click()
+    assert ordered["settings"]["detail"] == 0.5
+    assert ordered["settings"]["hair"] is False
+    expect(mine).to_contain_text("soft detail, without hair")
+    mine.locator("[data-test-id=facesculpt-retry]").press("Enter")
     expect(mine.locator("[data-test-id=facesculpt-cancel]")).to_be_visible(timeout=SOON)
+    expect(mine).to_be_focused()
     assert look(server, ordered)["state"] in ("waiting", "working")
 
     for name in ("from_the_side.jpg", "letter.jpg", "two_friends.jpg"):

@@ -134,12 +134,14 @@ def test_the_dashboard_shows_layers_and_plans_anew(browser: Browser, server: Oct
         again.locator("#facesculpt_again_expression").select_option(label="None: the face at rest")
         expect(again.locator("#facesculpt_again_detail")).to_have_value("1")
         again.locator("#facesculpt_again_detail").select_option(label="None: a smooth face")
+        expect(again.locator("[data-test-id=facesculpt-again-hair]")).to_be_checked()
+        again.locator("[data-test-id=facesculpt-again-hair]").uncheck()
         again.locator("[data-test-id=facesculpt-again-send]").click()
         expect(card).not_to_have_attribute("data-state", "ready", timeout=SOON)
         expect(card).to_have_attribute("data-state", "ready", timeout=LATER)
-        expect(card).to_contain_text("face at rest, smooth face")
+        expect(card).to_contain_text("face at rest, smooth face, without hair")
     now = look(server, planned)
-    assert now["settings"]["expression"] == 0 and now["settings"]["detail"] == 0
+    assert now["settings"]["expression"] == 0 and now["settings"]["detail"] == 0 and now["settings"]["hair"] is False
     assert now["estimates"]["height_mm"] == pytest.approx(22, abs=0.3) and now["estimates"]["plan"]["target"] is None
     assert now["settings"]["orientation"] == "tilt_10"
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from octoprint_facesculpt.errors import FaceSculptError
 from octoprint_facesculpt.jobs import layers as module
-from octoprint_facesculpt.jobs.layers import BATCH, LayerPictures
+from octoprint_facesculpt.jobs.layers import BATCH, PLACES, LayerPictures
 from octoprint_facesculpt.jobs.pipeline import INDEX, OUTPUTS
 from octoprint_facesculpt.jobs.runner import WAITED_FOR, run
 from octoprint_facesculpt.slicing import SliceRequest, slice_model
@@ -80,12 +80,49 @@ def test_only_so_many_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_many_who_ask_for_one_layer_start_one_child(folder: Path) -> None:
     children = Children()
     pictures = LayerPictures(children)
-    threads = [threading.Thread(target=pictures.picture, args=(folder, 3)) for _ in range(4)]
+    threads = [threading.Thread(target=pictures.picture, args=(folder, 3)) for _ in range(PLACES)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     assert len(children.commands) == 1
+
+
+def test_only_so_many_wait_and_the_others_are_told_at_once(folder: Path) -> None:
+    """OctoPrint answers all requests with a handful of threads; moving the slider must not take them all."""
+    going, done = threading.Event(), threading.Event()
+
+    def slow(command: list[str], **more: Any) -> dict[str, Any]:
+        going.set()
+        done.wait(60)
+        return run(command, **more)
+
+    pictures = LayerPictures(slow)
+    answers: list[str] = []
+
+    def ask(number: int) -> None:
+        try:
+            answers.append(pictures.picture(folder, number).name)
+        except FaceSculptError as error:
+            answers.append(error.code)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(PLACES + 6)]
+    threads[0].start()
+    going.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    deadline = time.monotonic() + 10
+    while len(answers) < 6 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert answers == ["layers_busy"] * 6
+    done.set()
+    for thread in threads:
+        thread.join(60)
+    assert len(answers) == len(threads) and answers[6:].count("layers_busy") == 0
+    # Who was refused has it when asking again.
+    answers.clear()
+    ask(PLACES + 5)
+    assert answers == [f"{PLACES + 5}.png"]
 
 
 def test_who_waits_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

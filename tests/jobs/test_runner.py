@@ -65,6 +65,13 @@ def gone(pid: int) -> bool:
     return False
 
 
+def test_what_is_no_number_does_not_come_through(tmp_path: Path) -> None:
+    """A browser can read none of them: one in a sculpture's figures would take all sculptures from the dashboard."""
+    line = '{"event": "result", "data": {"seconds": NaN, "box": [Infinity, -Infinity, 1e999, -1e999, 1.5], "n": 7}}'
+    answer = execute(f"print({line!r})", tmp_path)
+    assert answer == {"seconds": None, "box": [None, None, None, None, 1.5], "n": 7}
+
+
 def test_progress_and_result_come_through(tmp_path: Path) -> None:
     lines = [
         '{"event": "progress", "fraction": 0.25, "message": "quarter"}', '{"event": "progress", "fraction": 7}',

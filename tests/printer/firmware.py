@@ -28,6 +28,8 @@ VERSIONS = ("2.1", "2.0", "1.1")
 PARK, PARK_RAISE, PARK_SECONDS = (10.0, 10.0), 20.0, 30.0
 #: Seconds without motor supply after which Marlin's thermal protection halts the board.
 RUNAWAY = 27.0
+#: FWRETRACT: filament that G10 pulls back, mm, and the feeds of G10 and G11, mm/s.
+RETRACT, RETRACT_FEED, RECOVER_FEED = 3.0, 45.0, 8.0
 
 
 class Firmware:
@@ -64,6 +66,9 @@ class Firmware:
         self.auto_report_seconds = 0.0
         self.halted = False
         self.moves = 0
+        #: M207, M208; whether G10 holds, and how far it has lifted the nozzle, of which no coordinate tells.
+        self.retract, self.recover = {"S": RETRACT, "F": 60 * RETRACT_FEED, "Z": 0.0}, {"S": 0.0, "F": 60 * RECOVER_FEED}
+        self.retracted, self.hop = False, 0.0
 
     def boot(self) -> None:
         full = {"2.1": "2.1.2", "2.0": "2.0.9.3", "1.1": "1.1.9"}[self.version]
@@ -99,6 +104,8 @@ class Firmware:
         elif command == "G4":
             yield "drained"
             yield words.get("S", 0.0) or words.get("P", 0.0) / 1000
+        elif command in ("G10", "G11"):
+            yield from self._retract(command == "G10", line)
         elif command == "G20":
             self.unit = 25.4
         elif command == "G21":
@@ -148,6 +155,9 @@ class Firmware:
             limits = self.planner.limits
             limits.printing = words.get("P", words.get("S", limits.printing))
             limits.travel = words.get("T", words.get("S", limits.travel))
+        elif command in ("M207", "M208"):
+            settings = self.retract if command == "M207" else self.recover
+            settings.update({letter: value * self.unit for letter, value in words.items() if letter in settings})
         elif command in ("M84", "M18"):
             yield "drained"
             if "S" in words:  # only a time until they go off by themselves
@@ -224,6 +234,26 @@ class Firmware:
         self.moves += 1
         self.planner.add(delta, self.feed * self.feed_percent / 100, source, self.moves, start)
 
+    def _retract(self, back: bool, source: str):
+        """G10 and G11 (Marlin 2.1 fwretract.cpp): the lift comes after the pull, and goes before the push."""
+        if back == self.retracted:
+            return
+        self.retracted = back
+        feed, extruder = self.feed, self.extruder
+        hop = self.retract["Z"] if back else -self.hop
+        filament = -self.retract["S"] if back else self.retract["S"] + self.recover["S"]
+        for lift in (False, True) if back else (True, False):
+            if lift and hop:
+                if self.planner.full:
+                    yield "planner"
+                self.moves += 1
+                self.planner.add((0.0, 0.0, hop, 0.0), RAISE_SPEED, source, self.moves, tuple(self.native))
+                self.hop += hop
+            elif not lift:
+                settings = self.retract if back else self.recover
+                yield from self._move(list(self.native), filament, {"F": settings["F"] / self.unit}, source)
+        self.feed, self.extruder = feed, extruder
+
     def _arc(self, words: dict[str, float], source: str, clockwise: bool):
         start = list(self.native)
         end = list(start)
@@ -270,6 +300,7 @@ class Firmware:
             self.homed[axis] = True
             if axis == 2:
                 self.machine.z_homed()
+                self.hop = 0.0
         self.say(self._position(self.native))
 
     def _raise(self, words: dict[str, float]) -> float:

@@ -120,7 +120,7 @@ def test_what_is_imported_for_a_photo_counts_as_loading(portrait, monkeypatch: p
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "octoprint_facesculpt.reconstruction.predictor", predictor)
         patched.setattr(time, "perf_counter", iter([10.0, 12.5]).__next__)
-        head = reconstruct(portrait)
+        head = reconstruct(portrait, detailed=False)
     assert head.seconds == {"load": 3.5}
 
 

@@ -409,7 +409,7 @@ def _print_on(campaign: Campaign, host: Host, found: Recovery, outcome: Outcome,
         again.send_plan(found.to_json(), campaign.text, 0)
         again.send("M400")
         wanted = state_at(campaign.gcode, found.plan.offset, campaign.index, campaign.facts.firmware)
-        off = machine.position[2] - wanted.position[2]
+        off = machine.position[2] - wanted.position[2] - wanted.hop
         outcome.estimate["z_error"] = round(off, 3)
         if found.kind == "resume":
             places = [again.firmware.workspace(axis) for axis in range(3)]

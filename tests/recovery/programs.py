@@ -27,6 +27,7 @@ _other = st.sampled_from(
     """G20|G21|G28|G28 X Y|G29|G90|G91|G92 E0|G92 X5 Y-3|G92 Z1.5 E7|G92.1|M82|M83|T0|T1|M104 S200|M109 R180|M140 S60|M190 S55
     |M106 S128|M106 P1 S9|M107|M220 S90|M221 S95|M201 X500 Y500|M203 E25|M204 P500 T800|M205 X8|M290 Z0.02|M420 S1 Z10|M900 K0.2
     |M84|M84 S0|M84 X Y E|M17|G10|G11|G10 P0 S200|M117 X5 printing|;LAYER:0|;LAYER_CHANGE|;TYPE:Skin|; G1 X99|  |M73 P5 R100
+    |M92 E95|M207 S4 Z.4 F1800|M208 S.1|M204 S700
     |G1 X5 ; G1 X9|G1 X1 Y2 *55|(G1 X7)|G1X7Y8E.5|G1 X3 X4|G1 X1 G1 Y2|X5|5""".replace("\n", "").split("|")
 )
 _end = st.sampled_from(["\n", "\n", "\n", "\r\n", "\n\n"])
@@ -76,6 +77,25 @@ def hopping_file(layers: int = 8) -> bytes:
             z = float(line[3:])
         hop = line.startswith("G1 X117.5 Y115.500")
         out += [f"G1 Z{z + 0.4:.2f} F9000", line, f"G1 Z{z:.2f}"] if hop else [line]
+    return ("\n".join(out) + "\n").encode()
+
+
+def retracting_file(lift: float, layers: int = 5) -> bytes:
+    """A small :func:`print_file` whose firmware retracts before every way without plastic, and lifts the nozzle by ``lift`` mm
+    then, without a word in the coordinates."""
+    out: list[str] = []
+    for line in print_file(layers, radius=6.0).decode().splitlines():
+        if line == "M190 S60":
+            out += [line, f"M207 S4 F2400 Z{lift:g}"]
+        elif line == "G1 Z0.28 F240":
+            out.append("G1 Z0.2 F240")
+        elif line.startswith("G1 E-5"):
+            out.append("G10")
+        elif line.startswith("G1 E5"):
+            out.append("G11")
+        else:
+            moves = line.startswith("G1 X") and "F9000" in line
+            out += ["G10", line, "G11"] if moves else [line]
     return ("\n".join(out) + "\n").encode()
 
 

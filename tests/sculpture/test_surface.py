@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 import pytest
@@ -63,6 +64,12 @@ def test_only_what_is_marked_is_drawn_anew(bust, tmp_path: Path) -> None:
     save_marked(spots(seen.triangle, marked), seen.light, coloured(seen), marked, tmp_path / "part.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "part.png")), coloured(seen, marked))
     assert png(coloured(seen)) != (tmp_path / "part.png").read_bytes() and seen.light.max() > 0.8 * FULL
+
+
+def test_only_pictures_are_packed(folder: Path) -> None:
+    """The mesh is read twice in each slice, and hardly becomes smaller."""
+    packed = {member.filename for member in ZipFile(folder / "surface.npz").infolist() if member.compress_type != ZIP_STORED}
+    assert packed == {"seen.npy", "plain.npy", "light.npy"}
 
 
 def test_an_unsound_look_is_taken_anew(folder: Path, tmp_path: Path) -> None:

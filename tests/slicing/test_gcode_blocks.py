@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,22 @@ def test_lines_over_the_ends_of_blocks_keep_their_place(tmp_path: Path) -> None:
     assert [line.decode().rstrip("\n") for _, _, line in read] == [line for line in lines if line.startswith("G1")]
     assert [words[0] for words, _, _ in read] == [number for number in range(120_000) if number % 5]
     assert sum(block.commands for block in read_blocks(path)) == 120_000
+
+
+def test_a_block_takes_a_dozen_times_its_bytes_at_most() -> None:
+    """There are 60 MB for everything, and half of them is Python with numpy."""
+    text = b"".join(b"G1 X%d.%03d Y%d.%d E.%05d\n" % (n % 200, n % 1000, n % 150, n % 97, n % 9999) for n in range(90_000))
+    assert len(text) > 2 * BLOCK_BYTES
+    read = blocks(io.BytesIO(text))
+    # What is allocated only once is not counted.
+    next(read)
+    tracemalloc.start()
+    try:
+        next(read)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * BLOCK_BYTES
 
 
 def test_events_stand_between_their_rows(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_moves_take_the_time_of_the_printers_planner(seed: int, part: int) -> No
     for begin in range(0, len(feed), part):
         for number in range(begin, min(begin + part, len(feed))):
             assert clock.mark(number) == number
-        clock.add(delta[:, begin : begin + part], feed[begin : begin + part], NO_STOPS)
+        clock.add(delta[:, begin : begin + part].copy(), feed[begin : begin + part], NO_STOPS)
     times = clock.finish()
     ends = simulated(delta, feed)
     assert clock.told == len(ends) == len(times)
@@ -64,7 +64,7 @@ def test_a_stop_and_a_pause_take_their_time() -> None:
     delta, feed = np.tile([[10.0], [0.0], [0.0], [0.3]], 2), np.full(2, 50.0)
     for stops, pause, seconds in (([], 0, 0.1 + 15 / 50 + 0.1), ([1], 0, 0.6), ([], 7, 7 + 0.5)):
         clock = Clock()
-        clock.add(delta, feed, np.array(stops, int))
+        clock.add(delta.copy(), feed, np.array(stops, int))
         clock.stop(pause)
         assert clock.seconds == pytest.approx(seconds)
         assert clock.finish() == []
@@ -74,9 +74,9 @@ def test_limits_hold_from_the_move_on_at_which_they_are_told() -> None:
     delta, feed = np.tile([[10.0], [0.0], [0.0], [0.3]], 4), np.full(4, 50.0)
     slow = Limits().told("M204", {b"S": 100.0})
     whole, first, second = Clock(), Clock(Limits()), Clock(slow)
-    whole.add(delta, feed, np.array([2]), [(0, Limits()), (2, slow)])
-    first.add(delta[:, :2], feed[:2], NO_STOPS)
-    second.add(delta[:, 2:], feed[2:], NO_STOPS)
+    whole.add(delta.copy(), feed, np.array([2]), [(0, Limits()), (2, slow)])
+    first.add(delta[:, :2].copy(), feed[:2], NO_STOPS)
+    second.add(delta[:, 2:].copy(), feed[2:], NO_STOPS)
     for clock in (whole, first, second):
         clock.finish()
     assert whole.limits == slow

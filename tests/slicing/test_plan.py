@@ -137,6 +137,11 @@ def described(figure: Sculpture, wishes: Wishes, face_mm2: float = 0.0, **change
     return describe(replace(result, **changes), surface, SliceRequest(), wishes, contact)
 
 
+def test_layers_of_supports_alone_do_not_count(figure: Sculpture) -> None:
+    assert described(figure, Wishes(), model_layers=430)["layers"] == 430
+    assert described(figure, Wishes())["layers"] == 500
+
+
 def codes(plan: dict[str, Any]) -> list[str]:
     assert all(warning["message"] for warning in plan["warnings"])
     return [warning["code"] for warning in plan["warnings"]]

@@ -48,7 +48,7 @@ def test_it_learns_a_product_and_the_plugin_takes_the_same_step(training, monkey
     torch.manual_seed(0)
     known, held = samples(training, 3000, 1), samples(training, 300, 2)
     directions = training.Directions.of(known.features)
-    net = training.train(known, directions, torch.eye(HEAD), epochs=200)
+    net = training.train(known, directions, torch.eye(HEAD), epochs=130)
     with torch.no_grad():
         said = net(directions(held.features).float(), torch.from_numpy(yaw_features(held.yaw)).float()).numpy()
     off = (said - held.changes)[:, :HEAD]

@@ -140,18 +140,29 @@ $(function () {
             });
         };
 
-        /** What keeps the keyboard when the button that had it goes: the part of the tab around it. */
-        const around = (element) => element && element.closest && element.closest(".facesculpt section");
+        /** What may have the keyboard when an element that has it goes: its card, or else the part of the tab around it. */
+        const places = (element) =>
+            element && element.closest
+                ? [element, element.closest(".facesculpt-card"), element.closest(".facesculpt section")].filter(Boolean)
+                : [];
+        const giveBack = (among) => {
+            const back = among.find((place) => document.contains(place) && place.getClientRects().length);
+            if (back && back !== document.activeElement) back.focus();
+        };
+
+        /** Makes a change of the page after which the keyboard is still where it was, or as near as can be. */
+        const keepingFocus = (change) => {
+            const before = places(document.activeElement);
+            change();
+            giveBack(before);
+        };
 
         /** Opens a dialog; when it closes, the keyboard goes back to where it was. */
         self.openDialog = (dialog) => {
-            const opener = document.activeElement;
-            const section = around(opener);
+            const opener = places(document.activeElement);
             dialog.one("hidden", () => {
                 // Unless it has gone on to the next dialog.
-                if ($(".modal.in").length) return;
-                const back = document.contains(opener) ? opener : section;
-                if (back) back.focus();
+                if (!$(".modal.in").length) giveBack(opener);
             });
             dialog.modal("show");
         };
@@ -201,22 +212,19 @@ $(function () {
             };
             const put = (json) => {
                 changed(json.id);
-                place([json]);
-            };
-            const drop = (gone) => {
-                const section = around(document.activeElement);
-                known.remove(gone);
-                if (section && document.activeElement === document.body) section.focus();
+                keepingFocus(() => place([json]));
             };
             const remove = (id) => {
                 changed(id);
-                drop((entry) => entry.id === id);
+                keepingFocus(() => known.remove((entry) => entry.id === id));
             };
             const take = (list, number, newer) => {
                 newest = number;
                 const ids = new Set(list.map((json) => json.id));
-                drop((entry) => !ids.has(entry.id) && !newer.has(entry.id));
-                place(list.filter((json) => !newer.has(json.id)));
+                keepingFocus(() => {
+                    known.remove((entry) => !ids.has(entry.id) && !newer.has(entry.id));
+                    place(list.filter((json) => !newer.has(json.id)));
+                });
                 return ids;
             };
             const replace = (list) => take(list, ++asked, new Set());
@@ -235,6 +243,17 @@ $(function () {
             };
             return {entries, find, put, remove, replace, fetch};
         };
+        /** What a card shows of the server's answer; `otherwise` in place of what cannot be read: it must not stop the page. */
+        self.readable = (read, otherwise) =>
+            ko.pureComputed(() => {
+                try {
+                    return read();
+                } catch (error) {
+                    log.warn("FaceSculpt cannot read what the server says:", error);
+                    return otherwise;
+                }
+            });
+
         self.newestFirst = (a, b) => (a.created < b.created ? 1 : a.created > b.created ? -1 : 0);
 
         /** A view model that has a `refresh` and hears `messages` ({type: function}) of the plugin. */

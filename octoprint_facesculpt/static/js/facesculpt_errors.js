@@ -190,6 +190,10 @@ $(function () {
                 gettext("Choose a nearer one.")
             ],
             too_cold: [gettext("The nozzle still sticks to the print."), gettext("Wait until it is warm.")],
+            printer_changed: [
+                gettext("The printer or its profile is not the one that the print was begun with."),
+                gettext("Look at the printer again, or choose the old profile.")
+            ],
             not_held: [gettext("This line has not been held back."), gettext("Send it from the terminal first.")],
             nothing_to_recover: [gettext("There is nothing to do here any more."), gettext("Reload the page.")],
             file_changed: [

@@ -1,9 +1,14 @@
 /* The layers of a print, one picture each, with a slider that the keyboard moves too. */
 $(function () {
+    // How often a picture is asked for before it is given up, and milliseconds in between.
+    const TRIES = 4;
+    const AGAIN_MS = 2000;
+
     function FacesculptLayersViewModel(parameters) {
         const self = this;
         const shared = (self.shared = parameters[0]);
         const texts = shared.texts;
+        const client = () => OctoPrint.plugins.facesculpt;
 
         self.sculpture = ko.observable();
         self.layers = ko.observable();
@@ -25,41 +30,57 @@ $(function () {
                 time: texts.duration(layers.seconds[number])
             });
         });
+        // Supports may have layers of their own height; the card counts those of the sculpture.
+        self.withSupports = ko.pureComputed(() => {
+            const estimates = self.sculpture() && self.sculpture().data().estimates;
+            return !!estimates && estimates.layers < self.count();
+        });
         self.legend = ko.pureComputed(() =>
             ((self.layers() || {}).colours || []).map((entry) => ({colour: entry.colour, name: texts.line(entry.kind)}))
         );
 
-        // Only the last one that was asked for counts: the slider moves faster than pictures come.
-        let asked = 0;
-        const load = _.debounce(() => {
-            const sculpture = self.sculpture();
-            if (!sculpture || !self.count()) return;
-            const mine = (asked += 1);
+        // One picture at a time: the slider moves faster than they are drawn, and each that is waited for keeps the server busy.
+        // When one has come, the one that is wanted by then is asked for.
+        let underWay = false;
+        const load = _.debounce(() => ask(TRIES), 120);
+        const wanted = () =>
+            self.sculpture() && self.count()
+                ? client().layerUrl(self.sculpture().id, Number(self.number()), self.layers().version)
+                : "";
+        const ask = (tries) => {
+            const url = wanted();
+            if (underWay || !url) return;
             const image = new Image();
-            const url = OctoPrint.plugins.facesculpt.layerUrl(sculpture.id, Number(self.number()), self.layers().version);
+            const answered = (action) => () => {
+                underWay = false;
+                if (url === wanted()) action();
+                else ask(TRIES);
+            };
+            underWay = true;
             self.loading(true);
-            image.onload = () => {
-                if (mine !== asked) return;
+            image.onload = answered(() => {
                 self.picture(url);
                 self.loading(false);
                 self.error(undefined);
-            };
-            image.onerror = () => {
-                if (mine !== asked) return;
+            });
+            image.onerror = answered(() => {
+                // Others are looking at layers, too.
+                if (tries > 1) return window.setTimeout(() => ask(tries - 1), AGAIN_MS);
                 self.loading(false);
                 self.error({message: gettext("This layer could not be drawn."), hint: gettext("Please try again.")});
-            };
+            });
             image.src = url;
-        }, 120);
+        };
         self.number.subscribe(load);
 
         self.open = (sculpture) => {
             self.sculpture(sculpture);
             self.layers(undefined);
+            self.loading(false);
             self.picture("");
             self.error(undefined);
             shared.openDialog($("#facesculpt_layers"));
-            OctoPrint.plugins.facesculpt
+            client()
                 .layers(sculpture.id)
                 .done((layers) => {
                     if (self.sculpture() !== sculpture) return;
@@ -78,7 +99,6 @@ $(function () {
             const dialog = $("#facesculpt_layers");
             dialog.on("shown", () => dialog.find("input[type=range]").trigger("focus"));
             dialog.on("hidden", () => {
-                asked += 1;
                 self.sculpture(undefined);
                 self.picture("");
             });

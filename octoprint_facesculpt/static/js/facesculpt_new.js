@@ -13,6 +13,7 @@ $(function () {
         self.orientation = ko.observable("auto");
         self.expression = ko.observable(1);
         self.detail = ko.observable(1);
+        self.hair = ko.observable(true);
         self.form = self.plan.form("");
         self.poses = ko.pureComputed(() => shared.texts.poseChoices(self.style()));
         self.style.subscribe((style) => {
@@ -80,7 +81,8 @@ $(function () {
                             style: self.style(),
                             orientation: self.orientation(),
                             expression: self.expression(),
-                            detail: self.detail()
+                            detail: self.detail(),
+                            hair: self.hair()
                         },
                         self.form.settings()
                     ),

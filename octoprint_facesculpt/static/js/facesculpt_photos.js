@@ -115,9 +115,16 @@ $(function () {
 
         // One after the other: a small server reads one large picture at a time. Resolves whatever becomes of the file.
         self._uploadOne = (file, selects) => {
-            const upload = {name: file.name, percent: ko.observable(0), error: ko.observable()};
+            const tooLarge = file.size > shared.photoBytes();
+            const upload = {
+                name: file.name,
+                file: file,
+                mayRetry: !tooLarge,
+                percent: ko.observable(0),
+                error: ko.observable()
+            };
             self.uploads.push(upload);
-            if (file.size > shared.photoBytes()) {
+            if (tooLarge) {
                 upload.error({
                     message: _.sprintf(gettext("The file has %(size)s, which is more than %(limit)s."), {
                         size: texts.megabytes(file.size),
@@ -140,6 +147,11 @@ $(function () {
                 .fail((request) => upload.error(shared.errors.ofRequest(request)))
                 .always(finished.resolve);
             return finished.promise();
+        };
+
+        self.retryUpload = (upload) => {
+            self.dismissUpload(upload);
+            self.upload([upload.file]);
         };
 
         self.dismissUpload = (upload) => {

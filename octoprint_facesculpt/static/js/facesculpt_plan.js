@@ -166,15 +166,15 @@ $(function () {
         self.orientation = ko.observable();
         self.expression = ko.observable();
         self.detail = ko.observable();
+        self.hair = ko.observable();
         self.sculpture = ko.observable();
         self.error = ko.observable();
         self.sending = ko.observable(false);
 
         self.poses = ko.pureComputed(() => {
             const choices = texts.poseChoices(self.again.style());
-            const others = ((self.sculpture() && self.sculpture().data().poses) || [])
-                .map((pose) => ({key: pose.pose, name: texts.pose(pose).name}))
-                .filter((pose) => !choices.some((choice) => choice.key === pose.key));
+            const compared = self.sculpture() ? self.sculpture().poses() : [];
+            const others = compared.filter((pose) => !choices.some((choice) => choice.key === pose.key));
             return choices.concat(others);
         });
 
@@ -190,8 +190,9 @@ $(function () {
             self.sculpture(sculpture);
             self.orientation(orientation || "upright");
             self.expression(_.extend({expression: 1}, data.settings).expression);
-            // A sculpture that does not say it is older than detail.
+            // A sculpture that does not say them is older than detail and hair.
             self.detail(_.extend({detail: 0}, data.settings).detail);
+            self.hair(!!(data.settings || {}).hair);
             shared.openDialog($("#facesculpt_again"));
         };
 
@@ -203,7 +204,12 @@ $(function () {
             OctoPrint.plugins.facesculpt
                 .planAgain(sculpture.id, {
                     settings: _.extend(
-                        {orientation: self.orientation(), expression: self.expression(), detail: self.detail()},
+                        {
+                            orientation: self.orientation(),
+                            expression: self.expression(),
+                            detail: self.detail(),
+                            hair: self.hair()
+                        },
                         self.again.settings()
                     ),
                     slicing: self.again.slicing()

@@ -67,9 +67,12 @@ $(function () {
                 .done(() => shared.announce(_.sprintf(gettext("“%(name)s” is in the queue."), {name: sculpture.name()})))
                 .fail(shared.complain(gettext("This could not be queued")));
 
+        /** The first item of a sculpture that waits, if there is any. */
+        self.waits = (sculpture) => self.waiting().find((item) => item.data().sculpture === sculpture.id);
+
         self.printSculpture = (sculpture) => {
             // What waits in the queue already is printed from there rather than queued twice.
-            const waiting = self.waiting().find((item) => item.data().sculpture === sculpture.id);
+            const waiting = self.waits(sculpture);
             if (waiting) return self.print(waiting);
             self._askForClearBed(sculpture.name(), () =>
                 self._started(OctoPrint.plugins.facesculpt.printSculpture(sculpture.id), sculpture.name())

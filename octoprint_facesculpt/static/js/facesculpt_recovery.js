@@ -48,7 +48,9 @@ $(function () {
         self.whenWhy = ofPlan((plan, now) => told.whenWhy(now.stood));
         self.where = ofPlan((plan) => told.where(plan));
         self.accuracy = ofPlan((plan) => told.accuracy(plan));
-        self.risks = ko.pureComputed(() => (self.plan() ? told.risks(self.plan(), self.bedNow()) : []));
+        self.risks = ko.pureComputed(() =>
+            self.plan() ? told.notes(status().notes || []).concat(told.risks(self.plan(), self.bedNow())) : []
+        );
 
         const reading = (heater, name) => {
             const seen = (status().seen || {})[name];
@@ -232,7 +234,7 @@ $(function () {
         self.allow = (held) =>
             shared.confirm(
                 _.sprintf(gettext("Send %(line)s all the same?"), {line: held.line}),
-                gettext("This may drive the nozzle into the print on the bed, or let Z sink. Nothing holds it back after this."),
+                gettext("This may drive the nozzle into the print on the bed, drag the print along, or let Z sink. Nothing holds it back after this."),
                 gettext("Send it"),
                 () => send("allow", {line: held.line, confirmed: true})
             );
@@ -282,7 +284,7 @@ $(function () {
                 new PNotify({
                     title: gettext("Held back"),
                     text: _.escape(
-                        _.sprintf(gettext("“%(line)s” was not sent: it could drive the nozzle into the unfinished print. The FaceSculpt tab tells more."), {line: line})
+                        _.sprintf(gettext("“%(line)s” was not sent: it could drive the nozzle into the unfinished print, or drag it off the bed. The terminal tells more."), {line: line})
                     ),
                     type: "notice"
                 });

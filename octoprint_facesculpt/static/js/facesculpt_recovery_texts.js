@@ -165,6 +165,27 @@ $(function () {
             return found;
         };
 
+        const printer = (profile) =>
+            [
+                profile.name,
+                (profile.bed || "").replace("@", " @ "),
+                mm(profile.nozzle) + " mm",
+                profile.extruders > 1 ? "× " + profile.extruders : "",
+                profile.firmware
+            ]
+                .filter(Boolean)
+                .join(", ");
+        /** What somebody must know that is not the plan's. */
+        self.notes = (notes) =>
+            notes.map((note) =>
+                note.code === "unguarded"
+                    ? gettext("OctoPrint has been running without this plugin. Look whether this print is still on the bed, and nothing else; the nozzle's height must be measured.")
+                    : _.sprintf(
+                          gettext("The print was begun with the printer profile “%(then)s”; now it is “%(now)s”. Go on only if it is the same printer, with this print on its bed."),
+                          {then: printer(note.then), now: printer(note.now)}
+                      )
+            );
+
         self.chosen = (choice) => {
             const signed = (count) => ({count: (count > 0 ? "+" : "−") + Math.abs(count)});
             const parts = [];
@@ -200,10 +221,14 @@ $(function () {
 
         self.heat = (plan) => {
             const soft = plan.plan.steps.filter((step) => /^M104/.test(step.line)).map((step) => step.line.split("S")[1])[0];
-            return _.sprintf(
+            const values = {bed: degrees(plan.targets.bed), nozzle: degrees(Number(soft)), printing: degrees(plan.targets.nozzle)};
+            const now = _.sprintf(
                 gettext("The bed heats to %(bed)s, the nozzle to %(nozzle)s: warm enough to come off the print, too cold to ooze. Nothing moves."),
-                {bed: degrees(plan.targets.bed), nozzle: degrees(Number(soft))}
+                values
             );
+            if (plan.kind !== "resume") return now;
+            const later = gettext("The print then goes on at %(printing)s, as before. If another filament is in the printer, change that in OctoPrint once it prints.");
+            return now + " " + _.sprintf(later, values);
         };
         self.heaters = (heating) =>
             heating

@@ -46,6 +46,7 @@ $(function () {
 
         function Sculpture(data) {
             const sculpture = this;
+            const read = shared.readable;
             const files = ko.pureComputed(() => data().files || {});
             sculpture.data = data;
             sculpture.name = ko.pureComputed(() => data().name);
@@ -54,14 +55,15 @@ $(function () {
             sculpture.inTheMaking = ko.pureComputed(() => ["waiting", "working"].includes(data().state));
             sculpture.mayRetry = ko.pureComputed(() => ["failed", "cancelled"].includes(data().state));
             sculpture.printable = ko.pureComputed(() => data().state === "ready" && !!files().gcode);
-            sculpture.error = ko.pureComputed(() => data().error && shared.errors.ofError(data().error));
+            sculpture.error = read(() => data().error && shared.errors.ofError(data().error));
             sculpture.viewer = ko.pureComputed(() => files().viewer);
-            sculpture.notes = ko.pureComputed(() =>
+            sculpture.notes = read(() =>
                 (data().notes || [])
                     .filter((note) => note.severity !== "info")
-                    .map((note) => ({severity: note.severity, text: texts.ofNote(note)}))
+                    .map((note) => ({severity: note.severity, text: texts.ofNote(note)})),
+                []
             );
-            sculpture.description = ko.pureComputed(() => {
+            sculpture.description = read(() => {
                 const settings = data().settings || {};
                 const style = texts.style(settings.style);
                 const others = (data().others || []).length;
@@ -75,11 +77,12 @@ $(function () {
                 if (settings.detail > 1) more.push(gettext("strong detail"));
                 else if (settings.detail > 0 && settings.detail < 1) more.push(gettext("soft detail"));
                 else if (!settings.detail) more.push(gettext("smooth face"));
+                if (!settings.hair) more.push(gettext("without hair"));
                 if (others) more.push(_.sprintf(gettext("%(count)d photos"), {count: others + 1}));
                 return [said].concat(more).join(", ");
-            });
+            }, "");
 
-            sculpture.views = ko.pureComputed(() => {
+            sculpture.views = read(() => {
                 const photo = self.photos.photos().find((candidate) => candidate.id === data().photo);
                 const urls = _.extend({photo: photo && photo.image()}, files());
                 return VIEWS.filter((view) => urls[view]).map((view) => ({
@@ -89,13 +92,13 @@ $(function () {
                     focus: view === "photo" ? photo.focus(data().face) : "50% 50%",
                     alt: _.sprintf(gettext("%(name)s: %(view)s"), {name: data().name, view: viewNames[view]})
                 }));
-            });
+            }, []);
             sculpture.picture = ko.pureComputed(() => {
                 const views = sculpture.views();
                 return views.find((entry) => entry.view === self.view()) || views[0];
             });
 
-            sculpture.stages = ko.pureComputed(() =>
+            sculpture.stages = read(() =>
                 (data().stages || []).map((stage) => ({
                     name: texts.stage(stage.stage),
                     state: stage.state,
@@ -108,23 +111,30 @@ $(function () {
                             : stage.state === "waiting"
                               ? shared.errors.message(stage.message || "")
                               : ""
-                }))
+                })),
+                []
             );
 
-            sculpture.estimates = ko.pureComputed(() => texts.estimates(data().estimates));
-            sculpture.warnings = ko.pureComputed(() =>
-                (((data().estimates || {}).plan || {}).warnings || []).map(texts.warning)
-            );
-            sculpture.poses = ko.pureComputed(() => (data().poses || []).map(texts.pose));
+            sculpture.estimates = read(() => texts.estimates(data().estimates), []);
+            sculpture.warnings = read(() => (((data().estimates || {}).plan || {}).warnings || []).map(texts.warning), []);
             // What was asked for, or what was found best.
-            sculpture.pose = ko.pureComputed(() => {
+            sculpture.pose = read(() => {
                 const asked = (data().settings || {}).orientation;
                 return asked === "auto" ? ((data().poses || [])[0] || {}).pose : asked;
             });
+            // Poses are compared by rough times, which tell how one differs from the other. What the chosen one really takes
+            // is known when it is sliced.
+            sculpture.poses = read(() => {
+                const poses = data().poses || [];
+                const chosen = poses.find((pose) => pose.pose === sculpture.pose());
+                const real = (data().estimates || {}).seconds;
+                const share = chosen && chosen.seconds > 0 && real > 0 ? real / chosen.seconds : 1;
+                return poses.map((pose) => texts.pose(pose, share));
+            }, []);
             sculpture.layered = ko.pureComputed(() => !!files().index && !!files().gcode && !sculpture.inTheMaking());
             sculpture.mayPlan = ko.pureComputed(() => !sculpture.inTheMaking());
 
-            sculpture.downloads = ko.pureComputed(() =>
+            sculpture.downloads = read(() =>
                 [
                     ["stl", "STL"],
                     ["3mf", "3MF"],
@@ -139,7 +149,8 @@ $(function () {
                             name: data().name,
                             format: label
                         })
-                    }))
+                    })),
+                []
             );
         }
 
@@ -172,9 +183,14 @@ $(function () {
         self.remove = (sculpture) =>
             shared.confirm(
                 gettext("Delete this sculpture?"),
-                _.sprintf(gettext("“%(name)s” and its files will be deleted. The photo stays."), {
-                    name: sculpture.name()
-                }),
+                [
+                    _.sprintf(gettext("“%(name)s” and its files will be deleted. The photo stays."), {
+                        name: sculpture.name()
+                    }),
+                    self.queue.waits(sculpture) ? gettext("It leaves the print queue, too.") : ""
+                ]
+                    .filter(Boolean)
+                    .join(" "),
                 gettext("Delete sculpture"),
                 () =>
                     OctoPrint.plugins.facesculpt
@@ -194,7 +210,8 @@ $(function () {
             const before = list.find(sculpture.id);
             const was = before && before.state();
             list.put(sculpture);
-            if (before && was !== sculpture.state && ["ready", "failed"].includes(sculpture.state))
+            if (!before || was === sculpture.state) return;
+            if (["ready", "failed"].includes(sculpture.state))
                 shared.announce(
                     _.sprintf(
                         sculpture.state === "ready"
@@ -203,6 +220,7 @@ $(function () {
                         {name: sculpture.name}
                     )
                 );
+            if (sculpture.state === "cancelled") shared.announce(sculpture.name + ": " + before.stateText());
         };
 
         /** Brings a card into view and gives it the keyboard. */

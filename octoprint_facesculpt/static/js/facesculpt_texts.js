@@ -10,6 +10,7 @@ $(function () {
             occluded: gettext("Part of the face may be covered."),
             several_faces: gettext("There are several faces in this photo; one of them was chosen."),
             cropped: gettext("The photo cuts off part of the face."),
+            no_hair: gettext("There is no hair, because a model file is missing. Fetch it and make the sculpture anew."),
             low_resolution: gettext("The face is small in the photo. A larger picture would give finer details."),
             profile_view: gettext("The face is seen from the side. The far half has to be guessed."),
             stored_turned: gettext("The photo was not stored upright and has been turned."),
@@ -208,19 +209,26 @@ $(function () {
             ];
         };
 
-        /** A pose that was compared: its name, its figures in a line, and its picture. */
-        self.pose = (pose) => {
-            const area = (value) => _.sprintf(gettext("%(area)s cm²"), {area: self.number(value / 100, 1)});
+        /** A pose that was compared: its name, its figures in a line, and its picture. `share` corrects its time. */
+        self.pose = (pose, share) => {
+            const area = (text, value) =>
+                _.isFinite(value)
+                    ? _.sprintf(text, {area: _.sprintf(gettext("%(area)s cm²"), {area: self.number(value / 100, 1)})})
+                    : "";
             return {
                 key: pose.pose,
                 url: pose.url,
                 name:
                     poseNames[pose.pose] ||
-                    _.sprintf(gettext("Head tilted back by %(degrees)d°"), {degrees: pose.tilt_deg}),
+                    (_.isFinite(pose.tilt_deg)
+                        ? _.sprintf(gettext("Head tilted back by %(degrees)d°"), {degrees: pose.tilt_deg})
+                        : pose.pose),
                 figures: [
-                    pose.seconds ? self.duration(pose.seconds) : "",
-                    _.sprintf(gettext("overhang of the face %(area)s"), {area: area(pose.face_overhang_mm2)}),
-                    _.sprintf(gettext("on the bed %(area)s"), {area: area(pose.base_area_mm2)})
+                    pose.seconds > 0
+                        ? _.sprintf(gettext("about %(duration)s"), {duration: self.duration(share * pose.seconds)})
+                        : "",
+                    area(gettext("overhang of the face %(area)s"), pose.face_overhang_mm2),
+                    area(gettext("on the bed %(area)s"), pose.base_area_mm2)
                 ]
                     .filter(Boolean)
                     .join(", ")
