@@ -40,6 +40,8 @@ OWN, GROWS = 14.0, 0.5
 EDGE, RISE, SLOPE = 2.5, 14.0, 0.8
 #: Where hair is further from its edge, mm, it does not matter how far.
 FAR = 150.0
+#: Gaps in hair that are narrower and patches of it that are smaller, places of the map, are none.
+GAP, PATCH = 9, 400
 #: Degrees from the face from which on, and wholly, long hair hangs down no further out than it is at the back of the head.
 HANGS = (100.0, 140.0)
 #: How deep what is not there lies in the head, mm, so that nothing of it shows.
@@ -63,7 +65,7 @@ def hair_of(portrait: Portrait, head: Head) -> Hair | None:
     # What one side has alone, a bun say, is not on both.
     thick = sight.mirrored(thick, ramp(-sight.facing, 0.0, 0.3), np.minimum(thick, thick[:, ::-1]))
     thick = _hanging(around, skull, smoothed(thick, 4))
-    covered = smoothed(_covered(sight, thick), 1.5)
+    covered = _in_one(smoothed(_covered(sight, thick), 1.5))
     inside = _inside(around.points(skull), covered > 0.5)
     grown = 1 - np.exp(-inside / np.maximum(RISE, SLOPE * thick))
     height = np.minimum(np.maximum(thick, EDGE), EDGE + thick * grown)
@@ -191,6 +193,17 @@ def _covered(sight: _Sight, thickness: np.ndarray) -> np.ndarray:
     usual = np.maximum(usual, ramp(thickness, 8, 20))
     usual = sight.mirrored(usual, 1.0, seen[:, ::-1])
     return sight.visible * seen + (1 - sight.visible) * usual
+
+
+def _in_one(covered: np.ndarray) -> np.ndarray:
+    """Where hair is, (R, C) 0..1, without gaps that are narrower than :data:`GAP` and without small patches."""
+    from scipy.ndimage import grey_closing, label
+
+    closed = np.pad(covered, ((0, 0), (GAP, GAP)), mode="wrap")
+    closed = grey_closing(closed, (GAP, GAP))[:, GAP:-GAP]
+    patch, _ = label(closed > 0.5)
+    large = np.bincount(patch.ravel()) > PATCH
+    return np.where(large[patch] | (closed <= 0.5), closed, 0)
 
 
 def _inside(points: np.ndarray, covered: np.ndarray) -> np.ndarray:

@@ -132,7 +132,8 @@ def hair_mask(view: View) -> np.ndarray:
         others = np.logaddexp(others, np.log(may_be_clothes) + clothes.log_likelihood)
     odds = np.clip(np.log(may_be_hair) + hair.log_likelihood - others, -6, 6)
     odds = cv2.bilateralFilter(np.where(person, odds, -6).astype(np.float32), 5, 6, 1.5)
-    return _whole((cv2.GaussianBlur(odds, (0, 0), 1.2) > 0) & person, taught)
+    # A neighbour's shoulder does not reach so high.
+    return _whole((cv2.GaussianBlur(odds, (0, 0), 1.2) > 0) & person, taught & (rows < view.brows + 10 / MM))
 
 
 def _expected(view: View, oval: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -180,13 +181,13 @@ class _Colours:
 
 
 def _whole(mask: np.ndarray, taught: np.ndarray) -> np.ndarray:
-    """A mask (S, S) without patches that have nothing of what was ``taught``, without small holes and threads."""
-    _, patch = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    sure = np.bincount(patch[taught], minlength=patch.max() + 1) > PATCH
-    sure[0] = False
-    mask = sure[patch]
+    """A mask (S, S) without small holes, without threads, and without patches that have nothing of what was ``taught``."""
     _, hole, measures, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     small = measures[:, cv2.CC_STAT_AREA] < HOLE
     small[0] = False
-    whole = (mask | small[hole]).astype(np.uint8)
-    return cv2.morphologyEx(whole, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (THREAD, THREAD))) > 0
+    wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (THREAD, THREAD))
+    whole = cv2.morphologyEx((mask | small[hole]).astype(np.uint8), cv2.MORPH_OPEN, wide)
+    _, patch = cv2.connectedComponents(whole, connectivity=4)
+    sure = np.bincount(patch[taught], minlength=patch.max() + 1) > PATCH
+    sure[0] = False
+    return sure[patch]

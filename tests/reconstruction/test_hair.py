@@ -14,8 +14,10 @@ from octoprint_facesculpt.rasterise import rasterise
 from octoprint_facesculpt.reconstruction import reconstruct, reconstruct_together
 from octoprint_facesculpt.reconstruction.around import SHAPE, UPPER, Around
 from octoprint_facesculpt.reconstruction.face_map import OVAL
+from octoprint_facesculpt.reconstruction.hair import _in_one as in_one
 from octoprint_facesculpt.reconstruction.hair import hair_of, without_ears
 from octoprint_facesculpt.reconstruction.hair_mask import MM, View, hair_mask
+from octoprint_facesculpt.reconstruction.hair_mask import _whole as whole
 from octoprint_facesculpt.reconstruction.head import Hair, Head
 from octoprint_facesculpt.reconstruction.reporting import notes_on
 
@@ -92,6 +94,26 @@ def test_hair_is_hair_and_not_face_nor_clothes(view) -> None:
     # She has it on both sides, as far down as her ears.
     ears = slice(*(view.landmarks[[234, 454], 1].mean() + np.array([-8, 0])).astype(int))
     assert mask[ears, : INPUT // 2].any() and mask[ears, INPUT // 2 :].any()
+
+
+def test_a_neighbour_a_thread_and_a_hole_are_left_out() -> None:
+    mask, taught = np.zeros((INPUT, INPUT), bool), np.zeros((INPUT, INPUT), bool)
+    mask[40:100, 60:160] = taught[40:80, 60:160] = True
+    mask[70:75, 100:105] = False
+    # A shoulder that a thread joins to it.
+    mask[130:170, 60:100] = mask[100:130, 80:83] = True
+    found = whole(mask, taught)
+    assert found[50:90, 70:150].all() and not found[105:].any()
+
+
+def test_hair_has_neither_slits_nor_crumbs() -> None:
+    covered = np.zeros(SHAPE)
+    covered[:60] = 1.0
+    covered[20:60, 100:105] = 0.0
+    covered[90:100, 200:212] = 1.0
+    one = in_one(covered) > 0.5
+    assert one[30:50, 90:115].all() and not one[70:].any()
+    assert not one[60:].any() and one[:60, [0, -1]].all()
 
 
 def test_the_head_has_the_outline_of_the_photo(view, head) -> None:
