@@ -100,7 +100,7 @@ def posed(head: Head, settings: SculptureSettings, pose: Pose) -> SculptureSetti
     upright = replace(settings, tilt_deg=pose.tilt_deg, lean_deg=0.0)
     if pose.lean_deg is not None:
         return replace(upright, lean_deg=pose.lean_deg)
-    coarse = sculpt(_coarse(head), replace(upright, max_triangles=min(settings.max_triangles, COMPARED_TRIANGLES)))
+    coarse = sculpt(_coarse(head, settings), replace(upright, max_triangles=min(settings.max_triangles, COMPARED_TRIANGLES)))
     return replace(upright, lean_deg=lying_angle(coarse.vertices))
 
 
@@ -110,7 +110,7 @@ def candidates(
     """Coarse sculptures of a head in several poses (all of its style's), best first; :class:`SculptureError` as
     :func:`.sculpt`."""
     poses = poses or poses_of(settings.style)
-    head = _coarse(head)
+    head = _coarse(head, settings)
     settings = replace(settings, max_triangles=min(settings.max_triangles, COMPARED_TRIANGLES))
     found = []
     for number, pose in enumerate(poses):
@@ -143,8 +143,12 @@ def cost(height_mm: float, costs: Costs, fastest_seconds: float) -> float:
     )
 
 
-def _coarse(head: Head) -> Head:
-    """The head with few triangles, which hold no relief: each pose is cut from it."""
+def _coarse(head: Head, settings: SculptureSettings) -> Head:
+    """The head with few triangles, its hair among them, which hold no relief: each pose is cut from it."""
     solid = solid_of(head.vertices.astype(np.float64) @ UPRIGHT.T, head.triangles)
+    if settings.hair and head.hair is not None:
+        vertices, triangles = head.hair.mesh()
+        solid += solid_of(vertices @ UPRIGHT.T, triangles)
     vertices, triangles = mesh_of(thinned(solid, COMPARED_HEAD))
-    return replace(head, vertices=(vertices @ UPRIGHT).astype(head.vertices.dtype), triangles=triangles, relief=None)
+    vertices = (vertices @ UPRIGHT).astype(head.vertices.dtype)
+    return replace(head, vertices=vertices, triangles=triangles, relief=None, hair=None)
