@@ -74,7 +74,8 @@ def hair_of(portrait: Portrait, head: Head) -> Hair | None:
     height = np.maximum(smoothed(height, 1.5), over)
     height = height + ramp(inside, 1, 8) * _strands(sight, portrait.image, height, inside)
     there = ramp(covered, 0.35, 0.65)
-    bare = _within(outermost) - HIDDEN
+    # Below the cut of the neck a ray meets nothing, and a mesh must not be turned inside out there.
+    bare = np.maximum(_within(outermost) - HIDDEN, HIDDEN)
     return Hair((bare + there * (skull + height - bare)).astype(np.float32), around.middle)
 
 

@@ -150,6 +150,17 @@ def test_hair_of_a_mirrored_photo_is_mirrored(mirrored, head) -> None:
     assert np.median(apart) < 1.5
 
 
+def test_hair_of_a_head_that_ends_high_is_a_mesh_all_the_same(portrait, head) -> None:
+    from octoprint_facesculpt.sculpture.shaping import solid_of
+
+    cut = solid_of(head.vertices.astype(np.float64), head.triangles).trim_by_plane((0.0, 1.0, 0.0), -110.0).to_mesh()
+    short = replace(
+        head, vertices=np.asarray(cut.vert_properties[:, :3], np.float32), triangles=np.asarray(cut.tri_verts, np.int32)
+    )
+    hair = hair_of(portrait, short)
+    assert hair is not None and hair.reach.min() > 0
+
+
 def test_an_ear_is_no_skull(head) -> None:
     around = Around(np.array([0.0, 10.0, head.landmarks[[234, 454], 2].mean() - 12]))
     outermost = around.outermost(head.vertices, head.triangles)
