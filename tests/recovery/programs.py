@@ -6,6 +6,8 @@ from math import cos, pi, sin
 
 from hypothesis import strategies as st
 
+from octoprint_facesculpt.recovery.machine import Machine
+
 _value = st.one_of(
     st.integers(-300, 300).map(str),
     st.floats(-200, 200, allow_nan=False).map(lambda v: f"{v:.3f}"),
@@ -134,3 +136,11 @@ def busy_file(layers: int = 8, radius: float = 14.0) -> bytes:
                 out.append(";PAUSE")
     out += ["G1 E-5 F3600", f"G1 Z{0.2 * layers + 10:.2f} F600", "M107", "M140 S0", "M104 S0", "G1 X5 Y200 F9000", "M84 X Y E"]
     return ("\n".join(out) + "\n").encode()
+
+
+def after_program(program: str, firmware: str = "marlin2") -> Machine:
+    """A machine that has read a program's lines, which ``|`` parts."""
+    machine = Machine(firmware)
+    for line in program.split("|"):
+        machine.execute(line.encode() + b"\n")
+    return machine

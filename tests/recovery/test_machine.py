@@ -9,13 +9,7 @@ import pytest
 from octoprint_facesculpt.recovery.machine import Machine
 
 from ..printer.bench import Bench
-
-
-def _after(program: str, firmware: str = "marlin2") -> Machine:
-    machine = Machine(firmware)
-    for line in program.split("|"):
-        machine.execute(line.encode() + b"\n")
-    return machine
+from .programs import after_program
 
 
 @pytest.mark.parametrize(
@@ -49,7 +43,7 @@ def _after(program: str, firmware: str = "marlin2") -> Machine:
     ],
 )
 def test_rule(program: str, expected: dict):
-    state = _after(program).state
+    state = after_program(program).state
     for name, value in expected.items():
         found = getattr(state, name)
         assert found == (value if name == "limits" else pytest.approx(value)), name
@@ -66,14 +60,14 @@ def test_rule(program: str, expected: dict):
     ],
 )
 def test_which_modes_the_extruder_follows_depends_on_the_firmware(firmware: str, program: str, e: float):
-    assert _after(program, firmware).state.e == e
+    assert after_program(program, firmware).state.e == e
 
 
 def test_arcs_are_as_long_as_they_are():
-    machine = _after("M83|G1 X20 Y10|G3 X20 Y10 I-10 J0 E5")
+    machine = after_program("M83|G1 X20 Y10|G3 X20 Y10 I-10 J0 E5")
     assert machine.state.printed == pytest.approx(2 * pi * 10, rel=1e-3)
     assert machine.state.high[:2] == pytest.approx([20, 20], abs=0.05)
-    half = _after("M83|G1 X0 Y0|G2 X10 Y0 R5 E1")
+    half = after_program("M83|G1 X0 Y0|G2 X10 Y0 R5 E1")
     assert half.state.printed == pytest.approx(pi * 5, rel=2e-2)
     assert half.state.position == [10, 0, 0]
 
@@ -84,12 +78,12 @@ def test_hostile_arc_is_bounded():
 
 
 def test_printed_path_counts_only_where_plastic_goes():
-    machine = _after("M83|G1 X10 E1|G1 X20|G1 E5|G1 Z1|G1 X20 Y5 E.1")
+    machine = after_program("M83|G1 X10 E1|G1 X20|G1 E5|G1 Z1|G1 X20 Y5 E.1")
     assert machine.state.printed == 15
 
 
 def test_layers_of_both_slicers():
-    machine = _after("M83|G1 X5 Z.3 E1|;LAYER:0|G1 Z.2|G1 X9 E1|;LAYER:1|G1 Z.9|G1 X1|G1 Z.4|G1 X2 E1")
+    machine = after_program("M83|G1 X5 Z.3 E1|;LAYER:0|G1 Z.2|G1 X9 E1|;LAYER:1|G1 Z.9|G1 X1|G1 Z.4|G1 X2 E1")
     assert [layer.z for layer in machine.layers] == [0.2, 0.4]
     assert machine.state.layer == 2
     # The priming line before the first layer does not bound the print.

@@ -16,17 +16,10 @@ from octoprint_facesculpt.recovery.window import read_window
 from ..printer.bench import Bench
 from .cases import Case
 from .outages import Campaign
-from .programs import print_file, retracting_file
+from .programs import after_program, print_file, retracting_file
 
 LIFT = 0.6
 COLD = Seen("after", "after", nozzle=40.0)
-
-
-def _after(program: str, firmware: str = "marlin2") -> Machine:
-    machine = Machine(firmware)
-    for line in program.split("|"):
-        machine.execute(line.encode() + b"\n")
-    return machine
 
 
 @pytest.mark.parametrize(
@@ -41,13 +34,13 @@ def _after(program: str, firmware: str = "marlin2") -> Machine:
     ],
 )
 def test_lift_is_followed_beside_the_coordinates(program: str, position: list[float], hop: float):
-    state = _after(program).state
+    state = after_program(program).state
     assert state.position == pytest.approx(position) and state.hop == pytest.approx(hop)
     assert state.filament == state.filament_top == 0, "what the firmware pulls back is not the file's extruder"
 
 
 def test_moves_are_as_high_as_the_nozzle():
-    machine = _after("M207 S4 F2400 Z0.6|M208 S0.5 F600|G1 X5 Y5 Z2")
+    machine = after_program("M207 S4 F2400 Z0.6|M208 S0.5 F600|G1 X5 Y5 Z2")
     up = machine.execute(b"G10\n")
     along, round_ = machine.execute(b"G1 X9\n"), machine.execute(b"G2 X19 I5 J0\n")
     down = machine.execute(b"G11\n")
@@ -60,7 +53,7 @@ def test_moves_are_as_high_as_the_nozzle():
 
 
 def test_klipper_lifts_nothing():
-    machine = _after("M207 S4 Z0.6", "klipper")
+    machine = after_program("M207 S4 Z0.6", "klipper")
     assert machine.execute(b"G10\n") is None
     assert machine.state.firmware_retracted and machine.state.hop == 0
 
@@ -152,5 +145,5 @@ def test_steps_of_the_file_are_set_before_anything_moves(tmp_path: Path):
 
 def test_accelerations_of_older_slicers_are_for_both():
     """M204 S replaces P and T; said after them in one line they would win."""
-    assert _after("M204 P500 T800|M204 S600").state.limits["M204"] == {"P": 600, "T": 600}
-    assert _after("M204 S600 T900").state.limits["M204"] == {"P": 600, "T": 900}
+    assert after_program("M204 P500 T800|M204 S600").state.limits["M204"] == {"P": 600, "T": 600}
+    assert after_program("M204 S600 T900").state.limits["M204"] == {"P": 600, "T": 900}
