@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
@@ -70,27 +71,38 @@ class Dashboard:
 def dashboard(
     browser: Browser, url: str, user: str | None = USER, password: str = PASSWORD, locale: str = "en-US"
 ) -> Iterator[Dashboard]:
-    """Log in (or not, when ``user`` is None) and open the tab. At the end the page must not have complained."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale=locale)
+    """The tab as a user who has logged in opens it, or nobody when ``user`` is None. At the end it must not have complained."""
+    # Without a graphics card every step of a spinner costs what the server under test should have.
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale=locale, reduced_motion="reduce")
     # A button may be disabled for a while: on a busy machine a plan takes its time.
     context.set_default_timeout(LATER / 2)
     opened = Dashboard(context.new_page())
     opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
     opened.page.on("console", opened.heard)
     if user is not None:
-        opened.page.goto(f"{url}/login/")
-        opened.page.fill("#login-user", user)
-        opened.page.fill("#login-password", password)
-        # So that a server that was started anew knows the user.
-        opened.page.check("#login-remember")
-        with opened.page.expect_navigation(timeout=LATER):
-            opened.page.click("#login-button")
-        opened.page.wait_for_load_state()
+        context.add_cookies(cookies(browser, url, user, password))
     # A tab that is named in the address is opened, also when there is no room for its title.
     opened.page.goto(f"{url}/#tab_plugin_facesculpt")
-    opened.reload()
+    opened.started()
     # Now and then OctoPrint opens the first tab after that.
     opened.page.evaluate("$('#tab_plugin_facesculpt_link a').tab('show')")
     yield opened
     context.close()
     assert not opened.complaints, opened.complaints
+
+
+@cache
+def cookies(browser: Browser, url: str, user: str, password: str) -> list:
+    """What a browser keeps of a user who logs in to stay, also when the server is started anew."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{url}/login/")
+    page.fill("#login-user", user)
+    page.fill("#login-password", password)
+    page.check("#login-remember")
+    # The dashboard that follows is not waited for.
+    with page.expect_navigation(timeout=LATER, wait_until="commit"):
+        page.click("#login-button")
+    kept = context.cookies()
+    context.close()
+    return kept
