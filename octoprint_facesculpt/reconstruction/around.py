@@ -14,7 +14,7 @@ import numpy as np
 from ..rasterise import rasterise
 
 #: Rows and columns, and at how many mm from the middle a row is as high as a column is wide.
-SHAPE = (180, 320)
+SHAPE = (252, 448)
 RADIUS = 100.0
 STEP = 2 * np.pi * RADIUS / SHAPE[1]
 #: Rows above the middle.

@@ -1,9 +1,9 @@
-"""Hair as a photo shows it, a mass on the bald head, as a sculptor would block it in: as large as its outline, few grooves.
+"""Hair as a photo shows it, a mass on the bald head, as a sculptor would block it in: as large as its outline, then its locks.
 
 Where hair ends in the picture against what is behind it, it is as thick as it stands out of the bald head there; between such
 places, and on the side that the photo does not show, its thickness goes over from one to the other. Around the face it ends
-where the photo has its edge, at the neck where hair usually does. What is dark in it is a groove; hair that is not seen has
-grooves from the crown down.
+where the photo has its edge, at the neck where hair usually does; there it begins thin, and strands end sooner or later than
+others.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from ..portrait.matte import INPUT
 from ..portrait.portrait import Portrait
 from .around import RADIUS, SHAPE, STEP, UPPER, Around, smoothed
 from .face_map import ramp
+from .grain import Grain
 from .hair_mask import CHEEKS, View, hair_mask
 from .head import Hair, Head
+from .strands import strands_of
 
 #: The middle of the map: above the eyes and behind the landmarks before the ears, mm.
 ABOVE_EYES, BEHIND = 10.0, 12.0
@@ -30,24 +32,36 @@ BEHIND_ANOTHER = (-14.0, -7.0)
 #: The thickest hair, mm, and by how many mm it is looked for.
 THICK, FINE = 120.0, 3.0
 #: Every so many places of the map thickness is found.
-EVERY = 5
+EVERY = 7
 #: Up to which cosine between a ray and the line of sight its outline is that of the picture, and how much that counts by it.
 GRAZING, GRAZES = 0.35, 0.2
 #: mm from which on two places have thicknesses of their own, and how this grows with the distance from what is known.
 OWN, GROWS = 14.0, 0.5
-#: Hair's edge is so thick, mm; from there it grows within this way, mm, or within this share of its whole thickness, to two
-#: thirds of it.
-EDGE, RISE, SLOPE = 2.5, 14.0, 0.8
+#: Hair is at least so thick, mm, and so thick at most is its edge, otherwise such a share of it, and at least so much; within
+#: so many mm.
+EDGE, EDGE_SHARE, THIN_EDGE, EDGE_RISE = 2.5, 0.1, 0.6, 3.5
+#: From its edge hair grows within this way, mm, or within this share of its whole thickness, to two thirds of it; beside it
+#: its surface dips below the skin by so much of the way.
+RISE, SLOPE, DIPS = 14.0, 0.8, 0.6
 #: Where hair is further from its edge, mm, it does not matter how far.
 FAR = 150.0
-#: Gaps in hair that are narrower and patches of it that are smaller, places of the map, are none.
-GAP, PATCH = 9, 400
+#: Gaps in hair that are narrower, mm, and patches of it that are smaller, mm^2, are none.
+GAP, PATCH = 18.0, 1500.0
 #: Degrees from the face from which on, and wholly, long hair hangs down no further out than it is at the back of the head.
 HANGS = (100.0, 140.0)
 #: How deep what is not there lies in the head, mm, so that nothing of it shows.
 HIDDEN = 3.0
-#: Height of strands, mm, those of the photo and those where it shows none; mm within which light and dark are compared.
-STRAND, UNSEEN_STRAND, COMPARED = 1.0, 0.8, 8.0
+#: Within so many mm a mesh with the map's places is not deeper than at them.
+BETWEEN = 10.0
+#: Cosines between rays and the line of sight at which the photo shows nothing of strands, and all.
+TURNED_AWAY = (0.1, 0.45)
+#: How far, mm, locks and strands stand out or lie deep; the thickness of hair, mm, up to which locks are only such a share
+#: of that, and from which on they are whole; mm from the edge within which they begin.
+LOCK, STRAND, SHORT, SHORT_LOCK, EDGED = 0.9, 0.4, (3.0, 14.0), 0.3, 8.0
+#: How many mm strands end sooner or later than others, by how many all do, and how much of that fine strands do by themselves.
+ENDS, ENDS_SOONER, FINE_ENDS = 2.5, 0.5, 0.3
+#: mm from the crown of the map up to which nothing stands out, and from which on all does.
+CROWN = (1.0, 6.0)
 
 
 def hair_of(portrait: Portrait, head: Head) -> Hair | None:
@@ -64,19 +78,34 @@ def hair_of(portrait: Portrait, head: Head) -> Hair | None:
     thick = _thickness(sight)
     # What one side has alone, a bun say, is not on both.
     thick = sight.mirrored(thick, ramp(-sight.facing, 0.0, 0.3), np.minimum(thick, thick[:, ::-1]))
-    thick = _hanging(around, skull, smoothed(thick, 4))
-    covered = _in_one(smoothed(_covered(sight, thick), 1.5))
+    thick = _hanging(around, skull, smoothed(thick, 8 / STEP))
+    covered = _in_one(smoothed(_covered(sight, thick), 3.0 / STEP))
     inside = _inside(around.points(skull), covered > 0.5)
-    grown = 1 - np.exp(-inside / np.maximum(RISE, SLOPE * thick))
-    height = np.minimum(np.maximum(thick, EDGE), EDGE + thick * grown)
-    # What covers an ear leaves nothing of it.
-    over = ramp(thick, 6, 12) * ramp(inside, 3, 8) * (outermost - skull + EDGE / 2)
-    height = np.maximum(smoothed(height, 1.5), over)
-    height = height + ramp(inside, 1, 8) * _strands(sight, portrait.image, height, inside)
-    there = ramp(covered, 0.35, 0.65)
+    ears = outermost - skull + EDGE / 2
+    smooth = _height(thick, inside, ears)
+    grain = Grain.of(portrait.image, view, mask, head.pixels_per_mm())
+    seen = sight.visible * ramp(sight.facing, *TURNED_AWAY)
+    strands = strands_of(around, skull + smooth, grain, sight.pixels(smooth), seen, head.camera())
+    # Each strand ends in a place of its own.
+    inside = inside + ENDS * ((1 - FINE_ENDS) * strands.locks + FINE_ENDS * strands.strands) - ENDS_SOONER
+    relief = LOCK * (SHORT_LOCK + (1 - SHORT_LOCK) * ramp(thick, *SHORT)) * strands.locks + STRAND * strands.strands
+    # At the crown columns are too narrow for strands.
+    relief *= ramp(around.down, *CROWN)[:, None] * ramp(inside, 0, EDGED)
+    height = _height(thick, inside, ears) + relief + DIPS * np.minimum(inside, 0)
     # Below the cut of the neck a ray meets nothing, and a mesh must not be turned inside out there.
     bare = np.maximum(_within(outermost) - HIDDEN, HIDDEN)
-    return Hair((bare + there * (skull + height - bare)).astype(np.float32), around.middle)
+    return Hair(np.maximum(bare, skull + height).astype(np.float32), around.middle)
+
+
+def _height(thick: np.ndarray, inside: np.ndarray, ears: np.ndarray) -> np.ndarray:
+    """How high, mm (R, C), hair stands on the skull that is so ``thick`` and so far ``inside`` its edge, mm (R, C), and over
+    ``ears`` that stand out (R, C)."""
+    within = np.maximum(inside, 0)
+    edge = np.clip(EDGE_SHARE * thick, THIN_EDGE, EDGE) * (1 - np.exp(-within / EDGE_RISE))
+    grown = 1 - np.exp(-within / np.maximum(RISE, SLOPE * thick))
+    height = np.minimum(np.maximum(thick, EDGE), edge + thick * grown)
+    # What covers an ear leaves nothing of it.
+    return np.maximum(smoothed(height, 1.5 / STEP), ramp(thick, 6, 12) * ramp(inside, 3, 8) * ears)
 
 
 def without_ears(around: Around, outermost: np.ndarray) -> np.ndarray:
@@ -91,7 +120,8 @@ def without_ears(around: Around, outermost: np.ndarray) -> np.ndarray:
     # Neither the ear nor what is behind it.
     opened = grey_closing(grey_opening(turned, (1, wide)), (1, wide // 2))[:, wide:-wide]
     share = where * ramp(np.abs(outermost - opened), 1, 4)
-    return smoothed(outermost + smoothed(share, 1) * (smoothed(opened, 2, 4) - outermost), 2)
+    opened = smoothed(opened, 4 / STEP, 8 / STEP)
+    return smoothed(outermost + smoothed(share, 2 / STEP) * (opened - outermost), 4 / STEP)
 
 
 @dataclass(frozen=True)
@@ -134,6 +164,7 @@ def _thickness(sight: _Sight) -> np.ndarray:
     """How thick hair is, mm (R, C), from its outline."""
     import cv2
     from scipy.spatial import cKDTree
+    from scipy.spatial.distance import cdist
 
     some = (slice(EVERY // 2, None, EVERY),) * 2
     around, facing, skull = sight.around, sight.facing[some], sight.skull[some]
@@ -155,20 +186,20 @@ def _thickness(sight: _Sight) -> np.ndarray:
         return np.zeros(SHAPE)
     places = begin.reshape(-1, 3)
     nearest = cKDTree(places[seen]).query(places)[0][:, None]
-    apart = ((places[:, None] - places[seen]) ** 2).sum(2) - nearest**2
+    apart = cdist(places, places[seen], "sqeuclidean") - nearest**2
     weights = np.exp(-apart / (2 * np.maximum(OWN, GROWS * nearest) ** 2)) * counts.ravel()[seen]
     thickness = (weights @ outlined.ravel()[seen] / weights.sum(1)).reshape(facing.shape)
     # No hair stands out where the picture shows something else.
     thickness = np.where(facing > -0.1, np.minimum(thickness, room), thickness)
     turned = np.pad(thickness, ((0, 0), (2, 2)), mode="wrap")
     finer = cv2.resize(turned.astype(np.float32), None, fx=EVERY, fy=EVERY, interpolation=cv2.INTER_LINEAR)
-    return smoothed(finer[: SHAPE[0], 2 * EVERY : 2 * EVERY + SHAPE[1]], 2)
+    return smoothed(finer[: SHAPE[0], 2 * EVERY : 2 * EVERY + SHAPE[1]], 4 / STEP)
 
 
 def _hanging(around: Around, skull: np.ndarray, thickness: np.ndarray) -> np.ndarray:
     """The thickness (R, C) with which hair at the back hangs down from where the head is widest."""
     reach = skull + thickness
-    widest = reach[UPPER - 15 : UPPER + 5].max(0)
+    widest = reach[UPPER - round(30 / STEP) : UPPER + round(10 / STEP)].max(0)
     below = np.arange(SHAPE[0])[:, None] > UPPER
     share = ramp(np.abs(around.turn), *HANGS) * below
     return np.maximum(thickness - share * np.maximum(reach - widest, 0), 0)
@@ -200,53 +231,38 @@ def _in_one(covered: np.ndarray) -> np.ndarray:
     """Where hair is, (R, C) 0..1, without gaps that are narrower than :data:`GAP` and without small patches."""
     from scipy.ndimage import grey_closing, label
 
-    closed = np.pad(covered, ((0, 0), (GAP, GAP)), mode="wrap")
-    closed = grey_closing(closed, (GAP, GAP))[:, GAP:-GAP]
+    gap = round(GAP / STEP)
+    closed = np.pad(covered, ((0, 0), (gap, gap)), mode="wrap")
+    closed = grey_closing(closed, (gap, gap))[:, gap:-gap]
     patch, _ = label(closed > 0.5)
-    large = np.bincount(patch.ravel()) > PATCH
+    large = np.bincount(patch.ravel()) * STEP**2 > PATCH
     return np.where(large[patch] | (closed <= 0.5), closed, 0)
 
 
 def _inside(points: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """How far, mm (R, C), places on the skull (R, C, 3) are from those that are not ``covered`` (R, C), or :data:`FAR`; 0 for
-    these."""
+    """How far, mm (R, C), places on the skull (R, C, 3) are within what is ``covered`` (R, C), below 0 how far without, up to
+    :data:`FAR`."""
+    import cv2
+    from scipy.ndimage import map_coordinates
     from scipy.spatial import cKDTree
 
-    inside = np.zeros(SHAPE)
-    if covered.any() and not covered.all():
-        inside[covered] = cKDTree(points[~covered]).query(points[covered], distance_upper_bound=FAR)[0]
-    return np.minimum(inside, FAR)
+    wrapped = np.pad(covered.astype(np.uint8), ((0, 0), (1, 1)), mode="wrap")
+    edge = covered & (cv2.erode(wrapped, np.ones((3, 3), np.uint8))[:, 1:-1] == 0)
+    if not edge.any():
+        return np.full(SHAPE, FAR if covered.any() else -FAR)
+    # Distances change slowly: every other place will do.
+    away = cKDTree(points[edge]).query(points[::2, ::2], distance_upper_bound=FAR)[0]
+    away = np.where(covered[::2, ::2], 1, -1) * np.minimum(away, FAR) + STEP / 2
+    rows, columns = np.indices(SHAPE) / 2
+    around = np.pad(away, ((0, 0), (0, 1)), mode="wrap")
+    return smoothed(map_coordinates(around, (rows, columns), order=1, mode="nearest"), 1.5 / STEP)
 
 
 def _within(outermost: np.ndarray) -> np.ndarray:
     """Distances (R, C) at which a mesh with the map's places does not come out of the head between them."""
     from scipy.ndimage import minimum_filter
 
-    return minimum_filter(outermost, 5, mode=("nearest", "wrap"))
-
-
-def _strands(sight: _Sight, image: np.ndarray, height: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Heights (R, C) in mm of strands."""
-    import cv2
-
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    finer = 0.4 * sight.head.pixels_per_mm()
-    if finer > 0.4:
-        grey = cv2.GaussianBlur(grey, (0, 0), finer).astype(np.float32)
-    points = sight.around.points(sight.skull + height)
-    pixels = sight.head.project(points.reshape(-1, 3)).reshape(*SHAPE, 2)
-    light = np.log(24 + _sampled(grey, pixels))
-    seen = sight.visible * ramp(sight.facing, 0.1, 0.45) * ramp(inside, 1, 5)
-
-    def mean(values: np.ndarray, mm: float) -> np.ndarray:
-        return smoothed(values * seen, mm / STEP) / (smoothed(seen, mm / STEP) + 1e-3)
-
-    fine = light - mean(light, COMPARED)
-    strands = STRAND * np.tanh(smoothed(fine / (np.sqrt(mean(fine**2, 2 * COMPARED)) + 0.04), 0.6) / 1.2)
-    flow = smoothed(np.random.default_rng(7).normal(size=SHAPE), 14, 1.3)
-    # At the crown columns are too narrow for strands.
-    unseen = UNSEEN_STRAND * np.tanh(flow / flow.std()) * ramp(sight.around.down, 25, 70)[:, None]
-    return strands * seen + unseen * (1 - seen) * (1 - smoothed(seen, 3))
+    return minimum_filter(outermost, round(BETWEEN / STEP), mode=("nearest", "wrap"))
 
 
 def _sampled(picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -42,6 +42,8 @@ BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
 PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (0, 43))
 #: How far the plinth reaches into the bust.
 OVERLAP = 1.0
+#: By so many mm, life size, the surface of hair may be put elsewhere for fewer triangles: most of its map is smooth or hidden.
+HAIR_TOLERANCE = 0.1
 #: Gap in mm where two places of the surface would meet, and how often it is made: what is moved may meet another place.
 GAP, PASSES = 0.001, 8
 #: What a sculpture that does not stand on its foot loses to the bed, as a share of its height.
@@ -128,7 +130,7 @@ def _whole(head: Head, settings: SculptureSettings) -> Manifold:
     if settings.detail and len(shown[1]):
         whole += solid(*shown)
     if settings.hair and head.hair is not None:
-        whole += solid(*head.hair.mesh())
+        whole += solid(*head.hair.mesh()).simplify(HAIR_TOLERANCE)
     return whole
 
 

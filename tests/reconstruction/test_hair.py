@@ -8,11 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from octoprint_facesculpt.portrait.matte import INPUT, matte_of
 from octoprint_facesculpt.rasterise import rasterise
 from octoprint_facesculpt.reconstruction import reconstruct, reconstruct_together
-from octoprint_facesculpt.reconstruction.around import SHAPE, UPPER, Around
+from octoprint_facesculpt.reconstruction.around import SHAPE, STEP, UPPER, Around
 from octoprint_facesculpt.reconstruction.face_map import OVAL
 from octoprint_facesculpt.reconstruction.hair import _in_one as in_one
 from octoprint_facesculpt.reconstruction.hair import hair_of, without_ears
@@ -137,6 +138,39 @@ def test_the_face_stays_free(view, head) -> None:
         np.c_[view.pixels(head, head.vertices), head.vertices @ head.towards_camera()], head.triangles, INPUT, INPUT
     )
     assert (hair.depth < bare.depth)[face].mean() > 0.99
+
+
+def test_hair_begins_thin_around_the_face(head) -> None:
+    around = Around(head.hair.middle)
+    height = head.hair.reach - around.outermost(head.vertices, head.triangles)
+    inside = distance_transform_edt(height > 0) * STEP
+    front = (np.abs(around.turn) < 60)[None] & (np.arange(SHAPE[0]) < UPPER + 5)[:, None]
+    at_edge = height[front & (inside > 0) & (inside < 2.1)]
+    # No ledge; further up it is thick all the same.
+    assert np.median(at_edge) < 1.5
+    assert np.median(height[front & (inside > 20)]) > 10
+
+
+def test_strands_end_in_different_places_and_stand_out_of_hair(head) -> None:
+    around = Around(head.hair.middle)
+    reach = head.hair.reach[: UPPER + 10]
+    # As against the same mass without them.
+    relief = (reach - gaussian_filter(reach, 6 / STEP, mode=("nearest", "wrap")))[UPPER // 2 : UPPER]
+    back = np.abs(around.turn) > 120
+    assert 0.3 < relief[:, back].std() < 1.0
+    ends = (head.hair.reach > around.outermost(head.vertices, head.triangles))[:, np.abs(around.turn) < 25]
+    lowest = SHAPE[0] - 1 - ends[::-1].argmax(0)
+    edge = lowest * STEP - np.polyval(np.polyfit(np.arange(len(lowest)), lowest * STEP, 3), np.arange(len(lowest)))
+    assert 0.4 < edge.std() < 4
+
+
+def test_hair_is_no_finer_a_mesh_than_it_needs(head) -> None:
+    from octoprint_facesculpt.sculpture import SculptureSettings
+    from octoprint_facesculpt.sculpture.shaping import _whole as solid_head
+
+    bald, with_hair = (solid_head(one, SculptureSettings()).num_tri() for one in (replace(head, hair=None), head))
+    # Its map has twice as many triangles as places.
+    assert with_hair - bald < np.prod(SHAPE) / 3
 
 
 def test_where_there_is_no_hair_none_is_made(portrait, head) -> None:
