@@ -115,7 +115,7 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
 
 
 def _whole(head: Head, settings: SculptureSettings) -> Manifold:
-    """The head as a solid in print frame, life size, with as much of the photo's detail and with hair as is wanted;
+    """The head as a solid in print frame, life size, with as much of the photo's detail, and with hair and beard, as is wanted;
     :class:`SculptureError` ``empty_head`` when there is none."""
 
     def solid(vertices: np.ndarray, triangles: np.ndarray) -> Manifold:
@@ -127,8 +127,9 @@ def _whole(head: Head, settings: SculptureSettings) -> Manifold:
     shown = teeth(head)
     if settings.detail and len(shown[1]):
         whole += solid(*shown)
-    if settings.hair and head.hair is not None:
-        whole += solid(*head.hair.mesh())
+    for mass in (head.hair, head.beard):
+        if settings.hair and mass is not None:
+            whole += solid(*mass.mesh())
     return whole
 
 
