@@ -12,7 +12,7 @@ import numpy as np
 
 from ..assets import AssetError
 from ..portrait.portrait import Portrait
-from .beard_mask import Evidence, Kind, Look, coverage, is_white, kind_of_beard
+from .beard_mask import JAWLINE, Evidence, Kind, Look, coverage, is_white, kind_of_beard, length_of
 from .face_map import OVAL, ramp
 from .frontal import Frontal
 from .hair_mask import View, hair_mask
@@ -24,6 +24,8 @@ NOSE = 4
 #: How thick a beard is, mm, whose hair is hardly darker than skin, and one that is as dark as this (logarithm); so many mm from
 #: its edge two thirds of that are reached.
 THIN, THICK, DENSE, RISE = 3.5, 6.0, (0.3, 0.8), 5.5
+#: The chin's height above its edge, mm: a beard hangs down from where it is furthest out there.
+CHIN_HIGH = 14.0
 #: How dark hair is, mm within which light and dark are compared, and how high strands are, mm, those of the photo and others.
 COMPARED, STRAND, UNSEEN_STRAND = 5.0, 0.7, 0.5
 #: Strands are looked for so many mm up and down the way they hang.
@@ -48,8 +50,9 @@ def beard_of(portrait: Portrait, head: Head) -> Beard | None:
     if covered.max() < 0.5:
         return None
     height = _height(face, evidence, kind, covered)
-    height += ramp(height, 0.5, 2.0) * _strands(face)
-    return _mass(face, height)
+    strands = _strands(face)
+    height += ramp(height, 0.5, 2.0) * strands
+    return _mass(face, height, _hanging(face, height, length_of(face, kind, covered), strands))
 
 
 def _has_white_hair(portrait: Portrait, head: Head) -> bool:
@@ -71,6 +74,25 @@ def _height(face: Frontal, evidence: Evidence, kind: Kind, covered: np.ndarray) 
     thick = THIN + (THICK - THIN) * float(ramp(np.array(dense), *DENSE))
     height = thick * covered * (1 - np.exp(-((inside / RISE) ** 2)))
     return cv2.GaussianBlur(height.astype(np.float32), (0, 0), 1.0 / STEP)
+
+
+def _hanging(face: Frontal, height: np.ndarray, length: np.ndarray, strands: np.ndarray) -> np.ndarray:
+    """How far from the axis, mm (R, C), a beard reaches that is so high on the jaw, mm (R, C), and of such a ``length`` (C,)
+    below it, where it meets throat or chest; 0 where it does not hang."""
+    rows, columns = np.arange(SHAPE[0])[:, None] + 0.5, np.arange(SHAPE[1])
+    jaw = face.row_of(JAWLINE)
+    below = (rows - jaw) * STEP
+    down = below / np.maximum(length, 1.0)
+    on = face.skull + height
+    hangs = below > -CHIN_HIGH
+    # It falls from where the chin is furthest out.
+    chin = np.where(hangs, np.maximum.accumulate(np.where(hangs & (below < 0), on, 0.0), 0), on)
+    end = face.skull[(jaw + length / STEP).astype(int).clip(0, SHAPE[0] - 1), columns]
+    reach = cv2.GaussianBlur(chin - (chin - end) * np.clip(down, 0, 1) ** 2, (0, 0), 2.0 / STEP)
+    reach += ramp(below, -3.0, 3.0) * ramp(1 - down, 0.0, 0.2) * strands
+    # Beside the chin it goes over into the jaw.
+    reach = on + ramp(length, 1.0, 15.0) * (reach - on)
+    return np.where((length > 1) & hangs & (down < 1), reach, 0.0)
 
 
 def _strands(face: Frontal) -> np.ndarray:
@@ -99,18 +121,20 @@ def _along(face: Frontal, values: np.ndarray) -> np.ndarray:
     return np.mean([cv2.remap(values, *way, cv2.INTER_LINEAR) for way in ways], 0)
 
 
-def _mass(face: Frontal, height: np.ndarray) -> Beard:
-    """The mass that is so thick, mm (R, C), on the bald head."""
+def _mass(face: Frontal, height: np.ndarray, hanging: np.ndarray) -> Beard:
+    """The mass that is so thick, mm (R, C), on the bald head, and reaches as far, mm (R, C), where it is ``hanging``."""
     from scipy.ndimage import minimum_filter
 
-    rows, columns = np.nonzero(cv2.dilate((height > 0.1).astype(np.uint8), np.ones((2 * round(MARGIN / STEP) + 1,) * 2)))
+    around = np.ones((2 * round(MARGIN / STEP) + 1,) * 2)
+    rows, columns = np.nonzero(cv2.dilate(((height > 0.1) | (hanging > 0)).astype(np.uint8), around))
     begin = np.array([rows.min(), columns.min()])
     part = np.s_[begin[0] : rows.max() + 1, begin[1] : columns.max() + 1]
-    skull, height = face.skull[part], height[part]
+    skull, height, hanging = face.skull[part], height[part], hanging[part]
     bare = np.maximum(minimum_filter(skull, 5, mode="nearest") - HIDDEN, LEAST + ROOT)
-    outside = cv2.distanceTransform((height < THINNEST).astype(np.uint8), cv2.DIST_L2, 5) * STEP
+    outside = cv2.distanceTransform(((height < THINNEST) & (hanging < skull)).astype(np.uint8), cv2.DIST_L2, 5) * STEP
     there = 1 - ramp(outside, *BESIDE)
-    reach = bare + there * (_grown(skull, height) - THINNEST - DOWN * outside - bare)
+    grown = np.maximum(_grown(skull, height), hanging)
+    reach = bare + there * (grown - THINNEST - DOWN * outside - bare)
     root = np.maximum(np.minimum(bare, reach) - ROOT, LEAST)
     return Beard(reach.astype(np.float32), root.astype(np.float32), begin, face.map.axis)
 

@@ -25,7 +25,7 @@ JAWLINE = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 3
 #: The upper lip's halves, the chin, and the cheeks above the jaw: the subject's right first.
 UPPER_LIP = ((206, 98, 2, 0, 37, 39, 185, 57), (426, 327, 2, 0, 267, 269, 409, 287))
 CHIN = (208, 32, 140, 176, 148, 152, 377, 400, 369, 262, 428, 200)
-EARS = (234, 454)
+EARS, TIP = (234, 454), 152
 LOWER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95, 78)
 CHEEKS = (
     (187, 207, 212, 202, 210, 169, 150, 136, 172, 138, 213, 147),
@@ -69,6 +69,11 @@ AT_EARS, AT_JAW = 7.0, 14.0
 INNER, WIDER = 1.5, 4.0
 #: Below the jaw beards end after so many mm of skin, whatever is there.
 BELOW = (12.0, 26.0)
+#: A beard that is brighter than shadows hangs below the chin as far as its colour goes on: squared spreads from it, of 3, at
+#: most, and the least variances of lightness and colour; mm within which places are taken together, and the share of them that
+#: must be like it; how many mm to both sides of the chin, and how long it is at least for any of this, and at most.
+ALIKE, LEAST_VARIANCE, LIKE_MM, LIKE = 12.0, (30.0, 8.0, 8.0), 4.0, 0.45
+HANGING_WIDE, SHORT, LONG = 46.0, 10.0, 65.0
 
 
 @dataclass(frozen=True)
@@ -253,6 +258,39 @@ def coverage(face: Frontal, evidence: Evidence, kind: Kind) -> np.ndarray:
     wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (round(WIDE / STEP),) * 2)
     whole = np.maximum(whole * near, cv2.morphologyEx(whole, cv2.MORPH_OPEN, wide))
     return cv2.GaussianBlur(whole, (0, 0), EDGE / STEP)
+
+
+def length_of(face: Frontal, kind: Kind, covered: np.ndarray) -> np.ndarray:
+    """How far, mm (C,), a beard hangs down below the jaw, by what it ``covered`` (R, C) above; 0 for a dark one, as nobody
+    knows it from the chin's shadow or a dark collar."""
+    none = np.zeros(SHAPE[1])
+    beard = (face.region(CHIN, WIDER) * covered * face.visible) > 0.5
+    if kind.chin in (Look.NONE, Look.DARK) or beard.sum() < PART:
+        return none
+    lab = cv2.GaussianBlur(cv2.cvtColor(face.colours / 255, cv2.COLOR_RGB2Lab), (0, 0), 2.0 / STEP)
+    (apart, rare), (skin, rarer) = (_apart(lab, where) for where in (beard, _skin(face) > 0.5))
+    alike = ((apart < ALIKE) & (apart + rare < skin + rarer)).astype(np.float32)
+    unseen = face.visible < 0.5
+    like = cv2.GaussianBlur(np.where(unseen, np.float32(0.5), alike), (0, 0), LIKE_MM / STEP) > LIKE
+    rows, jaw = np.arange(SHAPE[0])[:, None] + 0.5, face.row_of(JAWLINE)
+    below = rows > jaw
+    # What is below the first place that is none is none either.
+    length = ((np.cumsum(below & ~like & ~unseen, 0) == 0) & below & ~unseen).sum(0) * STEP
+    # Of the chin's underside, which comes first, nothing is seen.
+    length = np.where(length > 0, length + (below & unseen).sum(0) * STEP, 0.0)
+    aside = (np.arange(SHAPE[1]) + 0.5 - face.places[TIP, 0]) * STEP / HANGING_WIDE
+    middle = min(float(np.median(length[np.abs(aside) < 0.3])), LONG)
+    if middle < SHORT:
+        return none
+    return np.minimum(cv2.GaussianBlur(length[None], (0, 0), 6.0 / STEP)[0], middle * np.sqrt(np.maximum(1 - aside**2, 0)))
+
+
+def _apart(colours: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, float]:
+    """Squared spreads (R, C) by which colours (R, C, 3) are apart from those of some places (R, C), and these spreads' size."""
+    of_it = colours[where].astype(np.float64)
+    spread = np.cov(of_it.T) + np.diag(LEAST_VARIANCE)
+    off = (colours - of_it.mean(0)) @ np.linalg.inv(np.linalg.cholesky(spread)).T
+    return (off**2).sum(2), float(np.linalg.slogdet(spread)[1])
 
 
 def _possible(face: Frontal) -> np.ndarray:

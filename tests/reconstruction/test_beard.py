@@ -160,6 +160,29 @@ def test_a_white_beard_needs_white_hair(portrait, head, monkeypatch: pytest.Monk
     assert beard_of(white, head) is not None
 
 
+def test_a_long_white_beard_hangs_below_the_chin_and_a_dark_one_ends_there(
+    portrait, head, skull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from octoprint_facesculpt.reconstruction import beard
+
+    monkeypatch.setattr(beard, "is_white", lambda hair, skin: True)
+    chin = portrait.landmarks[152, :2]
+    rows, columns = np.indices(portrait.image.shape[:2])
+    hanging = (np.abs(columns - chin[0]) < 26) & (rows > chin[1] - 8) & (rows < chin[1] + 40 * head.pixels_per_mm())
+    column, row, _ = Unrolled(np.array([0.0, head.landmarks[[234, 454], 2].mean() - 12])).places(head.landmarks[[152]])[0]
+    below = int(row) + 18
+    for colour, hangs in (((245, 243, 240), True), ((52, 38, 30), False)):
+        picture = painted(portrait, full(portrait) | hanging, colour)
+        if hangs:
+            bright = np.where((full(portrait) | hanging)[..., None], np.maximum(picture.image, 215), picture.image)
+            picture = replace(picture, image=bright)
+        found = beard_of(picture, head)
+        reach = np.zeros(SHAPE)
+        reach[tuple(slice(b, b + n) for b, n in zip(found.begin, found.reach.shape, strict=True))] = found.reach
+        stands_out = reach[below, int(column)] - skull[below, int(column)]
+        assert stands_out > 15 if hangs else stands_out < 2
+
+
 def test_without_the_model_of_the_person_there_is_no_white_beard_but_a_dark_one(
     portrait, head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
