@@ -128,7 +128,7 @@ def reconstruct_command(
 @click.option(
     "--detail", default=1.0, show_default=True, help="How much of the photo's brows, creases and gaze is carved, 0 to 1.5."
 )
-@click.option("--hair/--no-hair", default=True, show_default=True, help="Whether the head has the photo's hair.")
+@click.option("--hair/--no-hair", default=True, show_default=True, help="Whether the head has the photo's hair and beard.")
 @click.option("--face", "faces", type=int, multiple=True, help="Which face, by falling size from 0; once for each photo.")
 @_expression
 @click.option("--engine", default="prusaslicer", show_default=True, help="prusaslicer or curaengine.")

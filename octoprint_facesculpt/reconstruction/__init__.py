@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The networks that can be chosen; all but the first need a file of weights.
 NETWORKS = ("facesculpt", "vrn2017")
-#: How much of the work is the head itself; the rest is its relief and hair.
+#: How much of the work is the head itself; the rest is its relief, hair and beard.
 SHAPED = 0.85
 #: Most photos of one person that are taken together.
 MAX_PHOTOS = 8
@@ -35,8 +35,8 @@ def reconstruct(
     detailed: bool = True,
     progress: Progress = silent,
 ) -> Head:
-    """Reconstruct the head in a portrait with one of :data:`NETWORKS`; ``detailed`` with the photo's relief and hair, which
-    change nothing of the head itself.
+    """Reconstruct the head in a portrait with one of :data:`NETWORKS`; ``detailed`` with the photo's relief, hair and beard,
+    which change nothing of the head itself.
 
     See :func:`octoprint_facesculpt.reconstruction.predictor.reconstruct` and
     :func:`octoprint_facesculpt.reconstruction.vrn2017.reconstruct`, which knows nothing of expressions. Raises
@@ -98,8 +98,8 @@ def reconstruct_together(
 ) -> Head:
     """One head out of several photos of a person, see :func:`octoprint_facesculpt.reconstruction.fusion.fuse`.
 
-    The first photo gives place, projection, relief, hair and the expression, of which as much is taken as ``expression`` says,
-    0..1. Raises :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
+    The first photo gives place, projection, relief, hair, beard and the expression, of which as much is taken as ``expression``
+    says, 0..1. Raises :class:`ReconstructionError` as :func:`reconstruct` and ``fuse`` do.
     """
     check_count(len(portraits))
     check_choices(expression=expression)

@@ -49,8 +49,8 @@ class Photos:
 
 
 def head_of(reporter: Reporter, photos: Photos, share: float, detailed: bool = True) -> tuple[Portrait, Head, dict[str, float]]:
-    """Photos to head: first portrait, head (``detailed`` with relief and hair) and seconds so far, within the first ``share``
-    of the progress."""
+    """Photos to head: first portrait, head (``detailed`` with relief, hair and beard) and seconds so far, within the first
+    ``share`` of the progress."""
     start = time.perf_counter()
     from ..portrait.reader import read_portrait
     from . import reconstruct, reconstruct_together

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from .around import SHAPE, Around
+from .unrolled import SHAPE as UNROLLED_SHAPE
+from .unrolled import Unrolled
 
 #: The map of a relief: mm from one place to the next, how many rows and columns of them, and where the first is, (x, y) mm.
 MAP_STEP, MAP_SHAPE, MAP_TOP_LEFT = 0.5, (441, 381), (-95.0, 80.0)
@@ -75,6 +77,31 @@ class Hair:
 
 
 @dataclass(frozen=True)
+class Beard:
+    """A mass of beard on a head, as far as it reaches on a part of a map of its front.
+
+    Attributes
+    ----------
+    reach, root : (r, c) float32
+        How far, mm, it reaches from the map's axis, and from where within the head; beside the beard both are within.
+    begin : (2,) int
+        The row and the column of the map with which the part begins.
+    axis : (2,) float64
+        The map's, see :class:`~octoprint_facesculpt.reconstruction.unrolled.Unrolled`.
+    """
+
+    reach: np.ndarray
+    root: np.ndarray
+    begin: np.ndarray
+    axis: np.ndarray
+
+    def mesh(self) -> tuple[np.ndarray, np.ndarray]:
+        """Its closed mesh, vertices (V, 3) float64 and triangles (T, 3), of which some are in the head."""
+        row, column = self.begin.tolist()
+        return Unrolled(self.axis).mesh(self.reach, self.root, (row, column))
+
+
+@dataclass(frozen=True)
 class Head:
     """A reconstructed head, life size, in the head frame.
 
@@ -98,6 +125,8 @@ class Head:
         What the photo shows of the face that the surface is too smooth for.
     hair : Hair, optional
         The hair that the photo shows.
+    beard : Beard, optional
+        The beard that it shows for certain.
     """
 
     vertices: np.ndarray
@@ -109,6 +138,7 @@ class Head:
     details: dict[str, Any] = field(default_factory=dict)
     relief: Relief | None = None
     hair: Hair | None = None
+    beard: Beard | None = None
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Project (N, 3) head-frame points to (N, 2) pixels of the upright image."""
@@ -137,7 +167,7 @@ class Head:
 
     def save(self, path: Path) -> None:
         """Write the head to an ``.npz`` file, for the next stage."""
-        relief, hair = self.relief, self.hair
+        relief, hair, beard = self.relief, self.hair, self.beard
         nothing = np.zeros(0, np.float32)
         with path.open("wb") as file:
             np.savez(
@@ -145,6 +175,9 @@ class Head:
                 relief=nothing if relief is None else np.stack([relief.height, relief.front, relief.teeth]),
                 hair=nothing if hair is None else hair.reach,
                 middle=nothing if hair is None else hair.middle,
+                beard=nothing if beard is None else np.stack([beard.reach, beard.root]),
+                begin=nothing if beard is None else beard.begin,
+                axis=nothing if beard is None else beard.axis,
                 vertices=self.vertices,
                 triangles=self.triangles,
                 landmarks=self.landmarks,
@@ -164,4 +197,16 @@ class Head:
             return cls(
                 data["vertices"], data["triangles"], data["landmarks"], data["projection"], model={},
                 relief=Relief(*maps) if maps.size else None, hair=Hair(reach, middle) if reach.size else None,
+                beard=_beard(*(data[name] if name in data else np.zeros(0) for name in ("beard", "begin", "axis"))),
             )  # fmt: skip
+
+
+def _beard(maps: np.ndarray, begin: np.ndarray, axis: np.ndarray) -> Beard | None:
+    """The beard of a file, None where it has none; :class:`ValueError` when it is damaged."""
+    if not maps.size:
+        return None
+    part = maps.ndim == 3 and len(maps) == 2 and min(maps.shape[1:]) > 1 and begin.shape == axis.shape == (2,)
+    if not part or (begin < 0).any() or (begin + maps.shape[1:] > UNROLLED_SHAPE).any():
+        raise ValueError(f"a beard of {maps.shape} that begins at {begin} around {axis}")
+    reach, root = maps
+    return Beard(reach, root, begin.astype(np.int64), axis)

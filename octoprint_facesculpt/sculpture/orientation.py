@@ -144,11 +144,12 @@ def cost(height_mm: float, costs: Costs, fastest_seconds: float) -> float:
 
 
 def _coarse(head: Head, settings: SculptureSettings) -> Head:
-    """The head with few triangles, its hair among them, which hold no relief: each pose is cut from it."""
+    """The head with few triangles, its hair and beard among them, which hold no relief: each pose is cut from it."""
     solid = solid_of(head.vertices.astype(np.float64) @ UPRIGHT.T, head.triangles)
-    if settings.hair and head.hair is not None:
-        vertices, triangles = head.hair.mesh()
-        solid += solid_of(vertices @ UPRIGHT.T, triangles)
+    for mass in (head.hair, head.beard):
+        if settings.hair and mass is not None:
+            vertices, triangles = mass.mesh()
+            solid += solid_of(vertices @ UPRIGHT.T, triangles)
     vertices, triangles = mesh_of(thinned(solid, COMPARED_HEAD))
     vertices = (vertices @ UPRIGHT).astype(head.vertices.dtype)
-    return replace(head, vertices=vertices, triangles=triangles, relief=None, hair=None)
+    return replace(head, vertices=vertices, triangles=triangles, relief=None, hair=None, beard=None)

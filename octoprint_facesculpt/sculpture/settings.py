@@ -42,7 +42,7 @@ class SculptureSettings:
         How much of the photo's relief (brows, creases, gaze) is carved into the face, 0 (none) to 1.5; 1 is as it was
         found.
     hair : bool
-        Whether the head has the hair that its photo shows.
+        Whether the head has the hair and the beard that its photo shows.
     max_triangles : int
         The mesh is thinned to this, 2,000..1,000,000; more than 200,000 only slow the printer's serial line.
     """

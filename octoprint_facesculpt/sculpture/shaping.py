@@ -42,8 +42,9 @@ BOWL = ((0, 56, 50), (16, 70, 62), (36, 88, 76), (56, 102, 88))
 PLINTH = ((0, 0), (64, 0), (66, 3), (66, 11), (63, 14), (55, 17), (47, 23), (43, 31), (43, 37), (47, 43), (0, 43))
 #: How far the plinth reaches into the bust.
 OVERLAP = 1.0
-#: By so many mm, life size, the surface of hair may be put elsewhere for fewer triangles: most of its map is smooth or hidden.
-HAIR_TOLERANCE = 0.1
+#: By so many mm, life size, the surface of hair or a beard may be put elsewhere for fewer triangles: most of it is smooth or
+#: hidden.
+MASS_TOLERANCE = 0.1
 #: Gap in mm where two places of the surface would meet, and how often it is made: what is moved may meet another place.
 GAP, PASSES = 0.001, 8
 #: What a sculpture that does not stand on its foot loses to the bed, as a share of its height.
@@ -117,7 +118,7 @@ def sculpt(head: Head, settings: SculptureSettings | None = None, progress: Prog
 
 
 def _whole(head: Head, settings: SculptureSettings) -> Manifold:
-    """The head as a solid in print frame, life size, with as much of the photo's detail and with hair as is wanted;
+    """The head as a solid in print frame, life size, with as much of the photo's detail, and with hair and beard, as is wanted;
     :class:`SculptureError` ``empty_head`` when there is none."""
 
     def solid(vertices: np.ndarray, triangles: np.ndarray) -> Manifold:
@@ -129,8 +130,9 @@ def _whole(head: Head, settings: SculptureSettings) -> Manifold:
     shown = teeth(head)
     if settings.detail and len(shown[1]):
         whole += solid(*shown)
-    if settings.hair and head.hair is not None:
-        whole += solid(*head.hair.mesh()).simplify(HAIR_TOLERANCE)
+    for mass in (head.hair, head.beard):
+        if settings.hair and mass is not None:
+            whole += solid(*mass.mesh()).simplify(MASS_TOLERANCE)
     return whole
 
 
