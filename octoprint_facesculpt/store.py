@@ -306,8 +306,11 @@ class Store:
     def add_sculpture(
         self, photo: Photo, name: str, face: int, settings: dict, slicing: dict, others: list[dict] | None = None
     ) -> Sculpture:
-        """A new sculpture with its stages waiting; ``others`` are further photos (see :class:`Sculpture`)."""
+        """A new sculpture with its stages waiting; ``others`` are further photos (see :class:`Sculpture`).
+        ``Photo.DoesNotExist`` for one that was deleted meanwhile."""
         with self.writing():
+            for used in (photo.id, *(other["photo"] for other in others or [])):
+                Photo.get_by_id(used)
             sculpture = Sculpture.create(
                 photo=photo, name=name, face=face, settings=settings, slicing=slicing, others=others or []
             )
@@ -339,8 +342,9 @@ class Store:
         return theirs
 
     def enqueue(self, sculpture: Sculpture) -> QueueItem:
-        """Put a sculpture at the queue's end."""
+        """Put a sculpture at the queue's end; ``Sculpture.DoesNotExist`` when it was deleted meanwhile."""
         with self.writing():
+            Sculpture.get_by_id(sculpture.id)
             last = QueueItem.select().where(QueueItem.state == "queued").count()
             return QueueItem.create(sculpture=sculpture, position=last)
 
@@ -355,6 +359,16 @@ class Store:
         """Close gaps in the queue's positions."""
         with self.writing():
             self._number(self.queued())
+
+    def take_back(self, deletion: Deletion) -> None:
+        """Undo a deletion; what waited in the queue comes back to its place."""
+        with self.writing():
+            others = self.queued()
+            theirs = QueueItem.with_deleted().where(QueueItem.deletion == deletion, QueueItem.state == "queued")
+            for item in theirs.order_by(QueueItem.position, QueueItem.id):
+                others.insert(item.position, item)
+            deletion.delete_instance()
+            self._number(others)
 
     def queued(self) -> list[QueueItem]:
         """Items that wait, in their order."""

@@ -20,7 +20,7 @@ from octoprint.events import Events
 from octoprint_facesculpt import assets, cli, folders, settings
 from octoprint_facesculpt.plugin import FaceSculptPlugin
 from octoprint_facesculpt.recovery.journal import Journal
-from octoprint_facesculpt.store import ClosedStore, Photo, Sculpture, StoreError
+from octoprint_facesculpt.store import ClosedStore, Deletion, Photo, Sculpture, StoreError
 
 
 class Settings(dict):
@@ -94,6 +94,30 @@ def test_a_photo_that_cannot_be_remembered_leaves_nothing_behind(plugin: Plugin)
     with flask.Flask("test").test_request_context(data=request, method="POST"), pytest.raises(StoreError):
         inspect.unwrap(plugin.api_add_photo)(plugin)
     assert not list(plugin.folder.glob("photos/*"))
+
+
+# -- what was deleted
+
+
+def test_what_was_deleted_goes_when_it_has_had_its_time_or_the_disk_is_full(plugin: Plugin) -> None:
+    plugin.initialize()
+    photos = [Photo.create(name=name) for name in ("old.jpg", "new.jpg")]
+    room = [0]
+    plugin._settings.global_get_int = lambda _path: room[0]  # type: ignore[attr-defined]
+    for photo in photos:
+        plugin.workshop.photo_file(photo).parent.mkdir(parents=True)
+        plugin.deletions.put_aside(photo)
+    Deletion.update(deleted="2020-01-01T00:00:00+00:00").where(Deletion.name == "old.jpg").execute()
+    plugin.on_after_startup()
+    assert [Path(folder).name for folder in plugin.folder.glob("photos/*")] == [photos[1].id]
+    # OctoPrint wants more room than any disk has.
+    room[0] = 1 << 80
+    plugin._clear()
+    assert not list(plugin.folder.glob("photos/*")) and plugin.told[-1] == ("deleted", [])
+    # A disk that cannot be asked must not end the looking.
+    plugin._settings.global_get_int = lambda _path: 1 // 0  # type: ignore[attr-defined]
+    Deletion.create(kind="photos", target="x", name="x")
+    plugin._clear()
 
 
 # -- files that are moved in OctoPrint's file manager
