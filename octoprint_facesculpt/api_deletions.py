@@ -57,10 +57,7 @@ class DeletionRoutes(octoprint.plugin.BlueprintPlugin):
     @route("/queue/<int:identifier>", methods=["DELETE"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
     def api_dequeue(self, identifier: int):
-        item = find_row(QueueItem, identifier)
-        if item.state in ACTIVE:
-            raise QueueError("busy", "This item is being printed.", "Cancel the print first.")
-        return self._delete("queue", item)
+        return self._delete("queue", find_row(QueueItem, identifier))
 
     @route("/queue/<int:identifier>/restore", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)

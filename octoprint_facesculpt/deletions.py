@@ -22,6 +22,7 @@ from peewee import DatabaseError
 
 from .errors import FaceSculptError
 from .jobs.pipeline import OUTPUTS, Workshop
+from .printing.queue import ACTIVE, QueueError
 from .store import Deletion, Photo, QueueItem, Sculpture, Store
 
 _logger = logging.getLogger(__name__)
@@ -75,14 +76,15 @@ class Deletions:
         return [{"kind": one.kind, "id": _identifier(one), "name": one.name, "deleted": one.deleted} for one in kept]
 
     def put_aside(self, row: Photo | Sculpture | QueueItem) -> None:
-        """Delete a row and what hangs on it, so that it can be had back; :class:`DeletionError` ``no_room_to_keep``."""
+        """Delete a row and what hangs on it, so that it can be had back; :class:`DeletionError` ``no_room_to_keep``,
+        :class:`QueueError` ``busy`` while it is printed."""
         with self._lock:
             if not self._room():
                 self.clear()
             if not self._room():
                 raise DeletionError("no_room_to_keep", "The disk has no room to keep it.", "Delete it for ever.")
-            parts = _parts(row)
             with self._store.writing():
+                parts = _parts(row)
                 kind = next(kind for kind, model in KINDS.items() if isinstance(row, model))
                 name = row.sculpture.name if isinstance(row, QueueItem) else row.name
                 deletion = Deletion.create(kind=kind, target=str(row.id), name=name)
@@ -120,7 +122,8 @@ class Deletions:
             self._due.pop(deletion.id, None)
 
     def remove(self, row: Photo | Sculpture | QueueItem) -> None:
-        """Delete a row and what hangs on it for ever, also on a disk so full that no row can be deleted before a file is."""
+        """Delete a row and what hangs on it for ever, also on a disk so full that no row can be deleted before a file is;
+        :class:`QueueError` ``busy`` while it is printed."""
         with self._lock:
             parts = _parts(row)
             for sculpture in parts.sculptures:
@@ -190,10 +193,14 @@ class Deletions:
 
 
 def _parts(row: Photo | Sculpture | QueueItem) -> _Parts:
-    if isinstance(row, QueueItem):
-        return _Parts([], [], [row])
-    photos, sculptures = ([row], Store.made_from(row)) if isinstance(row, Photo) else ([], [row])
-    return _Parts(photos, sculptures, [item for sculpture in sculptures for item in sculpture.queued])
+    photos = [row] if isinstance(row, Photo) else []
+    sculptures = Store.made_from(row) if isinstance(row, Photo) else [row] if isinstance(row, Sculpture) else []
+    ids = [row.id] if isinstance(row, QueueItem) else []
+    theirs = (QueueItem.id.in_(ids)) | (QueueItem.sculpture.in_(sculptures))
+    items = list(QueueItem.select().where(theirs))
+    if any(item.state in ACTIVE for item in items):
+        raise QueueError("busy", "It is being printed.", "Cancel the print first.")
+    return _Parts(photos, sculptures, items)
 
 
 def _belongs(row: Photo | Sculpture | QueueItem) -> bool:

@@ -15,6 +15,7 @@ from octoprint_facesculpt import deletions as module
 from octoprint_facesculpt import leftovers
 from octoprint_facesculpt.deletions import KEPT_SECONDS, DeletionError, Deletions
 from octoprint_facesculpt.jobs.pipeline import Workshop
+from octoprint_facesculpt.printing.queue import QueueError
 from octoprint_facesculpt.store import Deletion, Photo, QueueItem, Sculpture, Stage, Store
 
 
@@ -228,6 +229,38 @@ def test_who_holds_a_row_while_it_is_deleted_does_not_write_it_back(house: House
     assert house.names() == ([], [], [])
     house.deletions.restore("photos", photo.id)
     assert Photo.get_by_id(photo.id).state == Sculpture.get_by_id(sculpture.id).state == "failed"
+
+
+def test_what_is_queued_while_its_sculpture_is_being_deleted_goes_with_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sculpture = house.sculpture(house.photo())
+    writing, queued = house.store.writing, []
+
+    def late():
+        if not queued:
+            queued.append(True)
+            house.store.enqueue(sculpture)
+        return writing()
+
+    monkeypatch.setattr(house.store, "writing", late)
+    house.deletions.put_aside(sculpture)
+    assert house.names() == (["a.jpg"], [], []) and QueueItem.with_deleted().count() == 1
+
+
+@pytest.mark.parametrize("state", ["printing", "paused"])
+def test_what_is_printed_stays(house: House, state: str) -> None:
+    photo = house.photo()
+    sculpture = house.sculpture(photo)
+    item = house.store.enqueue(sculpture)
+    # Begun since whoever wants to delete it has looked.
+    QueueItem.update(state=state).execute()
+    for row in (photo, sculpture, item):
+        for delete in (house.deletions.put_aside, house.deletions.remove):
+            with pytest.raises(QueueError) as error:
+                delete(row)
+            assert error.value.code == "busy"
+    assert house.names()[:2] == (["a.jpg"], ["a"]) and len(house.on_disk()) == 2 and house.uploads == {"a.gcode"}
 
 
 def test_nothing_new_is_made_of_what_was_deleted_a_moment_ago(house: House) -> None:
