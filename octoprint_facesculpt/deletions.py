@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from peewee import DatabaseError
+from peewee import SQL, DatabaseError
 
 from .errors import FaceSculptError
 from .jobs.pipeline import OUTPUTS, Workshop
@@ -26,6 +26,8 @@ from .printing.queue import ACTIVE, QueueError
 from .store import Deletion, Photo, QueueItem, Sculpture, Store
 
 _logger = logging.getLogger(__name__)
+#: The order in which things were deleted, whatever the clock said.
+_AS_DELETED = SQL("rowid")
 #: Seconds for which something can be had back.
 KEPT_SECONDS = 3600.0
 #: What can be deleted, by what its addresses begin with.
@@ -72,7 +74,7 @@ class Deletions:
 
     def rows(self) -> list[dict[str, Any]]:
         """What can be had back, the newest first."""
-        kept = Deletion.select().where(Deletion.state != "going").order_by(Deletion.deleted.desc())
+        kept = Deletion.select().where(Deletion.state != "going").order_by(_AS_DELETED.desc())
         return [{"kind": one.kind, "id": _identifier(one), "name": one.name, "deleted": one.deleted} for one in kept]
 
     def put_aside(self, row: Photo | Sculpture | QueueItem) -> None:
@@ -139,7 +141,7 @@ class Deletions:
         """Remove for ever what has had its time, and the oldest of the rest while there is no room. Whether anything was."""
         ended = False
         with self._lock:
-            for deletion in Deletion.select().order_by(Deletion.deleted):
+            for deletion in Deletion.select().order_by(_AS_DELETED):
                 due = self._due.setdefault(deletion.id, time.monotonic() + KEPT_SECONDS)
                 if deletion.state == "going" or due <= time.monotonic() or not self._room():
                     self._end(deletion)

@@ -143,10 +143,9 @@ def test_what_another_server_put_aside_is_kept_for_the_rest_of_its_time(house: H
 
 def test_while_there_is_little_room_the_oldest_go_and_nothing_is_put_aside(house: House) -> None:
     old, new, wanted = house.photo("old"), house.photo("new"), house.photo("wanted")
-    for number, photo in enumerate((old, new)):
+    for photo in (old, new):
         house.deletions.put_aside(photo)
-        moment = (datetime.now(UTC) - timedelta(seconds=100 - number)).isoformat(timespec="seconds")
-        Deletion.update(deleted=moment).where(Deletion.target == photo.id).execute()
+    assert [row["id"] for row in house.deletions.rows()] == [new.id, old.id]
     house.deletions._room = lambda: old.id not in house.on_disk()
     house.later(0)
     assert house.on_disk() == {new.id, wanted.id}
@@ -209,8 +208,7 @@ def test_what_was_deleted_earlier_ends_with_its_photo(house: House) -> None:
     house.deletions.put_aside(further)
     # The clock of the day was set back in between.
     Deletion.update(deleted="2020-01-01T00:00:00+00:00").where(Deletion.target == further.id).execute()
-    house.deletions._room = lambda: sculpture.id not in house.on_disk()
-    house.later(0)
+    house.killed()
     assert house.on_disk() == {photo.id} and house.deletions.rows() == [] and Deletion.select().count() == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,6 +194,21 @@ def test_a_slicer_that_was_installed_meanwhile_is_found_and_a_wrong_one_not_run_
     plugin._slicers.forget()  # as when the settings are saved
     install("another program")
     assert not found() and not found() and log.read_text() == "run\nrun\n"
+
+
+def test_a_slicer_is_run_once_for_all_who_ask_meanwhile(plugin: Plugin, tmp_path: Path) -> None:
+    """Each that waits for it keeps one of the few threads with which OctoPrint answers everybody."""
+    plugin.initialize()
+    log, program = tmp_path / "log", tmp_path / "slicer"
+    plugin._settings[settings.PATHS["prusaslicer"]] = str(program)
+    program.write_text(f"#!/bin/sh\necho run >> {log}\nsleep 1\necho 'PrusaSlicer-2.5.0 based on Slic3r'\n")
+    program.chmod(0o755)
+    askers = [threading.Thread(target=plugin.slicers) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(60)
+    assert log.read_text() == "run\n"
 
 
 @pytest.mark.parametrize(("given", "used"), [("92.5", 92), (92.7, 93), ("", 160), ("1e999", 160), ("nan", 160), (None, 160)])
