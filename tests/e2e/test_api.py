@@ -527,7 +527,8 @@ def test_a_deleted_sculpture_is_gone_everywhere_and_comes_back(server: OctoPrint
     for _ in range(2):
         assert server.post(f"{address}/restore").status_code == 204
     assert server.get(address).json()["sculpture"] == sculpture
-    assert server.get(gcode).json()["gcodeAnalysis"] == analysis
+    # OctoPrint writes that down a moment later.
+    wait_for(lambda: server.get(gcode).json().get("gcodeAnalysis") == analysis, 30, "the analysis of the G-code")
     assert item in [row["id"] for row in server.get(f"{BASE}/queue").json()["queue"]]
     assert server.request("DELETE", f"{BASE}/queue/{item}?forever=true").status_code == 204
     assert refusal(server.post(f"{BASE}/queue/{item}/restore")) == (404, "not_found")

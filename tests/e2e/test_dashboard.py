@@ -75,7 +75,9 @@ def order(tab: Dashboard, name: str) -> None:
 
 def undo(tab: Dashboard, title: str) -> None:
     """Press the button of the notice that something was deleted."""
-    tab.page.locator(".ui-pnotify-container", has_text=title).get_by_role("button", name="Undo").click()
+    notice = tab.page.locator(".ui-pnotify-container", has_text=title)
+    expect(notice.get_by_role("button")).to_have_text(["Undo", "Close"])
+    notice.get_by_role("button", name="Undo").click()
 
 
 def card(tab: Dashboard, name: str) -> Locator:

@@ -75,7 +75,9 @@ $(function () {
                                 pressed.remove();
                                 undo(kind, id, name);
                             }
-                        }
+                        },
+                        // In place of PNotify's second button, "Cancel".
+                        {text: gettext("Close"), addClass: "btn-small", click: (pressed) => pressed.remove()}
                     ]
                 }
             });
