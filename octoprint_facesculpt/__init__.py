@@ -32,4 +32,5 @@ def __plugin_load__():
         "octoprint.comm.protocol.firmware.info": __plugin_implementation__.on_firmware,
         "octoprint.printer.estimation.factory": __plugin_implementation__.estimator,
         "octoprint.server.http.bodysize": body_size,
+        "octoprint.server.http.routes": __plugin_implementation__.routes,
     }

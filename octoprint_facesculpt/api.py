@@ -8,15 +8,17 @@ import shutil
 import flask
 import octoprint.plugin
 from octoprint.access.permissions import Permissions
-from peewee import DatabaseError
+from peewee import DatabaseError, DoesNotExist
 from werkzeug.exceptions import HTTPException
 
+from .api_deletions import DeletionRoutes
 from .api_profiles import ProfileRoutes
 from .api_recovery import RecoveryApi, current_user_name
 from .bodies import (
     NAME_LIMIT,
     RequestError,
     choice,
+    find_row,
     flag,
     json_body,
     number,
@@ -27,8 +29,9 @@ from .bodies import (
     readable,
     text,
 )
+from .downloads import STATUS_CODES, Download, private, refusal
 from .errors import FaceSculptError
-from .printing.queue import ACTIVE, QueueError
+from .printing.queue import QueueError
 from .reconstruction import MAX_PHOTOS
 from .refusals import explained, status_of
 from .sculpture.settings import MAX_DETAIL, STYLES, orientations
@@ -38,14 +41,10 @@ from .store import Photo, QueueItem, Sculpture, StoreError, other_shape
 from .views import FILES, POSE, forget_poses, photo_json, sculpture_json
 
 route = octoprint.plugin.BlueprintPlugin.route
-#: SQLite's largest integer.
-ROW_LIMIT = 2**63 - 1
 LAYER_LIMIT = 1_000_000
-#: Codes of the refusals that come from OctoPrint and Flask.
-STATUS_CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 500: "internal_error"}
 
 
-class FaceSculptApi(ProfileRoutes, RecoveryApi):
+class FaceSculptApi(ProfileRoutes, DeletionRoutes, RecoveryApi):
     """The routes; what they do is in the rooms."""
 
     def is_blueprint_csrf_protected(self) -> bool:
@@ -57,12 +56,17 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
 
     @octoprint.plugin.BlueprintPlugin.errorhandler(FaceSculptError)
     def on_refusal(self, error: FaceSculptError):
-        return _refusal(status_of(error), error.code, error.message, error.hint)
+        return flask.make_response(flask.jsonify(refusal(error)), status_of(error))
 
     @octoprint.plugin.BlueprintPlugin.errorhandler(HTTPException)
     def on_http_error(self, error: HTTPException):
         status = error.code or 500
-        return _refusal(status, STATUS_CODES.get(status, "refused"), error.description or error.name)
+        told = FaceSculptError(STATUS_CODES.get(status, "refused"), error.description or error.name)
+        return flask.make_response(flask.jsonify(refusal(told)), status)
+
+    @octoprint.plugin.BlueprintPlugin.errorhandler(DoesNotExist)
+    def on_deleted_meanwhile(self, _error: DoesNotExist):
+        return self.on_refusal(RequestError("not_found", "It is not there any more.", 404))
 
     @octoprint.plugin.BlueprintPlugin.errorhandler(Exception)
     def on_fault(self, error: Exception):
@@ -115,26 +119,12 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @route("/photos/<identifier>", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_photo(self, identifier: str):
-        return flask.jsonify(photo=photo_json(_find(Photo, identifier)))
-
-    @route("/photos/<identifier>", methods=["DELETE"])
-    @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
-    def api_delete_photo(self, identifier: str):
-        photo = _find(Photo, identifier)
-        sculptures = self.store.made_from(photo)
-        for sculpture in sculptures:
-            self._refuse_while_printed(sculpture)
-        for sculpture in sculptures:
-            self._delete_sculpture(sculpture)
-        photo.delete_instance(recursive=True)
-        shutil.rmtree(self.workshop.photo_file(photo).parent, ignore_errors=True)
-        self.publish("photos", None)
-        return flask.make_response("", 204)
+        return flask.jsonify(photo=photo_json(find_row(Photo, identifier)))
 
     @route("/photos/<identifier>/image", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_photo_image(self, identifier: str):
-        file = self.workshop.photo_preview(_find(Photo, identifier))
+        file = self.workshop.photo_preview(find_row(Photo, identifier))
         if not file.is_file():
             raise RequestError("not_found", "There is no picture yet.", 404)
         return _private(flask.send_file(file, mimetype="image/jpeg"))
@@ -170,20 +160,13 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @route("/sculptures/<identifier>", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_sculpture(self, identifier: str):
-        sculpture = _find(Sculpture, identifier)
+        sculpture = find_row(Sculpture, identifier)
         return flask.jsonify(sculpture=sculpture_json(sculpture, self.workshop.folder(sculpture)))
-
-    @route("/sculptures/<identifier>", methods=["DELETE"])
-    @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
-    def api_delete_sculpture(self, identifier: str):
-        self._delete_sculpture(_find(Sculpture, identifier))
-        self.publish("sculptures", None)
-        return flask.make_response("", 204)
 
     @route("/sculptures/<identifier>/cancel", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
     def api_cancel(self, identifier: str):
-        sculpture = _find(Sculpture, identifier)
+        sculpture = find_row(Sculpture, identifier)
         if sculpture.state not in ("waiting", "working"):
             raise RequestError("not_running", "There is nothing to cancel.", 409)
         self.pipeline.cancel(sculpture)
@@ -192,12 +175,12 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @route("/sculptures/<identifier>/retry", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_CREATE.require(403)
     def api_retry(self, identifier: str):
-        sculpture = _find(Sculpture, identifier)
+        sculpture = find_row(Sculpture, identifier)
         if sculpture.state not in ("failed", "cancelled"):
             raise RequestError("not_stopped", "Only a failed or cancelled sculpture can be tried again.", 409)
-        self._refuse_while_printed(sculpture)
+        self.refuse_while_printed(sculpture)
         self.pipeline.retry(sculpture)
-        body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))
+        body = sculpture_json(find_row(Sculpture, identifier), self.workshop.folder(sculpture))
         return flask.make_response(flask.jsonify(sculpture=body), 202)
 
     @route("/sculptures/<identifier>/plan", methods=["POST"])
@@ -205,10 +188,10 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     def api_plan_again(self, identifier: str):
         """Other wishes for a sculpture: it is sliced anew, and made anew as far back as they reach."""
         body = json_body({"settings", "slicing"})
-        sculpture = _find(Sculpture, identifier)
+        sculpture = find_row(Sculpture, identifier)
         if sculpture.state not in ("ready", "failed", "cancelled"):
             raise RequestError("not_stopped", "This sculpture is in the making.", 409)
-        self._refuse_while_printed(sculpture)
+        self.refuse_while_printed(sculpture)
         if any(item.state == "queued" for item in sculpture.queued):
             raise QueueError("queued", "This sculpture waits in the queue.", "Take it out of the queue first.")
         settings = self._settings_of(body, sculpture.settings)
@@ -217,38 +200,39 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             forget_poses(self.workshop.folder(sculpture))
         self.store.plan_again(sculpture, settings, slicing)
         self.pipeline.retry(sculpture)
-        body = sculpture_json(_find(Sculpture, identifier), self.workshop.folder(sculpture))
+        body = sculpture_json(find_row(Sculpture, identifier), self.workshop.folder(sculpture))
         return flask.make_response(flask.jsonify(sculpture=body), 202)
 
-    @route("/sculptures/<identifier>/files/<name>", methods=["GET"])
-    @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
-    def api_file(self, identifier: str, name: str):
-        sculpture = _find(Sculpture, identifier)
+    def sculpture_file(self, identifier: str, name: str, versioned: bool) -> Download:
+        """``GET /sculptures/<identifier>/files/<name>``; see :mod:`.downloads`."""
+        try:
+            sculpture = find_row(Sculpture, identifier)
+        finally:
+            self.store.close()
         file = self.workshop.folder(sculpture) / name
         if not (name in FILES.values() or POSE.fullmatch(name)) or not file.is_file():
             raise RequestError("not_found", "There is no such file.", 404)
         kind = name.rsplit(".", 1)[1]
-        stem = "".join(c if c.isalnum() or c in " -_" else "_" for c in sculpture.name) or "sculpture"
-        shown = kind in ("png", "json", "html")
-        answer = _private(flask.send_file(file, as_attachment=not shown, download_name=f"{stem}.{kind}"))
-        if name.endswith(".html"):
+        headers = private(versioned)
+        if kind == "html":
             # The viewer runs its scripts apart from OctoPrint: no cookies, no requests, no access to the page around.
-            answer.headers["Content-Security-Policy"] = (
+            headers["Content-Security-Policy"] = (
                 "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; "
                 "style-src 'unsafe-inline'; img-src data: blob:; connect-src data: blob:"
             )
-        return answer
+        stem = "".join(c if c.isalnum() or c in " -_" else "_" for c in sculpture.name) or "sculpture"
+        return Download(file, None if kind in ("png", "json", "html") else f"{stem}.{kind}", headers)
 
     @route("/sculptures/<identifier>/layers", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_layers(self, identifier: str):
-        sculpture = _find(Sculpture, identifier)
+        sculpture = find_row(Sculpture, identifier)
         return flask.jsonify(layers=self.layers.about(self.workshop.folder(sculpture)))
 
     @route("/sculptures/<identifier>/layers/<int:number>.png", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
     def api_layer(self, identifier: str, number: int):
-        sculpture = _find(Sculpture, identifier)
+        sculpture = find_row(Sculpture, identifier)
         if number > LAYER_LIMIT:
             raise RequestError("not_found", "There is no such layer.", 404)
         return _private(flask.send_file(self.layers.picture(self.workshop.folder(sculpture), number), mimetype="image/png"))
@@ -265,7 +249,7 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     def api_enqueue(self):
         body = json_body({"sculpture", "print", "bed_clear"})
         at_once, bed_clear = flag(body, "print"), flag(body, "bed_clear")
-        item = self.queue.add(_find(Sculpture, text(body, "sculpture")))
+        item = self.queue.add(find_row(Sculpture, text(body, "sculpture")))
         if at_once:
             try:
                 self.queue.start(item, bed_clear, current_user_name())
@@ -279,20 +263,14 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
     def api_print(self, identifier: int):
         bed_clear = flag(json_body({"bed_clear"}), "bed_clear")
-        self.queue.start(_find(QueueItem, identifier), bed_clear, current_user_name())
+        self.queue.start(find_row(QueueItem, identifier), bed_clear, current_user_name())
         return flask.make_response(flask.jsonify(id=identifier), 202)
 
     @route("/queue/<int:identifier>/move", methods=["POST"])
     @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
     def api_move(self, identifier: int):
         body = json_body({"position"})
-        self.queue.move(_find(QueueItem, identifier), int(number(body, "position", 0, 0, 10_000, whole=True)))
-        return flask.make_response("", 204)
-
-    @route("/queue/<int:identifier>", methods=["DELETE"])
-    @Permissions.PLUGIN_FACESCULPT_PRINT.require(403)
-    def api_dequeue(self, identifier: int):
-        self.queue.remove(_find(QueueItem, identifier))
+        self.queue.move(find_row(QueueItem, identifier), int(number(body, "position", 0, 0, 10_000, whole=True)))
         return flask.make_response("", 204)
 
     # -- the rest
@@ -362,50 +340,15 @@ class FaceSculptApi(ProfileRoutes, RecoveryApi):
             "filament_left_g": number(cut, "filament_left_g", 0, 0, 100_000) or None,
         }
 
-    def _refuse_while_printed(self, sculpture: Sculpture) -> None:
-        path = sculpture.gcode_path
-        if any(item.state in ACTIVE for item in sculpture.queued) or (path and self.host.prints(path)):
-            raise QueueError("busy", "This sculpture is being printed.", "Cancel the print first.")
-        if path and self.recovery.needs(path):
-            raise QueueError(
-                "to_be_recovered", "Its interrupted print may go on.", "Go on with that print first, or give it up."
-            )
-
-    def _delete_sculpture(self, sculpture: Sculpture) -> None:
-        self._refuse_while_printed(sculpture)
-        self.pipeline.cancel(sculpture)
-        # First what takes room: on a full disk no row can be deleted.
-        shutil.rmtree(self.workshop.folder(sculpture), ignore_errors=True)
-        if sculpture.gcode_path:
-            self.host.remove_gcode(sculpture.gcode_path)
-        sculpture.delete_instance(recursive=True)
-        self.store.renumber()
-        # What a child that was being ended has written since.
-        shutil.rmtree(self.workshop.folder(sculpture), ignore_errors=True)
-
-
-def _refusal(status: int, code: str, message: str, hint: str = ""):
-    return flask.make_response(flask.jsonify(error={"code": code, "message": message, "hint": hint}), status)
-
 
 def _face_of(body: dict) -> tuple[Photo, int]:
     """The photo that a body names, and which of its faces is meant."""
-    photo = _find(Photo, text(body, "photo"))
+    photo = find_row(Photo, text(body, "photo"))
     if photo.state != "ready":
         raise RequestError("photo_not_ready", "This photo has not been checked, or has no face.", 409)
     return photo, int(number(body, "face", 0, 0, max(len(photo.faces) - 1, 0), whole=True))
 
 
-def _find(model, identifier):
-    known = not isinstance(identifier, int) or identifier <= ROW_LIMIT
-    row = model.get_or_none(model.id == identifier) if known else None
-    if row is None:
-        raise RequestError("not_found", "It is not there any more.", 404)
-    return row
-
-
 def _private(answer):
-    # Portraits are personal: no proxy may keep them. Only an address that names a version always has the same content.
-    answer.headers["Cache-Control"] = "private, max-age=3600" if "v" in flask.request.args else "private, no-cache"
-    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers.update(private("v" in flask.request.args))
     return answer

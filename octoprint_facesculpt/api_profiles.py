@@ -13,6 +13,7 @@ import octoprint.plugin
 from octoprint.access.permissions import Permissions
 
 from .bodies import RequestError, json_body, readable, setting_changes, text
+from .jobs.places import Places
 from .jobs.runner import run
 from .slicing.importing import Imported, Note
 from .slicing.shelf import Shelf
@@ -20,6 +21,8 @@ from .slicing.shelf import Shelf
 route = octoprint.plugin.BlueprintPlugin.route
 #: Seconds that reading a foreign profile may take.
 IMPORT_SECONDS = 120
+#: Whoever reads or changes a profile waits for a child, and for the slicer, which is asked whether it accepts it.
+_PLACES = Places(1, "profiles_busy", "Another profile is being read or changed.")
 
 
 class ProfileRoutes(octoprint.plugin.BlueprintPlugin):
@@ -42,8 +45,9 @@ class ProfileRoutes(octoprint.plugin.BlueprintPlugin):
             raise RequestError("no_file", "The request carries no profile.")
         given = readable(os.path.basename(flask.request.values.get(name_key, "")))
         name = given.rsplit(".", 1)[0]
-        read = self._read_foreign(Path(flask.request.values[path_key]), name)
-        key = self._shelf(read.engine).add(read, read.title)
+        with _PLACES.taken():
+            read = self._read_foreign(Path(flask.request.values[path_key]), name)
+            key = self._shelf(read.engine).add(read, read.title)
         body = {**self._shelf(read.engine).details(key), "imported": read.to_json()["notes"]}
         return flask.make_response(flask.jsonify(profile=body), 201)
 
@@ -57,7 +61,9 @@ class ProfileRoutes(octoprint.plugin.BlueprintPlugin):
     def api_copy_profile(self, engine: str, key: str):
         body = json_body({"name"})
         shelf = self._shelf(engine)
-        copied = shelf.copy(key, text(body, "name"))
+        name = text(body, "name")
+        with _PLACES.taken():
+            copied = shelf.copy(key, name)
         return flask.make_response(flask.jsonify(profile=shelf.details(copied)), 201)
 
     @route("/slicing/profiles/<engine>/<key>", methods=["PUT"])
@@ -65,7 +71,9 @@ class ProfileRoutes(octoprint.plugin.BlueprintPlugin):
     def api_change_profile(self, engine: str, key: str):
         body = json_body({"name", "settings"})
         shelf = self._shelf(engine)
-        shelf.change(key, text(body, "name") if "name" in body else None, setting_changes(body))
+        name, changes = text(body, "name") if "name" in body else None, setting_changes(body)
+        with _PLACES.taken():
+            shelf.change(key, name, changes)
         return flask.jsonify(profile=shelf.details(key))
 
     @route("/slicing/profiles/<engine>/<key>", methods=["DELETE"])

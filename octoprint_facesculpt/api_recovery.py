@@ -14,6 +14,8 @@ from .bodies import RequestError, choice, flag, json_body, number, text
 from .desk.answers import Answers
 from .desk.desk import RecoveryDesk
 from .desk.drill import Drill
+from .downloads import Download
+from .jobs.places import Places
 
 route = octoprint.plugin.BlueprintPlugin.route
 #: What may be asked of the desk, in the order of a recovery.
@@ -27,6 +29,8 @@ FIELDS = {
 PICTURES = {"layer": "image/svg+xml", "close": "image/svg+xml", "cut": "image/png"}
 #: Heights in mm that can be measured.
 HIGHEST = 2000.0
+#: Writing the resume as a file takes a child as long as reading the whole print.
+_PLACES = Places(1, "export_busy", "The file is being written already.")
 
 
 class RecoveryApi(octoprint.plugin.BlueprintPlugin):
@@ -76,14 +80,12 @@ class RecoveryApi(octoprint.plugin.BlueprintPlugin):
         answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
         return answer
 
-    @route("/recovery/resume.gcode", methods=["GET"])
-    @Permissions.PLUGIN_FACESCULPT_RECOVER.require(403)
-    def api_recovery_export(self):
-        file = self.recovery.export()
+    def resume_file(self, versioned: bool) -> Download:
+        """``GET /recovery/resume.gcode``; see :mod:`.downloads`."""
+        with _PLACES.taken():
+            file = self.recovery.export()
         name = str(self.recovery.job.get("path", "print.gcode")).rpartition("/")[2]
-        answer = flask.send_file(file, mimetype="text/plain", as_attachment=True, download_name=f"resume_{name}")
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+        return Download(file, f"resume_{name}", {"Cache-Control": "no-store"})
 
 
 def _orders(desk: RecoveryDesk, body: dict[str, Any]) -> dict[str, Callable[[], None]]:

@@ -17,6 +17,8 @@ JOINERS = "\u200c\u200d"
 #: Marks of the writing direction that come with what is copied from elsewhere.
 MARKS = "\u200e\u200f"
 OVERRIDE_LIMIT, SETTING_LIMIT = 30, 500
+#: SQLite's largest integer.
+ROW_LIMIT = 2**63 - 1
 
 
 class RequestError(FaceSculptError):
@@ -72,6 +74,16 @@ def text(body: dict[str, Any], name: str, default: str | None = None) -> str:
     if not value.strip(JOINERS + " ") or len(value) > NAME_LIMIT or readable(value) != value:
         raise RequestError("bad_request", f"{name} must be a text of 1 to {NAME_LIMIT} characters.")
     return value
+
+
+def find_row(model, identifier: str | int, deleted: bool = False):
+    """The row that a request means, also a deleted one if asked for; ``not_found``."""
+    known = not isinstance(identifier, int) or identifier <= ROW_LIMIT
+    rows = model.with_deleted() if deleted else model.select()
+    row = rows.where(model.id == identifier).first() if known else None
+    if row is None:
+        raise RequestError("not_found", "It is not there any more.", 404)
+    return row
 
 
 def readable(value: str) -> str:

@@ -251,8 +251,12 @@ def _in_short(sliced: dict[str, Any]) -> str:
     """A print in half a line: hours, grams, metres, layers, supports, and what to look out for."""
     plan = sliced.get("plan") or {}
     hours = (plan.get("seconds") or sliced["estimated_seconds"]) / 3600
-    metres, supports = sliced["filament_mm"] / 1000, 100 * sliced["support_share"]
-    text = f"{hours:.1f} h, {sliced['filament_g']:.0f} g, {metres:.1f} m, {sliced['layers']} layers, {supports:.0f} % supports"
+    metres, share = sliced["filament_mm"] / 1000, 100 * sliced["support_share"]
+    # Specks of support are no share worth telling, and yet they leave marks.
+    touches = share > 0 or plan.get("contact_mm2", 0) > 0
+    supports = "hardly any" if touches and share < 0.5 else f"{share:.0f} %"
+    layers = plan.get("layers", sliced["layers"])
+    text = f"{hours:.1f} h, {sliced['filament_g']:.0f} g, {metres:.1f} m, {layers} layers, {supports} supports"
     return "; ".join([text, *(warning["message"] for warning in plan.get("warnings", ()))])
 
 

@@ -45,7 +45,7 @@ def restore(leftovers: Leftovers) -> None:
     """Take the photos back into the database, to be checked again. Their names are lost: they are called by their day."""
     for folder in leftovers.photos:
         original = folder / ORIGINAL
-        if original.is_file() and Photo.get_or_none(Photo.id == folder.name) is None:
+        if original.is_file() and not Photo.with_deleted().where(Photo.id == folder.name).exists():
             name = datetime.fromtimestamp(original.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
             Photo.create(id=folder.name, name=name)
 
@@ -54,13 +54,14 @@ def delete(leftovers: Leftovers) -> None:
     """Remove for ever what still belongs to no row."""
     for model, folders in ((Photo, leftovers.photos), (Sculpture, leftovers.sculptures)):
         for folder in folders:
-            if model.get_or_none(model.id == folder.name) is None:
+            if not model.with_deleted().where(model.id == folder.name).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unknown(folder: Path, model: type[Photo] | type[Sculpture]) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
-    known = {row.id for row in model.select(model.id)}
+    # What was deleted and can still be had back has its row.
+    known = {row.id for row in model.with_deleted(model.id)}
     named = (entry for entry in folder.iterdir() if _IDENTIFIER.fullmatch(entry.name) and entry.is_dir())
     return tuple(sorted(entry for entry in named if entry.name not in known and any(entry.iterdir())))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import octoprint.plugin
 from octoprint.access.permissions import Permissions
 from octoprint.events import Events
+from octoprint.server.util.flask import permission_validator
+from octoprint.server.util.tornado import access_validation_factory
+from octoprint.util import RepeatedTimer
 
 from . import assets, leftovers, settings
 from .api import FaceSculptApi
+from .deletions import Deletions
 from .desk.alone import Wish
 from .desk.connection import ConnectionKeeper
 from .desk.desk import RecoveryDesk
@@ -18,6 +24,7 @@ from .desk.drill import Drill
 from .desk.estimate import estimator
 from .desk.hooks import LineHooks
 from .desk.ports import Surroundings
+from .downloads import Download, DownloadHandler
 from .fetching import AssetFetch
 from .host import Host, analysis_of, pause_place
 from .jobs.layers import LayerPictures
@@ -37,6 +44,8 @@ from .store import ClosedStore, Photo, Sculpture, Store, StoreError
 from .views import photo_json, queue_json, sculpture_json
 
 MOVED = (Events.FILE_MOVED, Events.FOLDER_MOVED)
+#: Seconds between two looks for what was deleted and has had its time.
+CLEARING_SECONDS = 60
 FOLLOWED = (Events.PRINT_PAUSED, Events.PRINT_RESUMED, Events.PRINT_DONE, Events.PRINT_FAILED)
 
 
@@ -74,6 +83,8 @@ class FaceSculptPlugin(
         self.layers = LayerPictures()
         self.pipeline = Pipeline(self.store, self.workshop, self._logger)
         self._closed = isinstance(self.store, ClosedStore)
+        self.deletions = Deletions(self.store, self.workshop, self.pipeline.drop, self._has_room)
+        self._clearing = RepeatedTimer(CLEARING_SECONDS, self._clear)
         ours = () if self._closed else (self._model_of, self._job_of, self.queue.resumed)
         around = Surroundings(self.publish, self._wish, *ours)
         self.recovery = RecoveryDesk(data / "recovery", self.host, around)
@@ -100,12 +111,15 @@ class FaceSculptPlugin(
     def on_after_startup(self) -> None:
         if not self._closed:
             self.queue.recover()
+            self.deletions.open()
+            self._clearing.start()
             self.pipeline.start()
         self.recovery.open()
         self.connection.start()
 
     def on_shutdown(self) -> None:
         self.connection.stop()
+        self._clearing.cancel()
         self.recovery.close()
         self.drill.end()
         self.pipeline.close()
@@ -154,6 +168,21 @@ class FaceSculptPlugin(
     def on_firmware(self, _comm, name, *_args, **_kwargs):
         self.recovery.on_firmware(name)
 
+    # -- what is given out without Flask
+
+    def routes(self, *_args: Any, **_kwargs: Any) -> list[tuple[str, type, dict[str, Any]]]:
+        # OctoPrint makes it when it starts to serve.
+        from octoprint.server import app
+
+        def route(address: str, permission: Any, find: Callable[..., Download]) -> tuple[str, type, dict[str, Any]]:
+            admit = access_validation_factory(app, permission_validator, permission)
+            return address, DownloadHandler, {"admit": admit, "find": find}
+
+        return [
+            route(r"sculptures/([^/]+)/files/([^/]+)", Permissions.PLUGIN_FACESCULPT_VIEW, self.sculpture_file),
+            route(r"recovery/resume\.gcode", Permissions.PLUGIN_FACESCULPT_RECOVER, self.resume_file),
+        ]
+
     # -- settings, templates, assets, wizard
 
     def get_settings_defaults(self) -> dict[str, Any]:
@@ -190,6 +219,7 @@ class FaceSculptPlugin(
                 "js/facesculpt_texts.js",
                 "js/facesculpt_errors.js",
                 "js/facesculpt.js",
+                "js/facesculpt_deleted.js",
                 "js/facesculpt_photos.js",
                 "js/facesculpt_queue.js",
                 "js/facesculpt_recovery_texts.js",
@@ -264,6 +294,12 @@ class FaceSculptPlugin(
         leftovers.delete(self._leftovers)
         self._leftovers = leftovers.find(self.workshop.data, self._leftovers)
 
+    def publish_deleted(self, *kinds: str) -> None:
+        for kind in kinds:
+            self.publish(kind, None)
+        self.publish("deleted", self.deletions.rows())
+        self.pipeline.wake()
+
     def begin_drill(self) -> None:
         """Rehearse an outage with the file that is selected, or else with the newest sculpture's."""
         if self.host.printing():
@@ -330,6 +366,18 @@ class FaceSculptPlugin(
 
     def _in_use(self, path: str) -> bool:
         return self.host.prints(path) or self.recovery.needs(path)
+
+    def _has_room(self) -> bool:
+        """Whether the disk has as much room as OctoPrint itself wants there to be."""
+        return shutil.disk_usage(self.workshop.data).free > self._settings.global_get_int(["server", "diskspace", "warning"])
+
+    def _clear(self) -> None:
+        try:
+            if self.deletions.clear():
+                self.publish_deleted()
+        except Exception:  # or it would never be looked again
+            self._logger.exception("what was deleted cannot be removed")
+        self.store.close()
 
     def _options(self) -> dict[str, Any]:
         return {

@@ -17,17 +17,17 @@ from .recovery.errors import RecoveryError
 #: Codes by their status. What is not here is 409 of the queue and of recovery, else 400; :class:`.bodies.RequestError` says
 #: its own.
 _CODES = {
-    404: ("profile_unknown", "layer_unknown"),
-    409: ("profile_protected", "index_invalid", "cancelled"),
+    404: ("profile_unknown", "layer_unknown", "not_found"),
+    409: ("profile_protected", "index_invalid", "cancelled", "restore_first"),
     # The program is at fault, or its installation.
     500: ("internal_error", "crashed", "slicer_failed", "settings_changed", "weights_missing", "weights_invalid"),
     # Something is missing that somebody can see to, or there is too much to do at present.
     503: (
         "engine_missing", "engine_version", "definitions_missing", "definitions_mismatch", "asset_missing",
         "asset_unreachable", "asset_corrupt", "database_newer", "database_unreadable", "layers_busy", "not_started",
-        "timed_out", "out_of_memory",
+        "timed_out", "out_of_memory", "profiles_busy", "export_busy",
     ),
-    507: ("disk_full", "output_unwritable"),
+    507: ("disk_full", "output_unwritable", "no_room_to_keep"),
 }  # fmt: skip
 _STATUS = {code: status for status, codes in _CODES.items() for code in codes}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

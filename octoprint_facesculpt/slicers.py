@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ class Slicers:
     def __init__(self, program: Callable[[str], str | None], profiles: Callable[[str], str]) -> None:
         self._program, self._profiles = program, profiles
         self._seen: dict[str, dict[str, Any]] = {}
+        #: A program is run once for all who ask meanwhile, instead of once for each.
+        self._looking = threading.Lock()
 
     def forget(self) -> None:
         """Look for all programs again: the settings may name others."""
@@ -38,8 +41,10 @@ class Slicers:
         return shelves
 
     def _look_for(self, name: str) -> dict[str, Any]:
-        if name in self._seen:
-            return self._seen[name]
+        with self._looking:
+            return self._seen[name] if name in self._seen else self._run(name)
+
+    def _run(self, name: str) -> dict[str, Any]:
         about = {"key": name, "name": ENGINES[name].title}
         try:
             found = ENGINES[name](self._program(name)).detect()

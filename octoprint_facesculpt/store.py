@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
-import sqlite3
+import math
 import uuid
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from typing import Any
 from peewee import (
     AutoField,
     CharField,
-    DatabaseError,
     FloatField,
     ForeignKeyField,
     IntegerField,
@@ -25,7 +21,7 @@ from peewee import (
     TextField,
 )
 
-from .errors import FaceSculptError
+from .database_file import StoreError, damaged, keep_copy, set_aside, take_copy, unreadable
 
 _logger = logging.getLogger(__name__)
 STAGES = ("reconstruct", "sculpt", "slice")
@@ -52,7 +48,42 @@ class JsonField(TextField):
             return self.default() if callable(self.default) else self.default
 
 
-class Photo(Model):
+class Deletion(Model):
+    """Something that was deleted and can still be had back, with all that went with it: a row of ``kind`` photos, sculptures or
+    queue.
+
+    ``state``: putting (its G-code may still be in OctoPrint's uploads), kept, going (its files are being removed).
+    """
+
+    id = CharField(primary_key=True, default=lambda: uuid.uuid4().hex)
+    kind = CharField()
+    target = CharField()
+    name = CharField()
+    deleted = CharField(default=now)
+    state = CharField(default="putting")
+
+
+class _Deletable(Model):
+    """A row that is only seen while it is not deleted. When its deletion is taken back, the database forgets the mark."""
+
+    deletion = ForeignKeyField(Deletion, null=True, default=None, backref="+", on_delete="SET NULL")
+
+    class Meta:
+        # Who holds a row while somebody else deletes it must not write it back as it was.
+        only_save_dirty = True
+
+    @classmethod
+    def select(cls, *fields):
+        """Rows that are not deleted; so do ``get``, ``get_or_none``, and what refers to a row or is referred to by it."""
+        return cls.with_deleted(*fields).where(cls.deletion.is_null())
+
+    @classmethod
+    def with_deleted(cls, *fields):
+        """Rows, also deleted ones."""
+        return super().select(*fields)
+
+
+class Photo(_Deletable):
     """An uploaded photo. ``state``: checking, ready, failed."""
 
     id = CharField(primary_key=True, default=lambda: uuid.uuid4().hex)
@@ -66,7 +97,7 @@ class Photo(Model):
     error = JsonField(null=True)
 
 
-class Sculpture(Model):
+class Sculpture(_Deletable):
     """A sculpture made, or being made, from a photo. ``state``: waiting, working, ready, failed, cancelled."""
 
     id = CharField(primary_key=True, default=lambda: uuid.uuid4().hex)
@@ -86,6 +117,10 @@ class Sculpture(Model):
     estimates = JsonField(null=True)
     gcode_path = CharField(null=True)
 
+    def photos(self) -> list[str]:
+        """The identifiers of all photos it is made of."""
+        return [self.photo_id, *(other["photo"] for other in self.others)]
+
 
 class Stage(Model):
     """One stage of a sculpture. ``state``: waiting, running, done, failed, cancelled."""
@@ -101,7 +136,7 @@ class Stage(Model):
     seconds = FloatField(null=True)
 
 
-class QueueItem(Model):
+class QueueItem(_Deletable):
     """A place in the print queue. ``state``: queued, printing, paused, done, failed, cancelled."""
 
     id = AutoField()
@@ -121,7 +156,19 @@ class QueueItem(Model):
     printer = CharField(null=True)
 
 
-MODELS = (Photo, Sculpture, Stage, QueueItem)
+class Lesson(Model):
+    """What a print that was made in one go taught: seconds by the ``engine``'s estimate, and the real ones. It outlives the
+    print's place in the queue, and its sculpture."""
+
+    id = AutoField()
+    engine = CharField()
+    #: As of :class:`QueueItem`.
+    printer = CharField(null=True)
+    estimated = FloatField()
+    real = FloatField()
+
+
+MODELS = (Deletion, Photo, Sculpture, Stage, QueueItem, Lesson)
 
 
 def _first(database: SqliteDatabase) -> None:
@@ -153,18 +200,47 @@ def _printed_by(database: SqliteDatabase) -> None:
         "SELECT item.id, sculpture.slicing FROM queueitem item JOIN sculpture ON sculpture.id = item.sculpture_id"
         " WHERE item.state = 'done'"
     ).fetchall():
-        if printer := (json.loads(slicing) or {}).get("printer"):
+        printer = _object(slicing).get("printer")
+        if printer and isinstance(printer, str):
             database.execute_sql("UPDATE queueitem SET printer = ? WHERE id = ?", (printer, number))
 
 
+def _lessons(database: SqliteDatabase) -> None:
+    database.create_tables((Lesson,))
+    for printer, plan, estimates, seconds in database.execute_sql(
+        "SELECT item.printer, item.plan, sculpture.estimates, item.seconds FROM queueitem item"
+        " JOIN sculpture ON sculpture.id = item.sculpture_id"
+        " WHERE item.state = 'done' AND item.seconds IS NOT NULL ORDER BY item.id"
+    ).fetchall():
+        of_sculpture = _object(estimates).get("plan")
+        _learn(_object(plan) or (of_sculpture if isinstance(of_sculpture, dict) else {}), printer, seconds)
+
+
+def _deletions(database: SqliteDatabase) -> None:
+    database.create_tables((Deletion,))
+    for table in ("photo", "sculpture", "queueitem"):
+        if "deletion_id" not in {column.name for column in database.get_columns(table)}:
+            column = "deletion_id VARCHAR(255) REFERENCES deletion (id) ON DELETE SET NULL"
+            database.execute_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
+def _object(value: str | None) -> dict[str, Any]:
+    """The JSON object of a column; empty when it is none, whoever has spoilt it."""
+    try:
+        read = json.loads(value or "{}", parse_constant=lambda _: None)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _learn(plan: dict[str, Any], printer: str | None, seconds: float) -> None:
+    engine, estimated = plan.get("engine"), plan.get("estimated_seconds")
+    if engine and isinstance(engine, str) and isinstance(estimated, (int, float)) and 0 < estimated < math.inf:
+        Lesson.create(engine=engine, printer=printer, estimated=estimated, real=seconds)
+
+
 #: Steps from each version of the tables to the next; a step is never changed once it was released.
-MIGRATIONS = (_first, _real_seconds, _several_photos, _printed_plan, _printed_by)
-
-
-class StoreError(FaceSculptError):
-    """Codes: ``database_newer``, ``database_unreadable``."""
-
-    bad_input = False
+MIGRATIONS = (_first, _real_seconds, _several_photos, _printed_plan, _printed_by, _lessons, _deletions)
 
 
 class _Refusing(SqliteDatabase):
@@ -188,21 +264,22 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _damaged(path):
-            _logger.error("the database %s is damaged; it is set aside as %s", path, _set_aside(path))
-            _take_copy(path)
+        if damaged(path):
+            _logger.error("the database %s is damaged; it is set aside as %s", path, set_aside(path))
+            take_copy(path)
         pragmas = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": "full", "busy_timeout": 20_000}
         self.database: SqliteDatabase = SqliteDatabase(str(path), pragmas=pragmas)
         self.database.bind(MODELS)
         try:
             self._migrate()
-        except DatabaseError as error:
-            self.database.close()
-            raise _unreadable(path, error) from error
-        except BaseException:
+        except StoreError:
             self.database.close()
             raise
-        _keep_copy(path)
+        except Exception as error:
+            # Whatever it is: without this plugin nothing would keep Z out of an interrupted print.
+            self.database.close()
+            raise unreadable(path, error) from error
+        keep_copy(path)
 
     def _migrate(self) -> None:
         version = self.database.execute_sql("PRAGMA user_version").fetchone()[0]
@@ -229,8 +306,11 @@ class Store:
     def add_sculpture(
         self, photo: Photo, name: str, face: int, settings: dict, slicing: dict, others: list[dict] | None = None
     ) -> Sculpture:
-        """A new sculpture with its stages waiting; ``others`` are further photos (see :class:`Sculpture`)."""
+        """A new sculpture with its stages waiting; ``others`` are further photos (see :class:`Sculpture`).
+        ``Photo.DoesNotExist`` for one that was deleted meanwhile."""
         with self.writing():
+            for used in (photo.id, *(other["photo"] for other in others or [])):
+                Photo.get_by_id(used)
             sculpture = Sculpture.create(
                 photo=photo, name=name, face=face, settings=settings, slicing=slicing, others=others or []
             )
@@ -245,9 +325,11 @@ class Store:
             found.setdefault(stage.sculpture_id, []).append(stage)
         return found
 
-    def made_from(self, photo: Photo) -> list[Sculpture]:
-        """The sculptures that use a photo, be it the first or a further one."""
-        return [s for s in Sculpture.select() if s.photo_id == photo.id or any(o["photo"] == photo.id for o in s.others)]
+    @staticmethod
+    def made_from(photo: Photo, deleted: bool = False) -> list[Sculpture]:
+        """The sculptures that use a photo, be it the first or a further one; also ``deleted`` ones if asked for."""
+        rows = Sculpture.with_deleted() if deleted else Sculpture.select()
+        return [sculpture for sculpture in rows if photo.id in sculpture.photos()]
 
     def moved(self, source: str, destination: str) -> list[Sculpture]:
         """The sculptures whose G-code a moved file or folder is or holds, with its new path."""
@@ -260,8 +342,9 @@ class Store:
         return theirs
 
     def enqueue(self, sculpture: Sculpture) -> QueueItem:
-        """Put a sculpture at the queue's end."""
+        """Put a sculpture at the queue's end; ``Sculpture.DoesNotExist`` when it was deleted meanwhile."""
         with self.writing():
+            Sculpture.get_by_id(sculpture.id)
             last = QueueItem.select().where(QueueItem.state == "queued").count()
             return QueueItem.create(sculpture=sculpture, position=last)
 
@@ -277,6 +360,16 @@ class Store:
         with self.writing():
             self._number(self.queued())
 
+    def take_back(self, deletion: Deletion) -> None:
+        """Undo a deletion; what waited in the queue comes back to its place."""
+        with self.writing():
+            others = self.queued()
+            theirs = QueueItem.with_deleted().where(QueueItem.deletion == deletion, QueueItem.state == "queued")
+            for item in theirs.order_by(QueueItem.position, QueueItem.id):
+                others.insert(item.position, item)
+            deletion.delete_instance()
+            self._number(others)
+
     def queued(self) -> list[QueueItem]:
         """Items that wait, in their order."""
         return list(QueueItem.select().where(QueueItem.state == "queued").order_by(QueueItem.position, QueueItem.id))
@@ -284,14 +377,15 @@ class Store:
     def experience(self, engine: str, printer: str) -> list[tuple[float, float]]:
         """Estimated and real seconds of a printer's finished prints that an engine sliced, newest first. Prints of which it is
         not known who printed them count for every printer: most owners have one."""
-        theirs = (QueueItem.printer == printer) | QueueItem.printer.is_null()
-        items = QueueItem.select().where(QueueItem.state == "done", QueueItem.seconds.is_null(False), theirs)
-        told = []
-        for item in items.order_by(QueueItem.id.desc()).limit(100):
-            plan = item.plan or plan_of(item.sculpture)
-            if plan.get("engine") == engine and plan.get("estimated_seconds"):
-                told.append((float(plan["estimated_seconds"]), float(item.seconds or 0)))
-        return told
+        theirs = (Lesson.printer == printer) | Lesson.printer.is_null()
+        lessons = Lesson.select().where(Lesson.engine == engine, theirs).order_by(Lesson.id.desc()).limit(100)
+        return [(lesson.estimated, lesson.real) for lesson in lessons]
+
+    @staticmethod
+    def learn(item: QueueItem) -> None:
+        """Remember how long a finished print really took, if that is known."""
+        if item.seconds is not None:
+            _learn(item.plan or plan_of(item.sculpture), item.printer, item.seconds)
 
     def plan_again(self, sculpture: Sculpture, settings: dict, slicing: dict) -> None:
         """Let a finished sculpture be made anew with other wishes, from the first stage on to which they matter."""
@@ -345,63 +439,3 @@ def first_stage(sculpture: Sculpture, settings: dict, slicing: dict) -> str:
 def _complete(settings: dict) -> dict:
     """Settings with what older sculptures do not say: they are busts, have the photo's expression, and a smooth face."""
     return {"style": "bust", "expression": 1.0, "detail": 0.0, "hair": False, **settings}
-
-
-def _damaged(path: Path) -> bool:
-    """Whether a file is no sound database. Anything else that keeps it from being read, such as a full disk or missing
-    rights, is a :class:`StoreError`: it must not cost anybody his queue."""
-    if not path.exists():
-        return False
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            return connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok"
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return True
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> StoreError:
-    message = f"The database {path.name} cannot be opened: {error}."
-    return StoreError("database_unreadable", message, "Is the disk full, or the folder read-only?")
-
-
-def _copy_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.copy")
-
-
-def _keep_copy(path: Path) -> None:
-    """Copy a sound database beside itself, for the day on which it is damaged. A disk too full for that keeps nobody out."""
-    part = path.with_name(f"{path.name}.copy.part")
-    try:
-        part.unlink(missing_ok=True)
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as target:
-            source.backup(target)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(_copy_of(path))
-    except (sqlite3.Error, OSError) as error:
-        _logger.warning("the database %s cannot be copied: %s", path, error)
-        part.unlink(missing_ok=True)
-
-
-def _take_copy(path: Path) -> None:
-    """Put the copy in the place of a database that was set aside; without a sound one a new database is begun."""
-    copy = _copy_of(path)
-    try:
-        if copy.exists() and not _damaged(copy):
-            shutil.copy(copy, path)
-            _logger.warning("the database %s is taken from its copy; what came since is not in it", path)
-    except (StoreError, OSError) as error:
-        path.unlink(missing_ok=True)
-        _logger.error("the copy of the database cannot be used: %s", error)
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a database and what belongs to it; its new path."""
-    aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
-    for suffix in ("", "-wal", "-shm"):
-        part = Path(f"{path}{suffix}")
-        if part.exists():
-            part.rename(f"{aside}{suffix}")
-    return aside

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from octoprint.events import Events
 from octoprint_facesculpt import assets, cli, folders, settings
 from octoprint_facesculpt.plugin import FaceSculptPlugin
 from octoprint_facesculpt.recovery.journal import Journal
-from octoprint_facesculpt.store import ClosedStore, Photo, Sculpture, StoreError
+from octoprint_facesculpt.store import ClosedStore, Deletion, Photo, Sculpture, StoreError
 
 
 class Settings(dict):
@@ -96,6 +97,30 @@ def test_a_photo_that_cannot_be_remembered_leaves_nothing_behind(plugin: Plugin)
     assert not list(plugin.folder.glob("photos/*"))
 
 
+# -- what was deleted
+
+
+def test_what_was_deleted_goes_when_it_has_had_its_time_or_the_disk_is_full(plugin: Plugin) -> None:
+    plugin.initialize()
+    photos = [Photo.create(name=name) for name in ("old.jpg", "new.jpg")]
+    room = [0]
+    plugin._settings.global_get_int = lambda _path: room[0]  # type: ignore[attr-defined]
+    for photo in photos:
+        plugin.workshop.photo_file(photo).parent.mkdir(parents=True)
+        plugin.deletions.put_aside(photo)
+    Deletion.update(deleted="2020-01-01T00:00:00+00:00").where(Deletion.name == "old.jpg").execute()
+    plugin.on_after_startup()
+    assert [Path(folder).name for folder in plugin.folder.glob("photos/*")] == [photos[1].id]
+    # OctoPrint wants more room than any disk has.
+    room[0] = 1 << 80
+    plugin._clear()
+    assert not list(plugin.folder.glob("photos/*")) and plugin.told[-1] == ("deleted", [])
+    # A disk that cannot be asked must not end the looking.
+    plugin._settings.global_get_int = lambda _path: 1 // 0  # type: ignore[attr-defined]
+    Deletion.create(kind="photos", target="x", name="x")
+    plugin._clear()
+
+
 # -- files that are moved in OctoPrint's file manager
 
 
@@ -169,6 +194,21 @@ def test_a_slicer_that_was_installed_meanwhile_is_found_and_a_wrong_one_not_run_
     plugin._slicers.forget()  # as when the settings are saved
     install("another program")
     assert not found() and not found() and log.read_text() == "run\nrun\n"
+
+
+def test_a_slicer_is_run_once_for_all_who_ask_meanwhile(plugin: Plugin, tmp_path: Path) -> None:
+    """Each that waits for it keeps one of the few threads with which OctoPrint answers everybody."""
+    plugin.initialize()
+    log, program = tmp_path / "log", tmp_path / "slicer"
+    plugin._settings[settings.PATHS["prusaslicer"]] = str(program)
+    program.write_text(f"#!/bin/sh\necho run >> {log}\nsleep 1\necho 'PrusaSlicer-2.5.0 based on Slic3r'\n")
+    program.chmod(0o755)
+    askers = [threading.Thread(target=plugin.slicers) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(60)
+    assert log.read_text() == "run\n"
 
 
 @pytest.mark.parametrize(("given", "used"), [("92.5", 92), (92.7, 93), ("", 160), ("1e999", 160), ("nan", 160), (None, 160)])

@@ -12,6 +12,7 @@ from typing import Any
 from ..slicing.gcode_index import read_index
 from ..slicing.layer_picture import COLOURS
 from .pipeline import INDEX, OUTPUTS
+from .places import Places
 from .runner import WAITED_FOR, JobError, run
 
 #: Layers that one child draws: who looks at one looks at its neighbours next.
@@ -19,8 +20,7 @@ BATCH = 12
 #: Pictures that are kept of a sculpture, and seconds that a child may take, and that a request waits for its turn.
 KEPT, DRAW_SECONDS, WAIT_SECONDS = 480, 60, 40
 MEMORY_BYTES = 512 << 20
-#: Requests that may wait for a child, the one that started it among them. Each keeps one of the few threads with which
-#: OctoPrint answers everybody, also who wants to pause or cancel a print.
+#: Requests that may wait for a child, the one that started it among them.
 PLACES = 2
 
 
@@ -29,10 +29,11 @@ class LayerPictures:
 
     def __init__(self, run_child: Callable[..., dict[str, Any]] = run) -> None:
         self._run, self._drawing = run_child, threading.Lock()
-        self._places = threading.BoundedSemaphore(PLACES)
+        self._places = Places(PLACES, "layers_busy", "Other layers are being drawn.")
 
     def about(self, folder: Path) -> dict[str, Any]:
-        """Heights (mm) and times (s) of all layers, what the colours mean, and the version of the G-code.
+        """Heights (mm) and times (s) of all layers, which hold supports alone, what the colours mean, and the version of the
+        G-code.
 
         :class:`SlicingError` ``index_invalid`` when the sculpture has no index of its G-code.
         """
@@ -41,6 +42,7 @@ class LayerPictures:
             "version": _version(folder),
             "z": [round(layer.z, 3) for layer in index.layers],
             "seconds": [round(layer.seconds, 1) for layer in index.layers],
+            "supports_alone": index.supports_alone,
             "colours": [{"kind": kind, "colour": "#" + bytes(colour).hex()} for kind, colour in COLOURS.items()],
         }
 
@@ -52,12 +54,8 @@ class LayerPictures:
         picture = kept / f"{number}.png"
         if picture.is_file():
             return picture
-        if not self._places.acquire(blocking=False):
-            raise JobError("layers_busy", "Other layers are being drawn.", "Try again.")
-        try:
+        with self._places.taken():
             self._draw(folder, number, version, threads)
-        finally:
-            self._places.release()
         if not picture.is_file():
             raise JobError("layer_unknown", f"There is no layer {number}.", "Reload the page.")
         return picture
@@ -66,7 +64,7 @@ class LayerPictures:
         """Have a layer and its neighbours drawn, unless that has been done when it is its turn."""
         kept = folder / "layers" / version
         if not self._drawing.acquire(timeout=WAIT_SECONDS):
-            raise JobError("layers_busy", "Other layers are being drawn.", "Try again.")
+            raise self._places.busy()
         try:
             if (kept / f"{number}.png").is_file():
                 return

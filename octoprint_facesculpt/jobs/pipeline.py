@@ -107,6 +107,12 @@ class Pipeline:
             self._mark_cancelled(sculpture)
         self._publish(sculpture)
 
+    def drop(self, sculpture: Sculpture) -> None:
+        """Stop a deleted sculpture's work if it is under way; none is begun any more."""
+        with self._lock:
+            if self._current == sculpture.id:
+                self._cancel.set()
+
     def retry(self, sculpture: Sculpture) -> None:
         """Let a failed or cancelled sculpture go on behind its last finished stage whose files are there; after a restored
         backup, which leaves them out, none are."""
@@ -168,7 +174,10 @@ class Pipeline:
             with self._lock:
                 self._current = None
                 late = self._cancel.is_set() and not self._closed.is_set()
-                if late:
+                if late and Sculpture.get_or_none(Sculpture.id == sculpture.id) is None:
+                    # Whoever takes its deletion back finds it as it was.
+                    self._mark_waiting(sculpture)
+                elif late:
                     self._mark_cancelled(sculpture)
             self._tidy(sculpture)
             self._publish(sculpture)
@@ -202,10 +211,11 @@ class Pipeline:
             if self._closed.is_set():
                 return
             photo.state, photo.error = "failed", self._explain(error)
-        if photo.save():
+        photo.save()
+        if Photo.get_or_none(Photo.id == photo.id) is not None:
             self._shop.publish("photo", photo)
-        else:
-            # It was deleted while it was looked at.
+        elif not Photo.with_deleted().where(Photo.id == photo.id).exists():
+            # It was deleted for ever while it was looked at.
             shutil.rmtree(file.parent, ignore_errors=True)
 
     def _run_stage(self, sculpture: Sculpture, stage: Stage) -> None:
@@ -244,10 +254,12 @@ class Pipeline:
             sculpture.save()
 
     def _tidy(self, sculpture: Sculpture) -> None:
-        """Remove what a stopped child left half made, and everything of a sculpture that was deleted meanwhile."""
+        """Remove what a stopped child left half made, and of a sculpture that was deleted meanwhile its G-code, or everything
+        if that was for ever."""
         folder = self._shop.folder(sculpture)
         if Sculpture.get_or_none(Sculpture.id == sculpture.id) is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not Sculpture.with_deleted().where(Sculpture.id == sculpture.id).exists():
+                shutil.rmtree(folder, ignore_errors=True)
             if sculpture.gcode_path:
                 self._shop.remove_gcode(sculpture.gcode_path)
         for rest in (*folder.glob(".slicing-*"), *folder.glob(".plan-*")):
@@ -352,6 +364,13 @@ class Pipeline:
             self._logger.error("a stage failed unexpectedly", exc_info=error)
             error = JobError("crashed", f"The work could not be finished ({type(error).__name__}).", "Try again.")
         return {"code": error.code, "message": error.message, "hint": error.hint}
+
+    @staticmethod
+    def _mark_waiting(sculpture: Sculpture) -> None:
+        Stage.update(state="waiting", progress=0.0, message="").where(
+            Stage.sculpture == sculpture, Stage.state == "running"
+        ).execute()
+        Sculpture.update(state="waiting").where(Sculpture.id == sculpture.id).execute()
 
     @staticmethod
     def _mark_cancelled(sculpture: Sculpture) -> None:

@@ -161,6 +161,7 @@ class PrintQueue:
             # Of a print that was interrupted only the rest was timed.
             if item.reason != RESUMED and isinstance(taken, (int, float)) and taken > 0:
                 item.seconds = float(taken)
+                self._store.learn(item)
         elif event == "PrintFailed":
             cancelled = payload.get("reason") == "cancelled"
             item.state, item.ended = ("cancelled" if cancelled else "failed"), now()

@@ -66,8 +66,14 @@ class GcodeIndex:
 
     @property
     def model_layers(self) -> int:
-        """Layers with plastic of the model itself: PrusaSlicer's supports have layers of their own between them."""
+        """How many layers have plastic of the model itself."""
         return sum(layer.filament_mm - layer.support_mm > LEAST_MM for layer in self.layers)
+
+    @property
+    def supports_alone(self) -> list[int]:
+        """Layers of nothing but supports, by number: PrusaSlicer's supports have layers of their own between the model's."""
+        layers = enumerate(self.layers)
+        return [number for number, one in layers if 0 < one.support_mm >= one.filament_mm - LEAST_MM]
 
     def span(self, number: int) -> tuple[int, int]:
         """First byte of layer ``number`` (from 0) and the byte behind it; :class:`IndexError`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ ROUTES = [
     ("POST", "/photos", "CREATE"),
     ("GET", f"/photos/{NOBODY}", "VIEW"),
     ("DELETE", f"/photos/{NOBODY}", "CREATE"),
+    ("POST", f"/photos/{NOBODY}/restore", "CREATE"),
     ("GET", f"/photos/{NOBODY}/image", "VIEW"),
     ("GET", "/sculptures", "VIEW"),
     ("POST", "/sculptures", "CREATE"),
     ("GET", f"/sculptures/{NOBODY}", "VIEW"),
     ("DELETE", f"/sculptures/{NOBODY}", "CREATE"),
+    ("POST", f"/sculptures/{NOBODY}/restore", "CREATE"),
     ("POST", f"/sculptures/{NOBODY}/cancel", "CREATE"),
     ("POST", f"/sculptures/{NOBODY}/retry", "CREATE"),
     ("POST", f"/sculptures/{NOBODY}/plan", "CREATE"),
@@ -42,6 +45,8 @@ ROUTES = [
     ("POST", "/queue/1/print", "PRINT"),
     ("POST", "/queue/1/move", "PRINT"),
     ("DELETE", "/queue/1", "PRINT"),
+    ("POST", "/queue/1/restore", "PRINT"),
+    ("GET", "/deleted", "VIEW"),
     ("GET", "/slicing/profiles", "VIEW"),
     ("POST", "/slicing/profiles", "ADMIN"),
     ("GET", "/slicing/profiles/prusaslicer/bust_016", "VIEW"),
@@ -247,7 +252,7 @@ def test_a_files_name_is_a_name_and_no_path(server: OctoPrintServer, given: str,
     assert photo["name"] == kept
     folder = server.base / "data" / "facesculpt" / "photos" / photo["id"]
     assert (folder / "original").read_bytes() == b"no picture"
-    assert server.request("DELETE", f"{BASE}/photos/{photo['id']}").status_code == 204
+    assert server.request("DELETE", f"{BASE}/photos/{photo['id']}?forever=true").status_code == 204
     wait_for(lambda: not folder.exists(), 30, "the photo's folder to go")
 
 
@@ -355,9 +360,9 @@ def test_further_photos_are_there_and_others_than_the_first(server: OctoPrintSer
 @pytest.mark.parametrize("identifier", [NOBODY, "1", "' OR 1=1 --", "%00", "%2e%2e", "..%2f..", "\N{PILE OF POO}", "x" * 3000])
 def test_what_does_not_exist_is_not_found(server: OctoPrintServer, identifier: str) -> None:
     for method, path in (
-        ("GET", "/photos/{}"), ("DELETE", "/photos/{}"), ("GET", "/photos/{}/image"), ("GET", "/sculptures/{}"),
-        ("DELETE", "/sculptures/{}"), ("POST", "/sculptures/{}/cancel"), ("POST", "/sculptures/{}/retry"),
-        ("GET", "/sculptures/{}/files/bust.stl"),
+        ("GET", "/photos/{}"), ("DELETE", "/photos/{}"), ("POST", "/photos/{}/restore"), ("GET", "/photos/{}/image"),
+        ("GET", "/sculptures/{}"), ("DELETE", "/sculptures/{}"), ("POST", "/sculptures/{}/restore"),
+        ("POST", "/sculptures/{}/cancel"), ("POST", "/sculptures/{}/retry"), ("GET", "/sculptures/{}/files/bust.stl"),
     ):  # fmt: skip
         answer = server.request(method, BASE + path.format(identifier))
         assert answer.status_code == 404 and "error" in answer.json(), path
@@ -368,6 +373,7 @@ def test_a_queues_number_may_be_any(server: OctoPrintServer, number: str) -> Non
     assert refusal(server.post(f"{BASE}/queue/{number}/print", json={"bed_clear": True})) == (404, "not_found")
     assert refusal(server.post(f"{BASE}/queue/{number}/move", json={"position": 0})) == (404, "not_found")
     assert refusal(server.request("DELETE", f"{BASE}/queue/{number}")) == (404, "not_found")
+    assert refusal(server.post(f"{BASE}/queue/{number}/restore")) == (404, "not_found")
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "1.5", "1e3"])
@@ -415,7 +421,39 @@ def test_portraits_are_given_out_as_private(server: OctoPrintServer, sculpture: 
     viewer = server.get("/" + sculpture["files"]["viewer"])
     assert viewer.headers["Content-Security-Policy"].startswith("sandbox allow-scripts; default-src 'none'")
     model = server.get("/" + sculpture["files"]["stl"])
-    assert model.headers["Content-Disposition"] == "attachment; filename=astronaut.stl"
+    assert model.headers["Content-Disposition"].startswith('attachment; filename="astronaut.stl"')
+    assert "Content-Disposition" not in picture.headers and "Expires" not in picture.headers
+
+
+def test_a_large_file_is_not_held_in_memory(server: OctoPrintServer, photo: dict[str, Any]) -> None:
+    """A small computer has no room for a print's G-code beside all else."""
+    order = create(server, photo)
+    address = f"{BASE}/sculptures/{order['id']}"
+    server.post(f"{address}/cancel")
+    assert finished(server, order)["state"] == "cancelled"
+    file = server.base / "data" / "facesculpt" / "sculptures" / order["id"] / "bust.gcode"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    size = 96 << 20
+    with file.open("wb") as out:
+        out.write(b"G28\n")
+        out.truncate(size)
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # proc(5): the peak is what there is now
+
+    def resident(kind: str) -> int:
+        return int(re.search(rf"{kind}:\s+(\d+) kB", Path(f"/proc/{server.pid}/status").read_text())[1]) << 10
+
+    before = resident("VmRSS")
+    with server.get(f"{address}/files/bust.gcode", stream=True) as answer:
+        assert sum(map(len, answer.iter_content(1 << 20))) == size == int(answer.headers["Content-Length"])
+    assert resident("VmHWM") - before < size / 3
+    # What was broken off goes on, and what is there already is not sent again.
+    rest = server.get(f"{address}/files/bust.gcode", headers={"Range": f"bytes={size - 7}-"})
+    assert (rest.status_code, len(rest.content)) == (206, 7)
+    again = server.get(f"{address}/files/bust.gcode", headers={"If-None-Match": answer.headers["Etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert server.request("HEAD", f"{address}/files/bust.gcode").headers["Content-Length"] == str(size)
+    assert refusal(server.post(f"{address}/files/bust.gcode"))[0] == 405
+    server.request("DELETE", f"{address}?forever=true")
 
 
 def test_files_are_called_after_people_of_any_script(server: OctoPrintServer, photo: dict[str, Any]) -> None:
@@ -463,6 +501,37 @@ def test_the_queue_keeps_its_rules(server: OctoPrintServer, sculpture: dict[str,
     for item in items:
         assert server.request("DELETE", f"{BASE}/queue/{item}").status_code == 204
     assert waiting() == start
+    # Undone in another order, each in its place.
+    for item in (items[0], items[2]):
+        assert server.post(f"{BASE}/queue/{item}/restore").status_code == 204
+    assert sorted(waiting()) == sorted([*start, items[0], items[2]])
+    for item in (items[0], items[2]):
+        assert server.request("DELETE", f"{BASE}/queue/{item}").status_code == 204
+
+
+def test_a_deleted_sculpture_is_gone_everywhere_and_comes_back(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
+    address, gcode = f"{BASE}/sculptures/{sculpture['id']}", f"/api/files/local/{sculpture['gcode']['path']}"
+    item = server.post(f"{BASE}/queue", json={"sculpture": sculpture["id"]}).json()["id"]
+    analysis = server.get(gcode).json()["gcodeAnalysis"]
+    assert server.request("DELETE", address).status_code == 204
+    gone = [
+        address, f"{address}/files/bust.stl", f"{address}/files/front.png", f"{address}/files/bust.gcode",
+        f"{address}/layers", f"{address}/layers/0.png",
+    ]  # fmt: skip
+    assert [server.get(path).status_code for path in (*gone, gcode)] == [404] * 7
+    assert item not in [row["id"] for row in server.get(f"{BASE}/queue").json()["queue"]]
+    assert sculpture["id"] not in [row["id"] for row in server.get(f"{BASE}/deleted").json()["deleted"][1:]]
+    newest = server.get(f"{BASE}/deleted").json()["deleted"][0]
+    assert (newest["kind"], newest["id"], newest["name"]) == ("sculptures", sculpture["id"], sculpture["name"])
+    assert refusal(server.post(f"{BASE}/queue/{item}/restore")) == (409, "restore_first")
+    for _ in range(2):
+        assert server.post(f"{address}/restore").status_code == 204
+    assert server.get(address).json()["sculpture"] == sculpture
+    # OctoPrint writes that down a moment later.
+    wait_for(lambda: server.get(gcode).json().get("gcodeAnalysis") == analysis, 30, "the analysis of the G-code")
+    assert item in [row["id"] for row in server.get(f"{BASE}/queue").json()["queue"]]
+    assert server.request("DELETE", f"{BASE}/queue/{item}?forever=true").status_code == 204
+    assert refusal(server.post(f"{BASE}/queue/{item}/restore")) == (404, "not_found")
 
 
 def test_nothing_is_cancelled_or_tried_again_that_is_done(server: OctoPrintServer, sculpture: dict[str, Any]) -> None:

@@ -57,9 +57,15 @@ def test_delete_while_it_is_worked_on(server: OctoPrintServer, photo: dict[str, 
     sculpture = create(server, photo)
     at_stage(server, sculpture, 0)
     folder = server.base / "data" / "facesculpt" / "sculptures" / sculpture["id"]
-    assert folder.is_dir()
-    lists = len(pushes.plugin("sculptures"))
+    wait_for(folder.is_dir, 30, "the folder to be made")
+    # A deletion that is undone leaves it as it was.
     assert server.request("DELETE", f"{BASE}/sculptures/{sculpture['id']}").status_code == 204
+    wait_until_gone(server.base)
+    assert folder.is_dir()
+    assert server.post(f"{BASE}/sculptures/{sculpture['id']}/restore").status_code == 204
+    at_stage(server, sculpture, 0)
+    lists = len(pushes.plugin("sculptures"))
+    assert server.request("DELETE", f"{BASE}/sculptures/{sculpture['id']}?forever=true").status_code == 204
     # What was told before it was deleted may still be on its way: it comes before the message that it is gone.
     wait_for(lambda: len(pushes.plugin("sculptures")) > lists, 30, "the dashboards to be told")
     told = len(pushes.plugin("sculpture"))
@@ -79,14 +85,14 @@ def test_delete_a_photo_while_it_is_checked_or_its_sculpture_made(server: OctoPr
         fresh = server.post(f"{BASE}/photos", files={"photo": ("a.jpg", source)}).json()["photo"]
     folder = server.base / "data" / "facesculpt" / "photos" / fresh["id"]
     wait_for(lambda: workers(server.base), 30, "the check", pause=0.05)
-    assert server.request("DELETE", f"{BASE}/photos/{fresh['id']}").status_code == 204
+    assert server.request("DELETE", f"{BASE}/photos/{fresh['id']}?forever=true").status_code == 204
     wait_until_gone(server.base)
     wait_for(lambda: not folder.exists(), 30, "the folder to go")
 
     photo = upload(server, astronaut)
     sculpture = create(server, photo)
     at_stage(server, sculpture, 0)
-    assert server.request("DELETE", f"{BASE}/photos/{photo['id']}").status_code == 204
+    assert server.request("DELETE", f"{BASE}/photos/{photo['id']}?forever=true").status_code == 204
     for path in (f"/photos/{photo['id']}", f"/photos/{photo['id']}/image", f"/sculptures/{sculpture['id']}"):
         assert server.get(BASE + path).status_code == 404
     wait_until_gone(server.base)

@@ -73,6 +73,13 @@ def order(tab: Dashboard, name: str) -> None:
     expect(tab.find("new")).to_have_count(0)
 
 
+def undo(tab: Dashboard, title: str) -> None:
+    """Press the button of the notice that something was deleted."""
+    notice = tab.page.locator(".ui-pnotify-container", has_text=title)
+    expect(notice.get_by_role("button")).to_have_text(["Undo", "Close"])
+    notice.get_by_role("button", name="Undo").click()
+
+
 def card(tab: Dashboard, name: str) -> Locator:
     return tab.page.get_by_role("article", name=name, exact=True)
 
@@ -115,7 +122,6 @@ def test_everybody_in_a_group_is_shown_closely(tab: Dashboard, astronaut: Path, 
         expected = Image.fromarray(group[y : y + 183, max(x, 0) : x + 183]).convert("L").resize((32, 32))
         assert np.corrcoef(np.asarray(shown).ravel(), np.asarray(expected).ravel())[0, 1] > 0.85
     tab.page.get_by_role("button", name="Delete photo: group.png").click()
-    tab.confirm()
 
 
 def test_a_list_that_was_overtaken_takes_no_photo_away(tab: Dashboard, astronaut: Path) -> None:
@@ -175,7 +181,6 @@ def test_a_queue_that_was_overtaken_takes_nothing_away(tab: Dashboard, sculpture
     expect(waiting).to_have_count(1)
     tab.page.unroute(f"**{QUEUE}")
     waiting.first.locator("[data-test-id=facesculpt-queue-remove]").click()
-    tab.confirm()
     expect(waiting).to_have_count(0)
 
 
@@ -205,13 +210,14 @@ def test_a_photo_becomes_a_print(
     waiting.last.locator("[data-test-id=facesculpt-queue-up]").click()
     expect(waiting.first).to_contain_text(sculpture["name"])
     assert [item["name"] for item in queued(server) if item["state"] == "queued"] == [sculpture["name"], "Eileen"]
-    # What is deleted leaves the queue, too, and that is said before.
+    # What is deleted leaves the queue, too, and comes back with its place and its G-code.
     mine.locator("[data-test-id=facesculpt-delete]").click()
-    expect(tab.page.locator(".modal.in .modal-body")).to_contain_text("It leaves the print queue, too.")
-    tab.page.get_by_role("button", name="Not now").click()
-    expect(tab.page.locator(".modal.in")).to_have_count(0)
+    expect(mine).to_have_count(0)
+    expect(waiting).to_have_count(1)
+    undo(tab, "“Eileen” was deleted.")
+    expect(mine).to_have_attribute("data-state", "ready")
+    expect(waiting.last).to_contain_text("Eileen")
     waiting.first.locator("[data-test-id=facesculpt-queue-remove]").click()
-    tab.confirm()
     expect(waiting).to_have_count(1)
 
     moves = len(printer.moves())
@@ -238,35 +244,98 @@ def test_without_a_mouse_every_dialog_takes_the_keyboard_and_gives_it_back(tab: 
         tab.page.keyboard.press("Escape")
         expect(dialog).to_have_count(0)
         expect(opener).to_be_focused()
-    delete = mine.locator("[data-test-id=facesculpt-delete]")
-    delete.press("Enter")
-    expect(tab.page.get_by_role("dialog", name="Delete this sculpture?")).to_be_visible()
+    start = mine.locator("[data-test-id=facesculpt-print]")
+    start.press("Enter")
+    expect(tab.page.get_by_role("dialog", name=f"Print “{sculpture['name']}” now?")).to_be_visible()
     expect(tab.page.get_by_role("button", name="Not now")).to_be_focused()
     tab.page.keyboard.press("Escape")
     expect(tab.page.locator(".modal.in")).to_have_count(0)
-    expect(delete).to_be_focused()
+    expect(start).to_be_focused()
 
 
-def test_a_long_name_stays_within_its_dialog(tab: Dashboard, tmp_path: Path) -> None:
+def test_a_long_name_stays_within_its_notice(tab: Dashboard, tmp_path: Path) -> None:
     name = "n" * 76 + ".jpg"
     (tmp_path / name).write_text("Dear grandma")
     tab.page.set_input_files(FILES, [tmp_path / name])
     tab.page.get_by_role("button", name=f"Delete photo: {name}").click(timeout=LATER)
-    body = tab.page.locator(".modal.in .modal-body")
-    expect(body).to_contain_text(name)
-    assert body.evaluate("(body) => body.scrollWidth <= body.clientWidth")
-    tab.confirm()
+    notice = tab.page.locator(".ui-pnotify-container", has_text=name)
+    expect(notice).to_be_visible()
+    assert notice.evaluate("(notice) => notice.scrollWidth <= notice.clientWidth")
 
 
 def test_what_is_deleted_leaves_the_keyboard_where_it_was(tab: Dashboard, tmp_path: Path) -> None:
     (tmp_path / "letter.jpg").write_text("Dear grandma")
     tab.page.set_input_files(FILES, [tmp_path / "letter.jpg"])
+    photo = tab.find("photos").locator("li", has_text="letter.jpg")
     tab.page.get_by_role("button", name="Delete photo: letter.jpg").press("Enter", timeout=LATER)
-    expect(tab.page.get_by_role("button", name="Not now")).to_be_focused()
-    tab.page.keyboard.press("Tab")
-    tab.page.keyboard.press("Enter")
-    expect(tab.find("photos").locator("li", has_text="letter.jpg")).to_have_count(0)
+    expect(photo).to_have_count(0)
     expect(tab.page.locator("#facesculpt_photos")).to_be_focused()
+    expect(tab.page.locator("#facesculpt_overview [role=status]")).to_contain_text("“letter.jpg” was deleted.")
+    # Without a mouse, and after the notice has gone, it is had back from the list; also by somebody who looks only now.
+    tab.reload()
+    tab.page.get_by_role("button", name="Undo the deletion: Photo “letter.jpg”").press("Enter")
+    expect(photo).to_have_count(1)
+    expect(tab.find("deleted").locator("li", has_text="letter.jpg")).to_have_count(0)
+    expect(tab.page.locator("#facesculpt_deleted")).to_be_focused()
+
+
+def test_what_is_taken_back_elsewhere_takes_the_notice_with_it(tab: Dashboard, server: OctoPrintServer, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.jpg").write_text("Dear grandma")
+    tab.page.set_input_files(FILES, [tmp_path / "elsewhere.jpg"])
+    delete = tab.page.get_by_role("button", name="Delete photo: elsewhere.jpg")
+    delete.click(timeout=LATER)
+    notice = tab.page.locator(".ui-pnotify-container", has_text="“elsewhere.jpg” was deleted.")
+    expect(notice).to_be_visible()
+    (photo,) = (row for row in server.get("/plugin/facesculpt/deleted").json()["deleted"] if row["name"] == "elsewhere.jpg")
+    assert server.post(f"{PHOTOS}/{photo['id']}/restore").status_code == 204
+    expect(delete).to_be_visible()
+    expect(notice).to_have_count(0)
+
+
+def test_what_cannot_be_kept_is_deleted_only_when_the_user_says_so(tab: Dashboard, tmp_path: Path) -> None:
+    (tmp_path / "only.jpg").write_text("Dear grandma")
+    tab.page.set_input_files(FILES, [tmp_path / "only.jpg"])
+    photo = tab.find("photos").locator("li", has_text="only.jpg")
+    error = {"code": "no_room_to_keep", "message": "The disk has no room to keep it.", "hint": ""}
+
+    def full(route: Any) -> None:
+        if route.request.method == "DELETE" and "forever" not in route.request.url:
+            return route.fulfill(status=507, json={"error": error})
+        route.continue_()
+
+    tab.page.route("**/plugin/facesculpt/photos/*", full)
+    delete = tab.page.get_by_role("button", name="Delete photo: only.jpg")
+    delete.press("Enter", timeout=LATER)
+    dialog = tab.page.get_by_role("dialog", name="Delete this for ever?")
+    expect(dialog).to_contain_text("“only.jpg” cannot be kept")
+    tab.page.get_by_role("button", name="Not now").click()
+    expect(dialog).to_have_count(0)
+    expect(photo).to_have_count(1)
+    delete.press("Enter")
+    tab.confirm()
+    expect(photo).to_have_count(0)
+    expect(tab.find("deleted").locator("li", has_text="only.jpg")).to_have_count(0)
+    tab.page.unroute("**/plugin/facesculpt/photos/*")
+    # The answer that was put in the server's place.
+    tab.complaints.clear()
+
+
+@pytest.mark.parametrize(
+    ("share", "contact", "face", "said"),
+    [
+        (0.2, 500.0, 40.0, ["20 %, 18 g", "touch 0.4 cm² of the face"]),
+        # Specks of support, as under the nostrils of a mask on its back.
+        (0.0003, 70.0, 60.0, ["hardly any", "touch 0.6 cm² of the face"]),
+        (0.0, 70.0, 60.0, ["hardly any", "touch 0.6 cm² of the face"]),
+        (0.0, 0.0, 0.0, ["none", ""]),
+    ],
+)
+def test_supports_are_none_only_where_nothing_is_touched(
+    tab: Dashboard, share: float, contact: float, face: float, said: list[str]
+) -> None:
+    plan = {"support_share": share, "support_g": 90 * share, "contact_mm2": contact, "face_contact_mm2": face}
+    rows = tab.page.evaluate("(plan) => OctoPrint.coreui.viewmodels.facesculptTextsViewModel.estimates({plan: plan})", plan)
+    assert [[row["value"], row["detail"]] for row in rows if row["name"] == "Supports"] == [said]
 
 
 def test_hundreds_come_into_a_list_at_once(tab: Dashboard) -> None:
@@ -357,7 +426,6 @@ def test_the_user_chooses_a_face_cancels_and_clears_up(
 
     for name in ("from_the_side.jpg", "letter.jpg", "two_friends.jpg"):
         tab.page.get_by_role("button", name=f"Delete photo: {name}").click()
-        tab.confirm()
         expect(tab.find("photos").locator("li", has_text=name)).to_have_count(0, timeout=SOON)
         expect(mine).to_have_count(0, timeout=SOON)
     assert server.get(f"/plugin/facesculpt/sculptures/{ordered['id']}").status_code == 404

@@ -274,6 +274,7 @@ def test_the_slider_stands_at_its_layer_when_it_is_opened_again(
     url = f"{BASE}/sculptures/{sculpture['id']}/layers"
     layers, picture = server.get(url).json()["layers"], server.get(f"{url}/0.png").content
     layers |= {"z": [0.2 * number for number in range(1, 261)], "seconds": [9.0 * number for number in range(260)]}
+    layers["supports_alone"] = [131, 200]
     with dashboard(browser, server.url) as tab:
         tab.page.route(f"**{url}", lambda route: route.fulfill(json={"layers": layers}))
         tab.page.route(f"**{url}/*.png*", lambda route: route.fulfill(body=picture, content_type="image/png"))
@@ -288,6 +289,12 @@ def test_the_slider_stands_at_its_layer_when_it_is_opened_again(
         card.locator("[data-test-id=facesculpt-open-layers]").click()
         slider.press("ArrowRight")
         expect(dialog.locator("[data-test-id=facesculpt-layer-caption]")).to_contain_text("Layer 132 of 260")
+        # The card counts the sculpture's own layers.
+        expect(dialog.locator("[data-test-id=facesculpt-layer-caption]")).to_contain_text("supports alone")
+        told = dialog.locator("[data-test-id=facesculpt-layer-supports]")
+        expect(told).to_have_text("2 of them hold supports alone; the sculpture itself has 258 layers.")
+        slider.press("ArrowRight")
+        expect(dialog.locator("[data-test-id=facesculpt-layer-caption]")).not_to_contain_text("supports alone")
 
 
 def test_a_late_answer_to_a_plan_is_for_the_sculpture_that_was_planned(

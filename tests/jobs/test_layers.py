@@ -53,6 +53,7 @@ def test_neighbours_are_drawn_with_a_layer_and_kept(folder: Path) -> None:
     pictures = LayerPictures(children)
     about = pictures.about(folder)
     assert len(about["z"]) == len(about["seconds"]) == 29 and about["z"][-1] == pytest.approx(8, abs=0.2)
+    assert about["supports_alone"] == []
     picture = pictures.picture(folder, 5)
     assert Image.open(picture).size == (640, 640) and len(children.commands) == 1
     assert [pictures.picture(folder, number).name for number in range(BATCH)] == [f"{n}.png" for n in range(BATCH)]

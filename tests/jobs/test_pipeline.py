@@ -3,115 +3,22 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import trimesh
 from PIL import Image
 
-from octoprint_facesculpt.jobs.pipeline import OUTPUTS, WAITING_FOR_PRINT, Pipeline, Workshop
-from octoprint_facesculpt.store import STAGES, Photo, Sculpture, Stage, Store
-from tests.children import descendants
+from octoprint_facesculpt.jobs.pipeline import OUTPUTS, WAITING_FOR_PRINT, Pipeline
+from octoprint_facesculpt.store import STAGES, Photo, Sculpture, Stage
 
-SETTINGS = {"height_mm": 30, "style": "bust"}
-SLICING = {"engine": "prusaslicer", "profile": "bust_028", "overrides": {"fill_density": "5%"}}
-#: A file that each stage makes.
-TIMEOUT = 300
-
-
-class Shop:
-    """A pipeline over a folder, and what it tells. ``react`` is called in the worker's thread with everything it tells."""
-
-    def __init__(self, data: Path) -> None:
-        self.data, self.told, self.added = data, [], []
-        self.history: list[list[str]] = []
-        self.held = False
-        #: G-code that is being printed, and what was removed.
-        self.used: set[str] = set()
-        self.removed: list[str] = []
-        self.running = descendants()
-        self.react: Callable[[str, Any], None] = lambda *_: None
-        self.store = Store(data / "facesculpt.db")
-        options = {"threads": 2, "time_limit_seconds": 600.0, "slicer_paths": {}, "bed": "235x235x250@0,0"}
-        self.workshop = Workshop(
-            data, lambda: self.held, self._publish, self.add, lambda: options, lambda _: [],
-            lambda path: path in self.used, self.removed.append,
-        )  # fmt: skip
-        self.pipeline = Pipeline(self.store, self.workshop, logging.getLogger("test"))
-
-    def _publish(self, kind: str, what: Any) -> None:
-        self.told.append((kind, what))
-        if kind == "sculpture" and self.states(what) not in self.history:
-            self.history.append(self.states(what))
-        self.react(kind, what)
-
-    def add(self, sculpture: Sculpture, file: Path, result: dict[str, Any]) -> str:
-        self.added.append(sculpture.id)
-        target = self.data / "uploads" / f"{sculpture.name}.gcode"
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy(file, target)
-        return str(target.relative_to(self.data))
-
-    def photo(self, file: Path, state: str = "ready") -> Photo:
-        photo = Photo.create(name=file.name, state=state)
-        target = self.workshop.photo_file(photo)
-        target.parent.mkdir(parents=True)
-        shutil.copy(file, target)
-        return photo
-
-    def sculpture(self, photo: Photo, made: Path | None = None, before: str = "reconstruct") -> Sculpture:
-        """A new sculpture; with ``made``, the stages before ``before`` are done and their files are there."""
-        sculpture = self.store.add_sculpture(photo, "Eileen", 0, SETTINGS, SLICING)
-        if made is not None:
-            folder = self.workshop.folder(sculpture)
-            folder.mkdir(parents=True)
-            for stage in STAGES[: STAGES.index(before)]:
-                shutil.copy(made / OUTPUTS[stage], folder)
-                Stage.update(state="done").where(Stage.sculpture == sculpture, Stage.stage == stage).execute()
-            if before == "slice":
-                # The real picture, but a model that slices in a second.
-                shutil.copy(made / "front.png", folder)
-                trimesh.creation.box((15, 15, 15)).export(folder / "bust.stl")
-        return sculpture
-
-    def states(self, sculpture: Sculpture) -> list[str]:
-        return [stage.state for stage in Stage.select().where(Stage.sculpture == sculpture).order_by(Stage.id)]
-
-    def wait(self, condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + TIMEOUT
-        while time.monotonic() < deadline:
-            if answer := condition():
-                return answer
-            time.sleep(0.05)
-        raise TimeoutError([str(entry) for entry in self.told[-5:]])
-
-    def wait_state(self, sculpture: Sculpture, *states: str) -> Sculpture:
-        return self.wait(lambda: Sculpture.get_or_none(Sculpture.id == sculpture.id, Sculpture.state.in_(states)))
-
-    def on_progress(self, stage: str, action: Callable[[], None]) -> None:
-        """Do something once, as soon as a stage's child has told of its progress."""
-        seen: list[str] = []
-
-        def react(kind: str, what: Any) -> None:
-            running = kind == "sculpture" and what.stages.where(Stage.stage == stage, Stage.state == "running").first()
-            if running and running.progress > 0 and not seen:
-                seen.append(stage)
-                action()
-
-        self.react = react
-
-    def close(self) -> None:
-        self.pipeline.close()
-        self.store.close()
-        assert descendants(self.running) == []
+from .shop import TIMEOUT, Shop, new_shop
 
 
 @pytest.fixture(scope="module")
@@ -130,19 +37,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, astronaut: Path, assets_folde
     outcome["seconds"] = [stage.seconds for stage in sculpture.stages]
     shop.store.close()
     return outcome
-
-
-def new_shop(data: Path, assets_folder: Path) -> Shop:
-    if not (data / "assets").exists():
-        (data / "assets").symlink_to(assets_folder)
-    return Shop(data)
-
-
-@pytest.fixture
-def shop(tmp_path: Path, assets_folder: Path) -> Iterator[Shop]:
-    shop = new_shop(tmp_path, assets_folder)
-    yield shop
-    shop.close()
 
 
 def lives(pid: int) -> bool:
@@ -272,7 +166,7 @@ import os, signal, sys, time
 from pathlib import Path
 import psutil
 sys.path.insert(0, sys.argv[2])
-from tests.jobs.test_pipeline import Shop
+from tests.jobs.shop import Shop
 shop = Shop(Path(sys.argv[1]))
 
 def die():
@@ -400,42 +294,6 @@ def test_a_retry_begins_where_files_are_missing(shop: Shop, made, astronaut: Pat
     assert shop.states(sculpture) == ["waiting", "waiting", "waiting"]
 
 
-def test_a_sculpture_that_is_deleted_while_it_is_told_of_does_not_come_back(shop: Shop, made, astronaut: Path) -> None:
-    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
-
-    def delete(kind: str, _what: Any) -> None:
-        if kind == "sculpture" and Sculpture.delete().where(Sculpture.id == sculpture.id).execute():
-            shop.told.append(("deleted", None))
-
-    shop.react = delete
-    shop.pipeline.start()
-    shop.wait(lambda: ("deleted", None) in shop.told)
-    shop.pipeline.close()
-    kinds = [kind for kind, _ in shop.told]
-    assert "sculptures" in kinds[kinds.index("deleted") :] and kinds[-1] != "sculpture"
-
-
-def test_a_sculpture_deleted_while_it_is_made_leaves_nothing(shop: Shop, made, astronaut: Path) -> None:
-    sculpture = shop.sculpture(shop.photo(astronaut), made["folder"], before="slice")
-    sculpture.gcode_path = "uploads/old.gcode"
-    sculpture.save()
-    folder = shop.workshop.folder(sculpture)
-
-    def delete() -> None:
-        shop.pipeline.cancel(sculpture)
-        sculpture.delete_instance(recursive=True)
-        shutil.rmtree(folder)
-
-    shop.on_progress("slice", delete)
-    shop.pipeline.start()
-    shop.wait(lambda: Sculpture.get_or_none(Sculpture.id == sculpture.id) is None and shop.pipeline._current is None)
-    # The worker clears up after it has let go of the work.
-    shop.pipeline.close()
-    assert not folder.exists() and shop.added == [] and Stage.select().count() == 0
-    # What may have been stored while it was being deleted, too.
-    assert shop.removed == ["uploads/old.gcode"]
-
-
 def test_photos_without_a_face_or_a_picture_fail_with_a_code(shop: Shop, tmp_path: Path) -> None:
     grey = tmp_path / "grey.jpg"
     Image.new("RGB", (400, 400), "grey").save(grey)
@@ -447,16 +305,6 @@ def test_photos_without_a_face_or_a_picture_fail_with_a_code(shop: Shop, tmp_pat
     first, second = (Photo.get_by_id(photo.id) for photo in photos)
     assert first.state == second.state == "failed"
     assert first.error["code"] == "no_face" and second.error["code"] not in ("crashed", "internal_error")
-
-
-def test_a_photo_deleted_while_it_is_checked_leaves_nothing(shop: Shop, astronaut: Path) -> None:
-    photo = shop.photo(astronaut, "checking")
-    folder = shop.workshop.photo_file(photo).parent
-    shop.pipeline.start()
-    shop.wait(lambda: (folder / "check.log").exists())
-    photo.delete_instance(recursive=True)
-    shop.wait(lambda: not folder.exists())
-    assert shop.told == []
 
 
 # -- what the slicing stage is told

@@ -326,3 +326,11 @@ def test_the_rest_of_an_interrupted_print_teaches_nothing(house: House) -> None:
     house.queue.on_event("PrintFailed", {"path": item.sculpture.gcode_path, "reason": "error"})
     house.queue.resumed({"path": item.sculpture.gcode_path, "item": item.id})
     assert house.state(item) == "printing" and printed(house, item, time=900) is None and house.state(item) == "done"
+
+
+def test_what_a_print_taught_stays_when_it_leaves_the_list(house: House) -> None:
+    item = house.queue.add(house.sculpture(estimates={"plan": {"engine": "prusaslicer", "estimated_seconds": 3000}}))
+    house.queue.start(item, True, None)
+    assert printed(house, item, time=3600.5) == 3600.5
+    house.queue.remove(QueueItem.get_by_id(item.id))
+    assert house.store.experience("prusaslicer", "ender3") == [(3000.0, 3600.5)]

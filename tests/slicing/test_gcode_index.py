@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ def made(request: pytest.FixtureRequest, mushroom: Path, tmp_path_factory: pytes
     result = slice_model(mushroom, folder / "out.gcode", order)
     assert sorted(path.name for path in folder.iterdir()) == ["index.json", "out.gcode"]
     return result.gcode.read_text(), read_index(folder / "index.json", result.gcode)
+
+
+def test_layers_of_supports_alone_are_known(made: tuple[str, GcodeIndex]) -> None:
+    _, index = made
+    assert len(index.supports_alone) + index.model_layers == len(index.layers)
+    assert all(index.layers[number].support_mm > 0 for number in index.supports_alone)
+    first = index.layers[0]
+    bare = replace(index, layers=(first._replace(filament_mm=3.0, support_mm=2.99), first._replace(support_mm=0.0), first))
+    assert bare.supports_alone == [0]
 
 
 def test_layers_lie_where_their_height_changes(made: tuple[str, GcodeIndex]) -> None:

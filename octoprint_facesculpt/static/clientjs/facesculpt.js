@@ -26,8 +26,18 @@
         return this.base.postJson(this.url + path(...parts), data || {});
     };
 
-    FaceSculptClient.prototype.remove = function (...parts) {
-        return this.base.delete(this.url + path(...parts));
+    /** Deletes a thing of a kind (photos, sculptures, queue); unless it is `forever`, it can be had back for an hour. */
+    FaceSculptClient.prototype.remove = function (kind, id, forever) {
+        return this.base.delete(this.url + path(kind, id) + (forever ? "?forever=true" : ""));
+    };
+
+    FaceSculptClient.prototype.restore = function (kind, id) {
+        return this.post([kind, id, "restore"]);
+    };
+
+    /** What can be had back: {kind, id, name}, the newest first. */
+    FaceSculptClient.prototype.deleted = function () {
+        return this.get("deleted").then(only("deleted"));
     };
 
     FaceSculptClient.prototype.status = function () {
@@ -62,7 +72,7 @@
     };
 
     FaceSculptClient.prototype.deleteProfile = function (engine, key) {
-        return this.remove("slicing", "profiles", engine, key);
+        return this.base.delete(this.url + path("slicing", "profiles", engine, key));
     };
 
     FaceSculptClient.prototype.importProfile = function (file) {
@@ -96,10 +106,6 @@
         return result.promise();
     };
 
-    FaceSculptClient.prototype.deletePhoto = function (id) {
-        return this.remove("photos", id);
-    };
-
     FaceSculptClient.prototype.sculptures = function () {
         return this.get("sculptures").then(only("sculptures"));
     };
@@ -131,10 +137,6 @@
         return this.url + path("sculptures", id, "layers", number + ".png") + "?v=" + encodeURIComponent(version);
     };
 
-    FaceSculptClient.prototype.deleteSculpture = function (id) {
-        return this.remove("sculptures", id);
-    };
-
     FaceSculptClient.prototype.queue = function () {
         return this.get("queue").then(only("queue"));
     };
@@ -155,10 +157,6 @@
 
     FaceSculptClient.prototype.move = function (item, position) {
         return this.post(["queue", item, "move"], {position: position});
-    };
-
-    FaceSculptClient.prototype.unqueue = function (item) {
-        return this.remove("queue", item);
     };
 
     /** The interrupted print, or the rehearsal of one. */

@@ -12,6 +12,14 @@ $(function () {
         ];
 
         const errors = {
+            no_room_to_keep: [
+                gettext("There is little room left on the disk."),
+                gettext("Delete it for ever, or make room first.")
+            ],
+            restore_first: [
+                gettext("What it belongs to was deleted, too."),
+                gettext("Have that back first.")
+            ],
             unreadable_image: [
                 gettext("The picture is damaged and cannot be read."),
                 gettext("Open it in a picture editor and save it again.")
@@ -202,6 +210,8 @@ $(function () {
             ],
             queued: [gettext("This sculpture waits in the queue."), gettext("Take it out of the queue first.")],
             not_waiting: [gettext("This does not wait in the queue any more."), gettext("Queue the sculpture again.")],
+            profiles_busy: [gettext("Another profile is being read or changed."), gettext("Please try again.")],
+            export_busy: [gettext("The file is being written already."), gettext("Please try again.")],
             layers_busy: [gettext("Other layers are being drawn."), gettext("Please try again.")],
             to_be_recovered: [
                 gettext("An interrupted print may still go on."),

@@ -23,17 +23,24 @@ $(function () {
             const layers = self.layers();
             const number = Math.min(Number(self.number()), self.last());
             if (!layers || !self.count()) return "";
-            return _.sprintf(gettext("Layer %(number)d of %(count)d, %(height)s mm above the bed, after %(time)s"), {
+            const said = _.sprintf(gettext("Layer %(number)d of %(count)d, %(height)s mm above the bed, after %(time)s"), {
                 number: number + 1,
                 count: self.count(),
                 height: texts.number(layers.z[number], 2),
                 time: texts.duration(layers.seconds[number])
             });
+            return alone().includes(number) ? said + ", " + gettext("supports alone") : said;
         });
         // Supports may have layers of their own height; the card counts those of the sculpture.
-        self.withSupports = ko.pureComputed(() => {
-            const estimates = self.sculpture() && self.sculpture().data().estimates;
-            return !!estimates && estimates.layers < self.count();
+        const alone = () => (self.layers() || {}).supports_alone || [];
+        self.supportsText = ko.pureComputed(() => {
+            const count = alone().length;
+            return count
+                ? _.sprintf(gettext("%(count)d of them hold supports alone; the sculpture itself has %(layers)d layers."), {
+                      count: count,
+                      layers: self.count() - count
+                  })
+                : "";
         });
         self.legend = ko.pureComputed(() =>
             ((self.layers() || {}).colours || []).map((entry) => ({colour: entry.colour, name: texts.line(entry.kind)}))

@@ -8,6 +8,7 @@ $(function () {
         const self = this;
         const shared = (self.shared = parameters[0]);
         const texts = (self.texts = shared.texts);
+        self.deleted = parameters[1];
 
         self.loaded = ko.observable(false);
         self.uploads = ko.observableArray([]);
@@ -205,21 +206,7 @@ $(function () {
 
         //~~ Deleting
 
-        self.remove = (photo) => {
-            shared.confirm(
-                gettext("Delete this photo?"),
-                _.sprintf(
-                    gettext("The photo “%(name)s” will be deleted, and with it all sculptures that were made from it."),
-                    {name: photo.name()}
-                ),
-                gettext("Delete photo and sculptures"),
-                () =>
-                    OctoPrint.plugins.facesculpt
-                        .deletePhoto(photo.id)
-                        .done(() => self._remove(photo.id))
-                        .fail(shared.complain(gettext("The photo could not be deleted")))
-            );
-        };
+        self.remove = (photo) => self.deleted.remove("photos", photo).done(() => self._remove(photo.id));
 
         self._remove = (id) => {
             if (self.selected() && self.selected().id === id) self.selected(undefined);
@@ -256,7 +243,7 @@ $(function () {
 
     OCTOPRINT_VIEWMODELS.push({
         construct: FacesculptPhotosViewModel,
-        dependencies: ["facesculptViewModel"],
+        dependencies: ["facesculptViewModel", "facesculptDeletedViewModel"],
         elements: ["#facesculpt_photos"]
     });
 });

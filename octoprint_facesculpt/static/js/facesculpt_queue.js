@@ -5,6 +5,7 @@ $(function () {
         const shared = (self.shared = parameters[0]);
         const texts = (self.texts = shared.texts);
         const printer = shared.printerState;
+        self.deleted = parameters[1];
 
         // The server sends the whole queue in its order: what prints, what waits, what ended lately.
         const list = shared.keyedList(
@@ -127,21 +128,7 @@ $(function () {
                 .fail(shared.complain(gettext("The order could not be changed")));
         };
 
-        self.remove = (item) =>
-            shared.confirm(
-                gettext("Remove this from the queue?"),
-                _.sprintf(gettext("“%(name)s” will not be printed. The sculpture stays."), {name: item.name()}),
-                gettext("Remove"),
-                () => self._drop(item)
-            );
-
-        self.forget = (item) => self._drop(item);
-
-        self._drop = (item) =>
-            OctoPrint.plugins.facesculpt
-                .unqueue(item.id)
-                .done(() => list.remove(item.id))
-                .fail(shared.complain(gettext("This could not be removed")));
+        self.remove = (item) => self.deleted.remove("queue", item).done(() => list.remove(item.id));
 
         //~~ Following the server
 
@@ -162,7 +149,7 @@ $(function () {
 
     OCTOPRINT_VIEWMODELS.push({
         construct: FacesculptQueueViewModel,
-        dependencies: ["facesculptViewModel"],
+        dependencies: ["facesculptViewModel", "facesculptDeletedViewModel"],
         elements: ["#facesculpt_running", "#facesculpt_queue"]
     });
 });

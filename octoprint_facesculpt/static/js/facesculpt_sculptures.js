@@ -17,6 +17,7 @@ $(function () {
         self.queue = parameters[2];
         self.plan = parameters[3];
         self.layers = parameters[4];
+        self.deleted = parameters[5];
 
         self.loaded = ko.observable(false);
         // One view for all cards, so that like is compared with like.
@@ -180,24 +181,7 @@ $(function () {
                 .retrySculpture(sculpture.id)
                 .fail(shared.complain(gettext("This could not be started again")));
 
-        self.remove = (sculpture) =>
-            shared.confirm(
-                gettext("Delete this sculpture?"),
-                [
-                    _.sprintf(gettext("“%(name)s” and its files will be deleted. The photo stays."), {
-                        name: sculpture.name()
-                    }),
-                    self.queue.waits(sculpture) ? gettext("It leaves the print queue, too.") : ""
-                ]
-                    .filter(Boolean)
-                    .join(" "),
-                gettext("Delete sculpture"),
-                () =>
-                    OctoPrint.plugins.facesculpt
-                        .deleteSculpture(sculpture.id)
-                        .done(() => list.remove(sculpture.id))
-                        .fail(shared.complain(gettext("The sculpture could not be deleted")))
-            );
+        self.remove = (sculpture) => self.deleted.remove("sculptures", sculpture).done(() => list.remove(sculpture.id));
 
         self.planAgain = (sculpture) => self.plan.planAgain(sculpture);
         self.openLayers = (sculpture) => self.layers.open(sculpture);
@@ -251,7 +235,8 @@ $(function () {
             "facesculptPhotosViewModel",
             "facesculptQueueViewModel",
             "facesculptPlanViewModel",
-            "facesculptLayersViewModel"
+            "facesculptLayersViewModel",
+            "facesculptDeletedViewModel"
         ],
         elements: ["#facesculpt_intro", "#facesculpt_sculptures", "#facesculpt_viewer"]
     });

@@ -273,6 +273,8 @@ $(function () {
                     self.number(estimates.layers),
                     plan.layer_mm ? _.sprintf(gettext("of %(height)s mm"), {height: self.number(plan.layer_mm, 2)}) : ""
                 );
+            // A few specks are no share worth telling, and yet they leave marks.
+            const supported = plan.support_share > 0 || plan.contact_mm2 > 0;
             if (plan.support_share !== undefined)
                 add(
                     gettext("Supports"),
@@ -281,8 +283,10 @@ $(function () {
                               percent: self.number(100 * plan.support_share),
                               weight: self.number(plan.support_g)
                           })
-                        : gettext("none"),
-                    plan.support_share > 0.0005 && _.isNumber(plan.face_contact_mm2)
+                        : supported
+                          ? gettext("hardly any")
+                          : gettext("none"),
+                    supported && _.isNumber(plan.face_contact_mm2)
                         ? _.sprintf(gettext("touch %(area)s cm² of the face"), {
                               area: self.number(plan.face_contact_mm2 / 100, 1)
                           })
