@@ -12,7 +12,7 @@ from octoprint_facesculpt.cli import commands
 from octoprint_facesculpt.jobs.pipeline import OUTPUTS
 from octoprint_facesculpt.store import Sculpture, Stage
 
-from .test_pipeline import SLICING, Shop
+from .shop import SLICING, Shop
 
 
 @pytest.mark.parametrize(
