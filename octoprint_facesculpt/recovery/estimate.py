@@ -84,6 +84,9 @@ class Estimate:
     moved: bool = False
     #: The place at which it left the path, if it did so; what a height far above the path tells for certain.
     left: Choice | None = None
+    #: Of a board that has been running all along: how much higher than ``z`` a retraction of its own may hold the nozzle, until
+    #: a G11 ends that. None: no board is known to hold any.
+    held: float | None = None
 
     @property
     def asks(self) -> bool:
@@ -129,8 +132,8 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
     elif seen.position is not None:
         found = line_end_at(window, earliest, latest, seen.position)
         if found is not None:
-            likely = earliest = latest = found
-            exact = True
+            (earliest, latest), exact = found, True
+            likely = latest
         elif outage.kind == "host":
             # It is not where a board that finished its lines would be: perhaps it was started anew and moved since.
             other = _bounds(window, record, replace(outage, kind="both"), seen, interval)
@@ -308,8 +311,8 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
         return _Bounds(low, high)
     if outage.kind == "cable":
         # A line that was torn in two is not executed.
-        arrived = last.answered is not None or len(lines) == 1
-        return _Bounds(given if arrived else window.after_line(lines[-2].offset), given, given)
+        before = window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0
+        return _Bounds(given if last.answered is not None else before, given, given)
     # Without a new line it cannot have gone further than what it was given; and a new one is recorded soon.
     cut = _Bounds(low, max(min(high + since, given + interval + late), low))
     finished = _without_host(window, lines, low, high, UNSYNCED if record.get("boot") == seen.boot else since, since)

@@ -133,11 +133,20 @@ def _middle(spans: list[tuple[float, float, Piece]], window: Window) -> float:
     return spans[0][0]
 
 
-def line_end_at(window: Window, earliest: float, latest: float, place: tuple[float, float, float]) -> float | None:
-    """When the last line that ends at ``place`` (mm) about then is made; None where none does."""
+def line_end_at(
+    window: Window, earliest: float, latest: float, place: tuple[float, float, float]
+) -> tuple[float, float] | None:
+    """When the last line that ends at ``place`` (mm, as a firmware tells it: without what a retraction of its own lifts the
+    nozzle by) about then is made; None where none does. First the earliest moment that cannot be told from it: that of a line
+    before it that differs in such a lift only."""
     ends = [p for p in window.pieces if earliest - 1.0 <= p.until <= latest + 1.0 and p.end == p.move.end]
-    near = [p for p in ends if dist(p.end, place) < SAME_HEIGHT]
-    return near[-1].until if near else None
+    near = [dist((p.end[0], p.end[1], p.end[2] - p.hop), place) < SAME_HEIGHT for p in ends]
+    if not any(near):
+        return None
+    last = first = len(near) - 1 - near[::-1].index(True)
+    while first and near[first - 1] and ends[first].move.by_itself:
+        first -= 1
+    return ends[first].until, ends[last].until
 
 
 def located(
