@@ -124,6 +124,8 @@ def recover(
     again = record.get("resume") if record.get("phase") == "recovering" else None
     anchor = record.get("cold_anchor") if outage.kind == "supply" else None
     place = int(again["window"] if again else (anchor or record)["sent"])
+    if place > gcode.stat().st_size:
+        raise RecoveryError("file_changed", f"The journal tells of a place behind {gcode.name}'s end.", "Give the same file.")
     before = SUPPLY_BEFORE if outage.kind == "supply" else BEFORE
     if again:
         # Its moments count from where that window began.
