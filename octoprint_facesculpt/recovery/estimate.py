@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import RecoveryError
-from .heights import SAME_HEIGHT, Choice, choices_between, layers_at, layers_near, line_end_at, located
+from .heights import MEASURED_HEIGHT, SAME_HEIGHT, Choice, choices_between, layers_at, layers_near, line_end_at, located
 from .journal import INTERVAL
 from .lines import TAIL
 from .outage import Outage, Seen
@@ -182,9 +182,20 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
     if choice is not None:
         parked = (stop.z, top) if stop.parked else None
         stop = _of_choice(stop.choices[choice], stop.choices, stop.exact, parked)
+        if height is not None and abs(stop.choices[choice].z - height) > MEASURED_HEIGHT:
+            stop = _on_its_way(stop, stop.choices[choice])
     if height is not None:
         stop = replace(stop, z=height, z_spread=0.0)
     return replace(stop, chosen=height is not None or (choice is not None and stop.z_spread <= 2 * SAME_HEIGHT))
+
+
+def _on_its_way(stop: Estimate, taken: Choice) -> Estimate:
+    """The nozzle was at none of the heights: on its way up or down, before or behind what the layer's other choices tell."""
+    near = [c for c in stop.choices if c.layer == taken.layer]
+    gap = max(taken.printed - (c.printed - c.gap) for c in near)
+    overlap = max(c.printed + c.overlap - taken.printed for c in near)
+    earliest, latest = min(c.earliest for c in near), max(c.latest for c in near)
+    return replace(stop, earliest=earliest, latest=latest, gap=round(max(gap, 0.0), 3), overlap=round(max(overlap, 0.0), 3))
 
 
 def _choose_moved(stop: Estimate, choice: int | None, height: float | None) -> Estimate:
