@@ -74,7 +74,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("z_low", "z_high"), _HEIGHT),
     **dict.fromkeys(("phase", "reason", "boot", "session", "step_phase"), _text),
     **dict.fromkeys(("parked", "pause_position"), _numbers(3, -HIGH)),
-    "moving": _moving, "tail": _rows, "resume": _resume, "resumed": _numbers(2, 0.0), "cold_anchor": _anchor,
+    "moving": _moving, "tail": _rows, "resumed": _numbers(2, 0.0), "cold_anchor": _anchor,
 }  # fmt: skip
 
 
@@ -85,6 +85,6 @@ def _fits(record: dict[str, Any]) -> bool:
 def is_sound(record: dict[str, Any]) -> bool:
     """Whether every field of a record that is known has a value that can be worked with."""
     again = record.get("phase") == "recovering" and record.get("resume") is not None
-    heights = not again or (record.get("z_low") is not None and record.get("z_high") is not None)
-    present = record.get("sent") is not None and record.get("mono") is not None
-    return present and heights and _fits(record)
+    needed = ("sent", "mono", "z_low", "z_high") if again else ("sent", "mono")
+    # Of a plan that has been carried out nothing is used any more.
+    return all(record.get(name) is not None for name in needed) and _fits(record) and (not again or _resume(record["resume"]))
