@@ -11,7 +11,7 @@ from typing import Any
 from ..recovery.clock import now, standstill
 from ..recovery.errors import RecoveryError
 from ..recovery.identity import identity_of
-from ..recovery.interlock import shifts
+from ..recovery.interlock import shifts, unsettles
 from ..recovery.journal import read
 from ..recovery.plan import SOFT
 from ..recovery.resuming import recovering
@@ -109,7 +109,7 @@ class RecoveryDesk(PlanDesk):
                 threading.Thread(target=self._host.ask_position, daemon=True).start()
 
     def lift(self, confirmed: bool) -> None:
-        """Lift the nozzle and home X and Y; :class:`RecoveryError` ``too_cold``, ``not_confirmed``."""
+        """Lift the nozzle and home X and Y; :class:`RecoveryError` ``too_cold``, ``not_confirmed``, ``output_unwritable``."""
         with self._lock:
             self._take_moves()
             if self._state != "heating" or self._heating is None or self._plan is None or self._reading is None:
@@ -121,10 +121,10 @@ class RecoveryDesk(PlanDesk):
             self._require_same_printer()
             self._require_same_file()
             self._adopt()
+            # On disk before anything moves.
+            self._require_journal()
             self._begin = self._before_cleaning()
             self._set_state("preparing")
-        # On disk before anything moves.
-        self._journal.flush()
         self.watch.go_on(self._plan, self._seconds())
         self._host.send([step["line"] for step in self._plan["plan"]["steps"][: self._begin]], {OWN_TAG, STEP_TAG})
         self._host.send([HARMLESS], {OWN_TAG, READY_TAG})
@@ -146,7 +146,7 @@ class RecoveryDesk(PlanDesk):
 
     def resume(self, confirmed: bool, user: str | None) -> None:
         """Carry the plan, or what is left of it, out and print on; :class:`RecoveryError` ``not_confirmed``, ``not_ready``,
-        ``nothing_to_recover``, ``height_disagrees``."""
+        ``nothing_to_recover``, ``height_disagrees``, ``output_unwritable``."""
         with self._lock:
             if self._state == "cleaning":
                 plan = self._require_printer(confirmed)
@@ -156,12 +156,12 @@ class RecoveryDesk(PlanDesk):
                     return self._begin_anew(user)
                 self._begin = 0
                 self._adopt()
+            # On disk before anything moves.
+            self._require_journal()
             self._cool_down("running")
             self.guard.clear()
             self._printing = True
             self._resumed = (self._seconds(), plan["percent"] / 100)
-        # On disk before anything moves.
-        self._journal.flush()
         if not self._begin:
             self.watch.go_on(plan, self._resumed[0])
         self.tell()
@@ -234,7 +234,7 @@ class RecoveryDesk(PlanDesk):
             return True
         if self._state == "preparing" or (self._state == "running" and self.watch.recovers):
             # Nor may anything move the nozzle, or change the modes of its moves, between two lines of the plan.
-            return gcode is None or gcode in FOLLOWED or shifts(cmd)
+            return gcode is None or gcode in FOLLOWED or unsettles(cmd)
         if self._state == "running":
             return False
         if self._state == "cleaning" and shifts(cmd):
@@ -364,6 +364,13 @@ class RecoveryDesk(PlanDesk):
             self._require_same_printer()
         self._require_same_file()
         return self._plan
+
+    def _require_journal(self) -> None:
+        """:class:`RecoveryError` ``output_unwritable``: after another outage, a journal that tells of the nozzle as it was
+        before this plan would have it driven into the print."""
+        if not self._journal.flush():
+            why = self._journal.failure or "it takes too long"
+            raise RecoveryError("output_unwritable", f"The journal cannot be written: {why}.", "Look into octoprint.log.")
 
     def _require_same_printer(self) -> None:
         try:

@@ -18,9 +18,12 @@ from .watch import MOVING
 #: Commands that move the nozzle to where only the firmware knows: splines, steps, clean, park, a point of the mesh, back to a
 #: place it has kept, out of the way of a probe, change the filament.
 PARKING = frozenset(("G5", "G6", "G12", "G27", "G42", "G61", "M125", "M401", "M402", "M600", "M701", "M702"))
+#: The firmware's own retraction, which may lift and lower by what only its settings say, and steps of Z beside the coordinates.
+RETRACTION, STEPS = frozenset(("G10", "G11")), "M290"
 #: All that must be followed.
-FOLLOWED = MOVING | PARKING
+FOLLOWED = MOVING | PARKING | RETRACTION | {STEPS}
 _Z = re.compile(r"Z\s*([-+]?(?:\d+\.?\d*|\.\d+))?")
+_STEPS = re.compile(r"[ZS]\s*([-+]?(?:\d+\.?\d*|\.\d+))", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(?:N\d+\s*)?G\s*0*(\d+)", re.IGNORECASE)
 #: Commands of Klipper that move nothing; others, and macros, may.
 _STILL = re.compile(
@@ -30,6 +33,8 @@ _STILL = re.compile(
     r"|GCODE_VARIABLE|KINEMATIC_POSITION|GCODE_OFFSET))(?![A-Z_])",
     re.IGNORECASE,
 )
+#: An offset of Klipper's that is moved by at once.
+_AT_ONCE = re.compile(r"\bMOVE\s*=\s*[^0\s]", re.IGNORECASE)
 _WORD = re.compile(r"\s*[A-Z_]{3}", re.IGNORECASE)
 _INCH = 25.4
 #: A nozzle that was raised by so much stands clear of what it stood on, mm.
@@ -75,7 +80,8 @@ class Moves:
         """How far down and up, mm, a line of :data:`FOLLOWED`, or one that is no G-code, may move the nozzle from where it is;
         None if it does not."""
         if gcode is None:
-            return ANYWHERE_REACH if _WORD.match(cmd) and not _STILL.match(cmd) else None
+            still = _STILL.match(cmd) and not _AT_ONCE.search(cmd)
+            return ANYWHERE_REACH if _WORD.match(cmd) and not still else None
         if gcode in ("G90", "G91"):
             self.relative = gcode == "G91"
         elif gcode in ("G20", "G21"):
@@ -83,8 +89,12 @@ class Moves:
         elif gcode == "G28":
             # With Z it has been held back. Firmwares may lift the nozzle before they home X and Y, and leave it up there.
             return (0.0, OWN_RAISE)
-        elif gcode in PARKING:
+        elif gcode in PARKING or gcode in RETRACTION:
             return ANYWHERE_REACH
+        elif gcode == STEPS:
+            # Z, or S for it, in millimetres; without either it only tells.
+            found = [float(number) for number in _STEPS.findall(cmd.partition(";")[0])]
+            return (min(0.0, *found), max(0.0, *found)) if any(found) else None
         elif gcode in ("G0", "G1", "G2", "G3") and (word := _Z.search(cmd.partition(";")[0].upper())):
             if not self.relative:
                 return ANYWHERE_REACH

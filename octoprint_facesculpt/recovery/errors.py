@@ -10,4 +10,4 @@ class RecoveryError(FaceSculptError):
     ``not_confirmed``, ``not_chosen``, ``not_ready``, ``output_is_gcode``, ``bed_invalid``, ``position_invalid``,
     ``choice_invalid``, ``height_invalid``, ``line_invalid``, ``point_unsafe``,
     ``height_disagrees``, ``state_changed``, ``too_cold``, ``not_held``, ``busy``, ``to_be_recovered``,
-    ``rehearsal_going_on``, ``printer_changed``."""
+    ``rehearsal_going_on``, ``printer_changed``, ``output_unwritable``."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import RecoveryError
-from .heights import SAME_HEIGHT, Choice, choices_between, layers_at, layers_near, line_end_at, located
+from .heights import MEASURED_HEIGHT, SAME_HEIGHT, Choice, choices_between, layers_at, layers_near, line_end_at, located
 from .journal import INTERVAL
 from .lines import TAIL
 from .outage import Outage, Seen
@@ -84,6 +84,9 @@ class Estimate:
     moved: bool = False
     #: The place at which it left the path, if it did so; what a height far above the path tells for certain.
     left: Choice | None = None
+    #: Of a board that has been running all along: how much higher than ``z`` a retraction of its own may hold the nozzle, until
+    #: a G11 ends that. None: no board is known to hold any.
+    held: float | None = None
 
     @property
     def asks(self) -> bool:
@@ -129,8 +132,8 @@ def estimate(window: Window, record: dict[str, Any], outage: Outage, seen: Seen,
     elif seen.position is not None:
         found = line_end_at(window, earliest, latest, seen.position)
         if found is not None:
-            likely = earliest = latest = found
-            exact = True
+            (earliest, latest), exact = found, True
+            likely = latest
         elif outage.kind == "host":
             # It is not where a board that finished its lines would be: perhaps it was started anew and moved since.
             other = _bounds(window, record, replace(outage, kind="both"), seen, interval)
@@ -179,9 +182,20 @@ def choose(stop: Estimate, choice: int | None, height: float | None) -> Estimate
     if choice is not None:
         parked = (stop.z, top) if stop.parked else None
         stop = _of_choice(stop.choices[choice], stop.choices, stop.exact, parked)
+        if height is not None and abs(stop.choices[choice].z - height) > MEASURED_HEIGHT:
+            stop = _on_its_way(stop, stop.choices[choice])
     if height is not None:
         stop = replace(stop, z=height, z_spread=0.0)
     return replace(stop, chosen=height is not None or (choice is not None and stop.z_spread <= 2 * SAME_HEIGHT))
+
+
+def _on_its_way(stop: Estimate, taken: Choice) -> Estimate:
+    """The nozzle was at none of the heights: on its way up or down, before or behind what the layer's other choices tell."""
+    near = [c for c in stop.choices if c.layer == taken.layer]
+    gap = max(taken.printed - (c.printed - c.gap) for c in near)
+    overlap = max(c.printed + c.overlap - taken.printed for c in near)
+    earliest, latest = min(c.earliest for c in near), max(c.latest for c in near)
+    return replace(stop, earliest=earliest, latest=latest, gap=round(max(gap, 0.0), 3), overlap=round(max(overlap, 0.0), 3))
 
 
 def _choose_moved(stop: Estimate, choice: int | None, height: float | None) -> Estimate:
@@ -308,8 +322,8 @@ def _bounds(window: Window, record: dict[str, Any], outage: Outage, seen: Seen, 
         return _Bounds(low, high)
     if outage.kind == "cable":
         # A line that was torn in two is not executed.
-        arrived = last.answered is not None or len(lines) == 1
-        return _Bounds(given if arrived else window.after_line(lines[-2].offset), given, given)
+        before = window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0
+        return _Bounds(given if last.answered is not None else before, given, given)
     # Without a new line it cannot have gone further than what it was given; and a new one is recorded soon.
     cut = _Bounds(low, max(min(high + since, given + interval + late), low))
     finished = _without_host(window, lines, low, high, UNSYNCED if record.get("boot") == seen.boot else since, since)

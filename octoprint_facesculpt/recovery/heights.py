@@ -21,7 +21,8 @@ MEASURED_HEIGHT = 0.1
 class Choice:
     """A height at which the nozzle may have stopped, and the place there that printing would go on from. ``layer`` counts from
     1; ``at``, ``earliest`` and ``latest`` are seconds of the window; ``gap`` and ``overlap`` are the most path, mm,
-    that going on there leaves out or prints twice; ``top`` is the highest that the nozzle is lifted to within the layer."""
+    that going on there leaves out or prints twice; ``top`` is the highest that the nozzle is lifted to within the layer;
+    ``printed`` the window's path, mm, up to ``at``."""
 
     layer: int
     z: float
@@ -32,6 +33,7 @@ class Choice:
     overlap: float
     point: Point
     top: float = 0.0
+    printed: float = 0.0
 
 
 @dataclass
@@ -119,7 +121,9 @@ def _choice(window: Window, group: _Group, top: float, likely: float | None, at_
     gap = max(window.printed_at(at) - window.printed_at(earliest), 0.0)
     overlap = max(window.printed_at(latest) - window.printed_at(at), 0.0)
     point = window.point_at(at)
-    return Choice(group.layer, round(group.z, 4), at, earliest, latest, round(gap, 3), round(overlap, 3), point, round(top, 4))
+    printed = round(window.printed_at(at), 3)
+    z, top = round(group.z, 4), round(top, 4)
+    return Choice(group.layer, z, at, earliest, latest, round(gap, 3), round(overlap, 3), point, top, printed)
 
 
 def _middle(spans: list[tuple[float, float, Piece]], window: Window) -> float:
@@ -133,11 +137,20 @@ def _middle(spans: list[tuple[float, float, Piece]], window: Window) -> float:
     return spans[0][0]
 
 
-def line_end_at(window: Window, earliest: float, latest: float, place: tuple[float, float, float]) -> float | None:
-    """When the last line that ends at ``place`` (mm) about then is made; None where none does."""
+def line_end_at(
+    window: Window, earliest: float, latest: float, place: tuple[float, float, float]
+) -> tuple[float, float] | None:
+    """When the last line that ends at ``place`` (mm, as a firmware tells it: without what a retraction of its own lifts the
+    nozzle by) about then is made; None where none does. First the earliest moment that cannot be told from it: that of a line
+    before it that differs in such a lift only."""
     ends = [p for p in window.pieces if earliest - 1.0 <= p.until <= latest + 1.0 and p.end == p.move.end]
-    near = [p for p in ends if dist(p.end, place) < SAME_HEIGHT]
-    return near[-1].until if near else None
+    near = [dist((p.end[0], p.end[1], p.end[2] - p.hop), place) < SAME_HEIGHT for p in ends]
+    if not any(near):
+        return None
+    last = first = len(near) - 1 - near[::-1].index(True)
+    while first and near[first - 1] and ends[first].move.by_itself:
+        first -= 1
+    return ends[first].until, ends[last].until
 
 
 def located(

@@ -19,12 +19,16 @@ PROBING = frozenset({26, 29, 30, 33, 34, 35, 38, 76, 425})
 #: The probe's repeatability; and a print from the printer's own SD card, whose first lines home Z: M24, M32, Klipper's; and the
 #: firmware's own recovery of one, M1000.
 _OTHER = re.compile(r"\s*(?:N\d+\s*)?(?:M\s*0*(?:24|32|48|1000)(?!\d)|SDCARD_PRINT_FILE(?![A-Z_]))", re.IGNORECASE)
-#: What changes the meaning of the coordinates: G92 (but for the extruder alone), workspaces, offsets, Klipper's.
+#: What changes the meaning of the coordinates: G92 (but for the extruder alone), workspaces, offsets, steps of Z that the
+#: firmware does not count (M290), Klipper's.
 _SHIFTS = re.compile(
-    r"\s*(?:N\d+\s*)?(?:G\s*0*(?:92(?!\d)(?!\s*E[^XYZ]*$)|5[3-9](?!\d)|10(?!\d).*L)|M\s*0*(?:206|428)(?!\d)"
+    r"\s*(?:N\d+\s*)?(?:G\s*0*(?:92(?!\d)(?!\s*E[^XYZ]*$)|5[3-9](?!\d)|10(?!\d).*L)|M\s*0*(?:206|290|428)(?!\d)"
     r"|(?:SET_KINEMATIC_POSITION|SET_GCODE_OFFSET|RESTORE_GCODE_STATE)(?![A-Z_]))",
     re.IGNORECASE,
 )
+#: What a plan sets, and what it relies on: the extruder's mode, filament in volumes (M200), steps, soft endstops, levelling,
+#: settings from the board's memory.
+_UNSETTLES = re.compile(r"\s*(?:N\d+\s*)?M\s*0*(?:82|83|92|20[0-9]|211|420|50[123])(?!\d)", re.IGNORECASE)
 #: Moves in X and Y: lines, arcs, wiping the nozzle.
 _LINES, _ARCS, _HOME = frozenset({0, 1}), frozenset({2, 3, 5, 12}), 28
 
@@ -58,3 +62,8 @@ def drags(line: str) -> bool:
 def shifts(line: str) -> bool:
     """Whether a line changes what heights and places mean to the printer."""
     return bool(_SHIFTS.match(line.partition(";")[0]))
+
+
+def unsettles(line: str) -> bool:
+    """Whether a line undoes what a plan that is being carried out has set, or relies on."""
+    return shifts(line) or bool(_UNSETTLES.match(line.partition(";")[0]))

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from .lines import LastLines
+from .sound import is_sound
 
 _logger = logging.getLogger(__name__)
 NAMES = ("journal.0", "journal.1")
@@ -73,20 +74,11 @@ def newest(files: list[bytes]) -> Reading | None:
     """:func:`read` for the files' contents."""
     found = sorted((f for data in files for f in _records(data)), key=lambda f: f.sequence, reverse=True)
     jobs = {f.data.get("job"): f.data for f in reversed(found) if f.kind == _JOB}
-    states = [f for f in found if f.kind == _STATE and f.data.get("job") in jobs and _is_sound(f.data)]
+    states = [f for f in found if f.kind == _STATE and f.data.get("job") in jobs and is_sound(f.data)]
     if not states:
         return None
     newest = states[0]
     return Reading(jobs[newest.data["job"]], newest.data, newest.sequence)
-
-
-def _is_sound(record: dict[str, Any]) -> bool:
-    """Whether a record has what everything else relies on; a file may have been written by anybody."""
-    tail = record.get("tail", [])
-    if not isinstance(tail, list) or not all(isinstance(row, list) and len(row) >= 2 for row in tail):
-        return False
-    numbers = [record.get("sent"), record.get("mono"), *(value for row in tail for value in row[:2])]
-    return all(isinstance(value, (int, float)) and 0 <= value < 1e15 for value in numbers)
 
 
 def _content(path: Path) -> bytes:

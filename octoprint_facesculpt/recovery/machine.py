@@ -287,6 +287,10 @@ class Machine:
     def _babystep(self, words: Words) -> None:
         self.state.babystep += words.get("Z", words.get("S", 0.0))
 
+    def _auto_retract(self, words: Words) -> None:
+        if "S" in words:
+            self.state.auto_retract = bool(words["S"])
+
     def _leveling(self, words: Words) -> None:
         if "S" in words:
             self.state.leveling = bool(words["S"])
@@ -345,6 +349,7 @@ _RULES: dict[str, Callable[[Machine, Words], None]] = {
     "M109": Machine._nozzle,
     "M140": Machine._bed,
     "M190": Machine._bed,
+    "M209": Machine._auto_retract,
     "M220": Machine._feed_percent,
     "M221": Machine._flow_percent,
     "M290": Machine._babystep,

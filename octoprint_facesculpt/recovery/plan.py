@@ -94,8 +94,8 @@ def make_plan(
     top = max(point[2], after.high[2] if after.high else 0.0)
     lift = max(LIFT, top - stop.z + LIFT / 2)
     _require(after, nozzle, stop.z + lift - after.shift[2], facts)
-    writer = _Writer(stop.z, stop.z + stop.z_spread)
-    _wake(writer, facts, nozzle, bed, point, lift, after)
+    writer = _Writer(stop.z, stop.z + max(stop.z_spread, stop.held or 0.0))
+    _wake(writer, facts, nozzle, bed, point, lift, after, stop.held is not None)
     _set_place(writer, after)
     if finishing:
         _finish(writer, after)
@@ -129,6 +129,12 @@ class _Writer:
 
 
 def _require(after: MachineState, nozzle: float, highest: float, facts: PrinterFacts) -> None:
+    if after.tool or any(target for tool, target in after.nozzle.items() if tool != "0"):
+        text = "The file prints with other tools than T0, which a resume would leave cold."
+        raise RecoveryError("not_recoverable", text, "Finish this print by hand.")
+    if after.auto_retract:
+        text = "The file lets the firmware retract by itself (M209), which may have lifted the nozzle unseen."
+        raise RecoveryError("not_recoverable", text, "Finish this print by hand.")
     if nozzle < SOFT:
         raise RecoveryError("not_recoverable", "The file had not heated the nozzle yet.", "Start the print again.")
     if not after.layer or after.low is None:
@@ -140,7 +146,14 @@ def _require(after: MachineState, nozzle: float, highest: float, facts: PrinterF
 
 
 def _wake(
-    writer: _Writer, facts: PrinterFacts, nozzle: float, bed: float, point: Point, lift: float, after: MachineState
+    writer: _Writer,
+    facts: PrinterFacts,
+    nozzle: float,
+    bed: float,
+    point: Point,
+    lift: float,
+    after: MachineState,
+    release: bool,
 ) -> None:
     soft = min(SOFT, nozzle)
     if facts.firmware != "klipper":  # where M84 S0 would let go of the motors
@@ -159,6 +172,9 @@ def _wake(
         )
     elif words := after.limits.get("M92"):
         writer.add("lift", _said("M92", words), "Steps that the file had set: before anything moves.")
+    if release:
+        writer.add("lift", "G11", "What the firmware holds up itself it would lower into the print.")
+        writer.settle("lift", z)
     writer.add("lift", "G21", "Millimetres.")
     writer.add("lift", "G91", "Relative: the firmware does not know where it is.")
     writer.add("lift", f"G1 Z{lift:.3f} F{Z_FEED:g}", "Off the print.", z + lift)
@@ -211,17 +227,14 @@ def _modes(writer: _Writer, after: MachineState, facts: PrinterFacts, live: dict
     def say(line: str, reason: str) -> None:
         writer.add("modes", line, reason)
 
-    if after.tool:
-        say(f"T{after.tool}", "The tool in use.")
     for name in ("M201", "M203", "M204", "M205", *RETRACTION):
         if words := after.limits.get(name):
             say(_said(name, words), "Limits that the file had set.")
     if after.linear_advance is not None:
         say(f"M900 K{after.linear_advance:g}", "Pressure advance that the file had set.")
     feed = float(live.get("feed_percent") or after.feed_percent)
-    if feed != 100:
-        say(f"M220 S{feed:g}", "Speed as it was.")
-    fans = dict(after.fans)
+    say(f"M220 S{feed:g}", "Speed as it was.")
+    fans = {"0": 0.0} | after.fans
     if live.get("fan") is not None:
         fans["0"] = float(live["fan"])
     for fan, speed in fans.items():
@@ -263,12 +276,8 @@ def _go_on(writer: _Writer, window: Window, piece: Piece, stop: Estimate, after:
     pulled = max(0.0, after.retracted + (0.0 if piece.prints else left))
     if abs(RETRACT - pulled) > 1e-6:
         writer.add("go", f"G1 E{RETRACT - pulled:.5f} F{RETRACT_FEED:g}", "Forward again, as far as the file had it.")
-    flow = dict(after.flow_percent)
-    if live.get("flow_percent"):
-        flow[str(after.tool)] = float(live["flow_percent"])
-    for tool, percent in flow.items():
-        if percent != 100:
-            writer.add("go", f"M221 S{percent:g}" + (f" T{tool}" if tool != "0" else ""), "Flow as it was.")
+    flow = float(live.get("flow_percent") or after.flow_percent.get("0", 100.0))
+    writer.add("go", f"M221 S{flow:g}", "Flow as it was.")
     for part in rest:
         pushed = part.filament * (1 - share if part is piece else 1.0)
         words = [f"X{part.end[0]:.3f} Y{part.end[1]:.3f} Z{part.end[2]:.3f}"] if part.start != part.end else []
@@ -280,8 +289,8 @@ def _go_on(writer: _Writer, window: Window, piece: Piece, stop: Estimate, after:
 
 def _finish(writer: _Writer, after: MachineState) -> None:
     """Nothing is left to be printed: heaters as the file has them; its last lines follow, made above the print."""
-    for tool, target in after.nozzle.items():
-        writer.add("modes", f"M104 S{target:g}" + (f" T{tool}" if tool != "0" else ""), "The print is complete.")
+    for target in after.nozzle.values():
+        writer.add("modes", f"M104 S{target:g}", "The print is complete.")
     for fan, speed in after.fans.items():
         writer.add("modes", f"M106 S{speed:g}" + (f" P{fan}" if fan != "0" else ""), "Fan as it was.")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import RecoveryError
 from .estimate import Estimate, choose, estimate, moved_by
+from .held import held_by_board, lifted_unseen
 from .identity import identity_of
 from .journal import Reading
 from .outage import Outage, Seen, classify
@@ -123,6 +124,8 @@ def recover(
     again = record.get("resume") if record.get("phase") == "recovering" else None
     anchor = record.get("cold_anchor") if outage.kind == "supply" else None
     place = int(again["window"] if again else (anchor or record)["sent"])
+    if place > gcode.stat().st_size:
+        raise RecoveryError("file_changed", f"The journal tells of a place behind {gcode.name}'s end.", "Give the same file.")
     before = SUPPLY_BEFORE if outage.kind == "supply" else BEFORE
     if again:
         # Its moments count from where that window began.
@@ -143,12 +146,19 @@ def recover(
         stop = estimate(window, record, outage, seen)
         if _untouched(window, stop, index):
             return _restart(outage, layers, place)
+    told = seen.position is not None and facts.firmware != "klipper" and window.retracts
+    if not told and not again:
+        stop = lifted_unseen(window, stop)
     if seen.moved is not None:
         stop = moved_by(stop, seen.moved, facts.height)
     if chosen is not None:
         stop = choose(stop, chosen.choice, chosen.height)
         if chosen.line is not None:
             stop = _at_line(window, stop, chosen.line)
+    if told:
+        stop = held_by_board(window, stop, record if again else None)
+    elif not again and not (chosen and chosen.height is not None):
+        stop = lifted_unseen(window, stop)
     finishing = index.end.printed - (window.start.printed + window.printed_at(stop.earliest)) < NOTHING
     by = (chosen.layers, chosen.moves) if chosen else (0, 0)
     taken = shift(Shifted(window, place, before, stop), *by, gcode, index, record.get("feed_percent"))

@@ -28,7 +28,7 @@ from .state import Layer, MachineState, Move
 CHUNK = 1 << 18
 #: Lines below which a run is not worth numpy's calls, and bytes above which no honest line is.
 SHORT_RUN, LONG_LINE = 48, 128
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 
 _COMMENT = re.compile(rb";[^\n]*")
 _NEWLINE, _SPACE, _DIGIT, _DOT, _SIGN, _LETTER, _OTHER = range(7)

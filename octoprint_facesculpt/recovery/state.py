@@ -47,6 +47,8 @@ class MachineState:
     #: Whether G10 holds, and how much higher than ``position`` the nozzle is then, mm (M207 Z).
     firmware_retracted: bool = False
     hop: float = 0.0
+    #: Whether the firmware makes G10 and G11 of moves of the extruder alone (M209).
+    auto_retract: bool = False
     motors_off: bool = False
     layer: int = 0
     layer_z: float | None = None

@@ -39,6 +39,8 @@ def durations(motions: list[Motion]) -> list[float]:
     """Seconds of each move when they are made one after the other, from a stop to a stop."""
     for before, after in pairwise(motions):
         after.entry = _corner_speed(before, after)
+    if not motions:
+        return []
     following = 0.0
     for motion in reversed(motions):
         if motion.length:

@@ -56,6 +56,10 @@ class Piece:
     printed: float
     #: Seconds that it takes at its full feed, which no machine can do in less.
     quickest: float
+    #: How much higher than the G-code means the firmware's retraction holds the nozzle at its end, mm.
+    hop: float = 0.0
+    #: Whether it may be higher than that, because the file does not say by how much the firmware lifts (M207 Z).
+    unstated: bool = False
 
     @property
     def length(self) -> float:
@@ -84,6 +88,11 @@ class Window:
     @property
     def seconds(self) -> float:
         return self.pieces[-1].until if self.pieces else 0.0
+
+    @property
+    def retracts(self) -> bool:
+        """Whether the firmware itself pulls filament back (G10) anywhere in it."""
+        return any(piece.move.by_itself for piece in self.pieces)
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -174,7 +183,7 @@ def read_window(
     waiting = WAITING_KLIPPER if firmware == "klipper" else WAITING
     window = Window(start=state.copy(), by_time=firmware == "klipper")
     machine = Machine(firmware, state)
-    drafts: list[tuple[Move, int, Point, Point, float, int, bool]] = []
+    drafts: list[tuple[Move, int, Point, Point, float, int, bool, float, bool]] = []
     motions: list[Motion] = []
     number, blocks, carried = 0, 0, [0.0, 0.0, 0.0, 0.0]
     with gcode.open("rb") as file:
@@ -201,16 +210,19 @@ def read_window(
                 continue
             number += 1
             here = move.start
+            unstated = (state.firmware_retracted or move.by_itself) and firmware != "klipper"
+            unstated = unstated and "Z" not in state.limits.get("M207", {})
             filament = move.filament / len(move.points)
             for point in move.points:
                 x, y, z = (b - a for a, b in zip(here, point, strict=True))
                 if move.by_itself and len(move.points) > 1:
                     # First the pull and then the lift, or the other way round.
                     filament = 0.0 if z else move.filament
+                hop = point[2] - state.position[2] if move.by_itself else state.hop
                 delta = (x, y, z, filament)
                 carried = [c + d for c, d in zip(carried, delta, strict=True)]
                 is_block = max(abs(c) * s for c, s in zip(carried, steps_per_mm, strict=True)) >= MIN_STEPS
-                drafts.append((move, number, here, point, filament, blocks, is_block))
+                drafts.append((move, number, here, point, filament, blocks, is_block, hop, unstated))
                 percent = feed_percent if feed_percent is not None else state.feed_percent
                 motions.append(Motion(delta, move.feed / 60 * percent / 100, _acceleration(state, filament)))
                 if is_block:
@@ -218,9 +230,11 @@ def read_window(
                 blocks, here = blocks + is_block, point
     at = printed = 0.0
     rows = zip(drafts, motions, durations(motions), strict=True)
-    for (move, number, start, end, filament, blocks, is_block), motion, seconds in rows:
+    for (move, number, start, end, filament, blocks, is_block, hop, unstated), motion, seconds in rows:
         quickest = min(seconds, motion.length / motion.feed if motion.feed > 0 else seconds)
-        piece = Piece(move, number, start, end, filament, move.prints, seconds, at, blocks, is_block, printed, quickest)
+        piece = Piece(
+            move, number, start, end, filament, move.prints, seconds, at, blocks, is_block, printed, quickest, hop, unstated
+        )
         window.pieces.append(piece)
         at += seconds
         printed += piece.length if piece.prints else 0.0

@@ -374,3 +374,20 @@ def test_scripts_move_nothing_after_an_interruption(folder: Path, gcode: Path):
     # Who moves it by hand knows.
     assert one.desk.on_sending("G1 Z10", "G1", {"source:api"}) is None
     one.desk.close()
+
+
+def test_nothing_moves_unless_the_journal_can_tell_of_it(opened: Opened, monkeypatch: pytest.MonkeyPatch):
+    """After another outage, one that tells of the nozzle as it was before would have it driven into the print."""
+    opened.until("ready")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("octoprint_facesculpt.recovery.journal._Disk.state", full)
+    with pytest.raises(RecoveryError) as refusal:
+        opened.desk.resume(confirmed=True, user=None)
+    assert refusal.value.code == "output_unwritable"
+    assert opened.desk.state == "ready" and opened.port.resumed is None
+    monkeypatch.undo()
+    opened.desk.resume(confirmed=True, user=None)
+    assert opened.port.resumed is not None

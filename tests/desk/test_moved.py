@@ -54,6 +54,11 @@ def walked_to_height(opened: Opened) -> None:
         ("G28 X Y", [(0.0, 10.0)]),
         ("M600", [SOMEWHERE]),
         ("G27", [SOMEWHERE]),
+        # The firmware's own retraction, and steps beside the coordinates.
+        ("G10", [SOMEWHERE]),
+        ("G11", [SOMEWHERE]),
+        ("M290 Z-0.4", [(-0.4, 0.0)]),
+        ("M290 S.2|M290", [(0.0, 0.2)]),
         ("G91|G1 X5 Y5|G1 E5 ; Z5|G1 Z0|G90|G92 Z5", []),
     ],
 )
@@ -202,7 +207,7 @@ def test_nothing_comes_between_two_lines_of_the_plan(opened: Opened):
     opened.port.dies_after = 6
     opened.desk.lift(confirmed=True)
     assert opened.desk.state == "preparing"
-    for line in ("G91", "G1 Z-5", "G90"):
+    for line in ("G91", "G1 Z-5", "G90", "M82", "M290 Z-1", "G11", "M501", "M92 E400", "m420 S1"):
         assert opened.desk.on_sending(line, line.split()[0], API) == HARMLESS
     assert opened.desk.on_sending("M105", "M105", API) is None
 

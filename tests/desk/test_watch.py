@@ -274,6 +274,7 @@ def test_new_layer_is_on_disk_when_it_is_sent_and_when_it_is_made(watch: PrintWa
     assert synced() == before + 1
 
 
+STOP = {"at": 3.0, "earliest": 3.0, "latest": 3.0, "gap": 0.0, "overlap": 0.0, "z": 0.4, "z_spread": 0.0, "exact": True}
 RECOVERY = {
     "plan": {
         "steps": [
@@ -284,7 +285,7 @@ RECOVERY = {
             {"line": "G92 E0", "phase": "go", "z": 5.4, "z_after": 5.4},
         ]
     },
-    "stop": {"at": 3.0, "choices": []},
+    "stop": {**STOP, "choices": []},
     "window_offset": 500,
     "resumed": [480, 0.5],
 }
@@ -317,7 +318,7 @@ def test_targets_of_a_resume_are_not_those_of_the_print(watch: PrintWatch, kept:
     watch.on_temperatures({"T0": (205.0, 205.0), "B": (60.0, 60.0)})
     step = {"line": "M104 S170", "phase": "heat", "z": 1.0, "z_after": 1.0}
     watch.go_on(
-        {"plan": {"steps": [step]}, "window_offset": 0, "window_before": 0, "stop": {}, "resumed": [0, 0.0]}, seconds=50.0
+        {"plan": {"steps": [step]}, "window_offset": 0, "window_before": 0, "stop": STOP, "resumed": [0, 0.0]}, seconds=50.0
     )
     watch.on_temperatures({"T0": (60.0, 170.0), "B": (30.0, 60.0)})
     record = _record(kept, tmp_path)

@@ -140,14 +140,27 @@ class Story:
         found = self._come_back(kind, outcome)
         if found["plan"]["kind"] == "resume" and number % SECOND == SECOND - 1:
             self._resume(found)
-            step = self.chance.randrange(len(found["plan"]["plan"]["steps"]))
-            wait_for(lambda: self._recovery()["step"] >= step, 120, "a step of the resume", pause=0.02)
+            step = self._resume_to_a_step(found["plan"]["plan"]["steps"])
             second = self.chance.choice(KINDS)
             outcome.second = {"kind": second, "step": step, "first": outcome.estimate}
             self._strike(second)
             found = self._come_back(second, outcome)
         self._go_on(found, outcome)
         return outcome
+
+    def _resume_to_a_step(self, steps: list[dict[str, Any]]) -> int:
+        """Wait for a step of the resume by chance, and after it for a moment, at which another outage shall strike.
+
+        Nothing is printed before the steps that follow the priming. From there on time is the journal's: at a higher speed the
+        board would make in a tenth of a second, between two records, what takes it many seconds."""
+        step = self.chance.randrange(len(steps))
+        phases = [one["phase"] for one in steps]
+        slow = min(phases.index("prime") if "prime" in phases else len(steps) - 1, step)
+        wait_for(lambda: self._recovery()["step"] >= slow, 120, "the priming", pause=0.02)
+        self._order(do="speed", factor=REAL, hold=False)
+        wait_for(lambda: self._recovery()["step"] >= step, 120, "a step of the resume", pause=0.02)
+        time.sleep(self.chance.uniform(0.0, 1.0))
+        return step
 
     def _strike(self, kind: str) -> None:
         # Neither may go on while the other is being ended.

@@ -117,7 +117,7 @@ class Machine:
         """Move the carriage; its mechanical ends hold it (the motors then lose steps)."""
         if not self.supply:
             return
-        before = list(self.position)
+        before, excused = list(self.position), self.excused
         for axis in range(3):
             if delta[axis]:
                 if not self.energised[axis]:
@@ -125,7 +125,7 @@ class Machine:
                 self.position[axis] = min(max(self.position[axis] + delta[axis], 0.0), TRAVEL[axis])
         self.filament += filament
         if self.plastic is not None and self.position != before:
-            self._meet(before, filament)
+            self._meet(before, filament, max(excused, self.excused))
 
     def endstop(self, axis: int) -> bool:
         return self.position[axis] <= 1e-6
@@ -138,15 +138,15 @@ class Machine:
             if axis == 2:
                 self.shift(self.position[axis] - before)
 
-    def _meet(self, before: list[float], filament: float) -> None:
+    def _meet(self, before: list[float], filament: float, excused: float) -> None:
         assert self.plastic is not None
         depth = self.plastic.depth(before, self.position)
         self.deepest = max(self.deepest, depth)
         place = " ".join(f"{letter}{value:.2f}" for letter, value in zip(AXES, self.position, strict=True))
-        if depth > self.excused + DEPTH:
+        if depth > excused + DEPTH:
             self.touches.append(f"{depth:.2f} mm deep in the print at {place}")
         under = self.plastic.under(before, TIP)
-        if self.nozzle.actual < HARD and under > 0 and before[2] < under + DEPTH + self.excused:
+        if self.nozzle.actual < HARD and under > 0 and before[2] < under + DEPTH + excused:
             self.touches.append(f"torn off the print with a hard nozzle at {place}")
         if filament > 0 and before[:2] != self.position[:2]:
             self.plastic.add(before, self.position)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from octoprint_facesculpt.desk.watch import OWN_TAG, PrintWatch
 from octoprint_facesculpt.recovery.journal import Journal
 
 from ..printer.bench import Bench
+from ..printer.firmware import Firmware
 from ..printer.machine import Machine
+from ..printer.planner import Planner
 
 #: Seconds that a line takes on the wire, and an ``ok`` back through the host.
 LINE, OK = 0.004, 0.001
@@ -90,6 +93,8 @@ class Host(Bench):
         self.on_cut: Callable[[], None] = lambda: None
         #: Whether the host sends nothing any more, and whether a line was torn on its way.
         self.dead = self.torn = False
+        #: Whether the board outlived an outage, and was not started anew.
+        self.kept = False
         #: Path with plastic since the file's beginning, mm, as the machine has truly made it; what is being sent now.
         self.printed = 0.0
         self.sending = ""
@@ -103,6 +108,17 @@ class Host(Bench):
             move(delta, filament)
 
         machine.move = counted  # type: ignore[method-assign]
+
+    def take_over(self, firmware: Firmware) -> None:
+        """The board is one that has been running all along, and has made all its moves."""
+        fresh, self.firmware = self.firmware, copy(firmware)
+        for name, value in vars(self.firmware).items():
+            if isinstance(value, (list, dict)):
+                setattr(self.firmware, name, copy(value))
+        self.firmware.machine, self.firmware.say = self.machine, fresh.say
+        planner = Planner(deepcopy(firmware.planner.limits), self.firmware._moved, self._executed)
+        planner.ahead = firmware.planner.ahead
+        self.firmware.planner = planner
 
     def begin(self, path: str) -> None:
         self.watch.on_event("PrintStarted", {"origin": "local", "path": path})
@@ -133,6 +149,8 @@ class Host(Bench):
         """Carry out a recovery's plan and print on."""
         self.watch.go_on(recovery)
         for step in recovery["plan"]["steps"]:
+            if self.dead:
+                return
             self.sending = step["phase"]
             self._exchange(step["line"], {OWN_TAG, "source:script", "script:beforePrintStarted"})
         self.sending = "resumed"

@@ -35,9 +35,9 @@ from .cases import Case, phases_of
 from .host import Host, PowerCut
 
 #: Those after which the board makes what it was given.
-FINISHED = ("host", "server", "restart", "cable")
+FINISHED = ("host", "server", "kept", "restart", "cable")
 #: The same on Klipper, which is a program on the host's computer and makes nothing more when that or its board's cable fails.
-KLIPPER_FINISHED = ("server", "restart")
+KLIPPER_FINISHED = ("server", "kept", "restart")
 #: Firmware, how it is set up, and by which name the plugin knows it.
 FIRMWARES = {"2.1": (5.0, "marlin2"), "2.0": (10.0, "marlin2"), "1.1": (5.0, "marlin1"), KLIPPER: (0.0, "klipper")}
 #: Lines of the file that are printed after a resume; what somebody who measures the nozzle's height is wrong by, mm.
@@ -223,8 +223,14 @@ def aftermath(host: Host, kind: str, chance: random.Random) -> tuple[dict[str, A
     if kind in ("printer", "cable", "restart", "supply", "cancelled"):
         record = journal.synced[-1][1]
     machine.supply = True
-    machine.nozzle.target = machine.bed.target = 0.0
-    machine.release()
+    position = None
+    host.kept = kind == "kept"
+    if host.kept:
+        x, y, z = (round(host.firmware.workspace(axis), 2) for axis in range(3))
+        position = (x, y, z)
+    else:
+        machine.nozzle.target = machine.bed.target = 0.0
+        machine.release()
     # A computer takes its time to start.
     off = chance.choice((25.0 if kind in ("both", "host") else 5.0, 60.0, 900.0))
     if not hot:
@@ -232,7 +238,7 @@ def aftermath(host: Host, kind: str, chance: random.Random) -> tuple[dict[str, A
     host.seconds += off
     boot = "after" if kind in ("both", "host") else "before"
     session = journal.session if kind in ("printer", "cable", "supply") else "another"
-    return record, Seen(boot, session, host.seconds, machine.nozzle.actual)
+    return record, Seen(boot, session, host.seconds, machine.nozzle.actual, position=position)
 
 
 def live_through(campaign: Campaign, host: Host, case: Case) -> Outcome:
@@ -293,7 +299,8 @@ def _recover(
             found = planned(answer)
             if found.stop.asks and answer.choice is None:
                 found = planned(replace(answer, choice=seen_choice([(c.layer, c.z) for c in found.stop.choices], z, layers)[0]))
-            machine.shift(z - found.stop.z)
+            # What the board itself holds up, the plan lets down first.
+            machine.shift(z - found.stop.z - (host.firmware.hop if found.stop.held is not None else 0.0))
     except RecoveryError as refusal:
         outcome.action = refusal.code
         # A print that its host believes to be done is lost if plastic is missing: motors without supply make no moves.
@@ -364,10 +371,12 @@ def _resuming(
     chance: random.Random,
     machine: Machine | None = None,
 ) -> Host:
-    """The same printer after it was started anew, at a host that takes the job up."""
+    """The same printer, after it was started anew unless it was kept alive, at a host that takes the job up."""
     machine = machine or host.machine
     machine.__dict__.pop("move", None)
     again = Host(machine, chance, campaign.raise_mm, campaign.version, host.seconds)
+    if host.kept:
+        again.take_over(host.firmware)
     again.printed = _printed_when_resumed(campaign, found)
     reading = Reading({"job": "1"}, record, 1)
     again.journal.adopt(reading, sent=found.plan.offset, **recovering(found.to_json(), 0))

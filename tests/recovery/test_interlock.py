@@ -52,6 +52,7 @@ def test_what_drags_a_print_along(line: str, along: bool):
     [
         ("G92", True), ("G92 X0", True), ("G92 Z5 E0", True), ("G92 E0 Z5", True), ("G92.1", True), ("N3 G92 Z1*7", True),
         ("G54", True), ("G59.3", True), ("G10 L2 Z1", True), ("M206 Z1", True), ("M428", True),
+        ("M290 Z0.1", True),
         ("SET_GCODE_OFFSET Z=1", True), ("set_kinematic_position Z=1", True), ("RESTORE_GCODE_STATE NAME=a", True),
         ("G92 E0", False), ("G92E0", False), ("G10", False), ("G10 S1", False), ("G1 Z5", False), ("G920", False),
         ("M2060", False), ("SAVE_GCODE_STATE NAME=a", False),

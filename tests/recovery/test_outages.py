@@ -187,6 +187,38 @@ def test_what_was_tuned_by_hand_is_restored(vase: Campaign, record: dict[str, An
         assert line in lines
 
 
+@pytest.mark.parametrize("line", [b"T1\n", b"M104 T1 S200\n", b"M209 S1\n"])
+def test_what_a_resume_would_get_wrong_is_refused(tmp_path: Path, line: bytes):
+    """Tools that would stay cold, and a firmware that retracts, and lifts the nozzle, by itself."""
+    file = tmp_path / "tools.gcode"
+    file.write_bytes(print_file().replace(b"M190 S60\n", line + b"M190 S60\n", 1))
+    campaign = Campaign(file, tmp_path)
+    start, _ = campaign.spans()["printing"][20]
+    record = campaign.interrupted(start)[0]
+    with pytest.raises(RecoveryError) as refusal:
+        campaign.recover(record, COLD)
+    assert refusal.value.code == "not_recoverable"
+    assert "T0" in refusal.value.message or "M209" in refusal.value.message
+
+
+def test_what_somebody_may_have_set_meanwhile_is_set_as_the_file_has_it(vase: Campaign, record: dict[str, Any]):
+    """Percentages and a fan by hand outlive on the board, though the print was made without."""
+    lines = vase.recover({**record, "fan": None}, COLD).plan.lines
+    assert "M220 S100" in lines and "M221 S100" in lines
+    assert any(line.startswith("M106 S") for line in lines)
+
+
+def test_first_line_after_a_resume_may_have_been_torn(vase: Campaign, record: dict[str, Any]):
+    """The cable was pulled while it was on its way: whether it arrived whole, nobody knows."""
+    first = vase.recover(record, COLD)
+    again = record | first.record(len(first.plan.steps) - 1) | {"phase": "interrupted", "reason": "error"}
+    line = vase.text[first.plan.offset :].splitlines(keepends=True)[0]
+    sent = first.plan.offset + len(line)
+    torn = again | {"sent": sent, "tail": [[sent, 0.0, None]]}
+    stop = vase.recover(torn, Seen("before", "before", nozzle=205.0)).stop
+    assert stop.overlap == 0.0 and stop.gap > 0.1
+
+
 @pytest.mark.parametrize(
     ("parked", "phase", "height"), [([5.0, 5.0, 10.4], "paused", 10.4), ([5.0, 5.0, 10.4], "interrupted", 10.4)]
 )

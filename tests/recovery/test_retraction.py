@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from octoprint_facesculpt.recovery.estimate import Estimate, choose
+from octoprint_facesculpt.recovery.heights import Choice
 from octoprint_facesculpt.recovery.machine import Machine
 from octoprint_facesculpt.recovery.outage import Seen
 from octoprint_facesculpt.recovery.plan import make_plan
@@ -115,8 +117,6 @@ def test_plan_comes_down_before_the_firmware_lifts_again(tmp_path: Path, line: s
     pieces = [piece for piece in window.pieces if piece.move.offset == place]
     at = pieces[0].at + (pieces[-1].until - pieces[0].at) * share - 1e-6 * (share == 1.0)
     after = state_at(file, pieces[0].move.end_offset, index)
-    from octoprint_facesculpt.recovery.estimate import Estimate
-
     z = window.point_at(at)[2]
     stop = Estimate(at, at, at, 0.0, 0.0, z, 0.0, exact=True)
     plan = make_plan(window, stop, after, PrinterFacts(), {"nozzle_target": 205.0})
@@ -147,3 +147,20 @@ def test_accelerations_of_older_slicers_are_for_both():
     """M204 S replaces P and T; said after them in one line they would win."""
     assert after_program("M204 P500 T800|M204 S600").state.limits["M204"] == {"P": 600, "T": 600}
     assert after_program("M204 S600 T900").state.limits["M204"] == {"P": 600, "T": 900}
+
+
+@pytest.mark.parametrize("choice", [None, 1])
+def test_a_nozzle_on_its_way_up_or_down_may_be_on_either_side_of_a_row(choice: int | None):
+    """Measured between all heights, it is on the way down before the row, or on the way up behind it."""
+    here = (0.0, 0.0, 0.0)
+    row, up, down = (
+        Choice(1, z, at, first, last, half, half, here, 0.6, printed)
+        for z, at, first, last, half, printed in (
+            (0.2, 22.5, 21.8, 22.9, 8.4, 108.4), (0.264, 23.0, 23.0, 23.0, 0.0, 116.8), (0.6, 21.7, 21.7, 21.7, 0.0, 100.0),
+        )
+    )  # fmt: skip
+    stop = Estimate(22.5, 21.8, 22.9, 8.4, 8.4, 0.2, 0.0, exact=False, choices=(row, up, down))
+    taken = choose(stop, choice, 0.42)
+    assert (taken.at, taken.z) == (23.0, 0.42)
+    assert (taken.gap, taken.overlap) == (pytest.approx(16.8), 0.0)
+    assert (taken.earliest, taken.latest) == (21.7, 23.0)
