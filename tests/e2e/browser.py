@@ -18,6 +18,8 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+#: Where photos are chosen.
+FILES = "#facesculpt_photo_files"
 #: Milliseconds for what takes the server a moment, and for what takes it a while.
 SOON, LATER = 20_000, 240_000
 # Playwright's own 5 s are for pages; what is shown here is often the answer of a server that is busy.
@@ -46,6 +48,16 @@ class Dashboard:
     def find(self, name: str) -> Locator:
         """A part of the tab by its ``data-test-id``."""
         return self.page.locator(f"#tab_plugin_facesculpt [data-test-id='facesculpt-{name}']")
+
+    def card(self, name: str) -> Locator:
+        """A sculpture of this name."""
+        return self.page.get_by_role("article", name=name, exact=True)
+
+    def undo(self, title: str) -> None:
+        """Press the button of the notice that something was deleted."""
+        notice = self.page.locator(".ui-pnotify-container", has_text=title)
+        expect(notice.get_by_role("button")).to_have_text(["Undo", "Close"])
+        notice.get_by_role("button", name="Undo").click()
 
     def confirm(self) -> None:
         """Say yes to OctoPrint's confirmation dialog."""

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.printer.fixture import SimulatedPrinter
 
+from .browser import Dashboard, chromium, dashboard
 from .orders import create, finished, upload
 from .pushes import Pushes
 from .server import OctoPrintServer, wait_for
@@ -61,3 +63,16 @@ def sculpture(server: OctoPrintServer, photo: dict[str, Any], pushes: Pushes) ->
 
     wait_for(told, 60, "the dashboards to be told that it is ready")
     return made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser, server: OctoPrintServer) -> Iterator[Dashboard]:
+    """The owner's."""
+    with dashboard(browser, server.url) as opened:
+        yield opened

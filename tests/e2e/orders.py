@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from .server import OctoPrintServer, wait_for
 
 #: The smallest and coarsest order: what is tested is the way, not the bust.
@@ -60,3 +62,12 @@ def at_stage(server: OctoPrintServer, sculpture: dict[str, Any], index: int) -> 
         return now if now["stages"][index]["state"] == "running" else None
 
     return wait_for(running, 900, f"stage {index} to run", pause=0.05)
+
+
+def refusal(answer: requests.Response) -> tuple[int, str]:
+    """Status and code of a refusal, which always has a message, too."""
+    assert answer.headers["Content-Type"].startswith("application/json"), answer.text[:200]
+    error = answer.json()["error"]
+    assert error.keys() == {"code", "message", "hint"} and error["message"]
+    assert "Traceback" not in answer.text
+    return answer.status_code, error["code"]

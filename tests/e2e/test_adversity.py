@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Route, expect
 
-from .browser import LATER, SOON, Dashboard, chromium, dashboard
+from .browser import FILES, LATER, SOON, Dashboard
 from .server import OctoPrintServer
 
 BASE = "/plugin/facesculpt"
 PHOTOS, SCULPTURES = f"{BASE}/photos", f"{BASE}/sculptures"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def tab(browser: Browser, server: OctoPrintServer) -> Iterator[Dashboard]:
-    with dashboard(browser, server.url) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(
@@ -48,7 +35,7 @@ def test_one_sculpture_that_cannot_be_read_hides_no_other(
     tab.page.route(f"**{SCULPTURES}", lambda route: route.fulfill(json=rows))
     tab.reload()
     expect(tab.find("sculpture")).to_have_count(2)
-    mine = tab.page.get_by_role("article", name=sculpture["name"], exact=True)
+    mine = tab.card(sculpture["name"])
     expect(mine.locator("[data-test-id=facesculpt-plan] dt")).to_have_count(5)
     expect(mine.locator("[data-test-id=facesculpt-enqueue]")).to_be_visible()
     expect(tab.page.locator("#facesculpt_sculpture_" + other["id"])).not_to_contain_text("NaN")
@@ -59,7 +46,7 @@ def test_a_photo_that_did_not_get_through_is_sent_again(tab: Dashboard, astronau
     photo = tmp_path / "once_more.jpg"
     shutil.copy(astronaut, photo)
     tab.page.route(f"**{PHOTOS}", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
-    tab.page.set_input_files("#facesculpt_photo_files", [photo])
+    tab.page.set_input_files(FILES, [photo])
     expect(tab.find("upload-error")).to_contain_text("OctoPrint does not answer.")
     tab.page.unroute(f"**{PHOTOS}")
     tab.find("upload-retry").press("Enter")
@@ -81,7 +68,7 @@ def test_one_picture_at_a_time_is_asked_for_and_again_when_others_are_drawn(
     picture = server.get(f"{url}/0.png").content
     held: list[Route] = []
     tab.page.route(f"**{url}/*.png*", lambda route: held.append(route))
-    card = tab.page.get_by_role("article", name=sculpture["name"], exact=True)
+    card = tab.card(sculpture["name"])
     card.locator("[data-test-id=facesculpt-open-layers]").click()
     dialog = tab.page.locator("#facesculpt_layers")
     # PrusaSlicer puts layers of the supports between the others.

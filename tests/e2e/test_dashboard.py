@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import base64
 import shutil
-import socket
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.printer.fixture import SimulatedPrinter
 
-from .browser import LATER, SOON, Dashboard, chromium, dashboard
+from .browser import FILES, LATER, SOON, Dashboard, dashboard
 from .orders import look
 from .server import OctoPrintServer, wait_for
 
-FILES = "#facesculpt_photo_files"
 #: Lets the page ask for the plugin's state, and does not wait for what comes of it.
 ASK_AGAIN = "() => { ko.dataFor($('#facesculpt_overview')[0]).refresh(); }"
 PHOTOS, QUEUE = "/plugin/facesculpt/photos", "/plugin/facesculpt/queue"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def tab(browser: Browser, server: OctoPrintServer) -> Iterator[Dashboard]:
-    with dashboard(browser, server.url) as opened:
-        yield opened
 
 
 def drop(tab: Dashboard, file: Path) -> None:
@@ -71,17 +55,6 @@ def order(tab: Dashboard, name: str) -> None:
     tab.page.select_option("#facesculpt_profile", label="Preview (0.28 mm)")
     tab.find("create").click()
     expect(tab.find("new")).to_have_count(0)
-
-
-def undo(tab: Dashboard, title: str) -> None:
-    """Press the button of the notice that something was deleted."""
-    notice = tab.page.locator(".ui-pnotify-container", has_text=title)
-    expect(notice.get_by_role("button")).to_have_text(["Undo", "Close"])
-    notice.get_by_role("button", name="Undo").click()
-
-
-def card(tab: Dashboard, name: str) -> Locator:
-    return tab.page.get_by_role("article", name=name, exact=True)
 
 
 def queued(server: OctoPrintServer) -> list[dict[str, Any]]:
@@ -171,7 +144,7 @@ def test_a_queue_that_was_overtaken_takes_nothing_away(tab: Dashboard, sculpture
     waiting = tab.find("queue").locator("li")
     held = hold_first_answer(tab, QUEUE)
     tab.page.evaluate("() => { OctoPrint.coreui.viewmodels.facesculptQueueViewModel.refresh(); }")
-    card(tab, sculpture["name"]).locator("[data-test-id=facesculpt-enqueue]").click()
+    tab.card(sculpture["name"]).locator("[data-test-id=facesculpt-enqueue]").click()
     expect(waiting).to_have_count(1, timeout=SOON)
     assert held, "nothing was asked for"
     route, answer = held[0]
@@ -189,14 +162,14 @@ def test_a_photo_becomes_a_print(
 ) -> None:
     drop(tab, astronaut)
     order(tab, "Eileen")
-    mine = card(tab, "Eileen")
+    mine = tab.card("Eileen")
     expect(mine.locator("[data-stage-state=running] [role=progressbar]")).to_be_visible(timeout=LATER)
     expect(mine).to_have_attribute("data-state", "ready", timeout=LATER)
     expect(mine.locator("dt")).to_have_text(["Print time", "Filament", "Layers", "Supports", "Height of the print"])
     expect(mine.locator("dd").last).to_have_text("20 mm")
 
     # The views of all sculptures turn together, so that like is compared with like.
-    card(tab, sculpture["name"]).locator("[data-view=profile]").click()
+    tab.card(sculpture["name"]).locator("[data-view=profile]").click()
     picture = mine.locator(".facesculpt-main img")
     expect(picture).to_have_attribute("src", mine.locator("[data-view=profile] img").get_attribute("src") or "")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 320
@@ -204,7 +177,7 @@ def test_a_photo_becomes_a_print(
     sees_the_sculpture_turn(tab, mine)
 
     mine.locator("[data-test-id=facesculpt-enqueue]").click()
-    card(tab, sculpture["name"]).locator("[data-test-id=facesculpt-enqueue]").click()
+    tab.card(sculpture["name"]).locator("[data-test-id=facesculpt-enqueue]").click()
     waiting = tab.find("queue").locator("li")
     expect(waiting).to_have_count(2)
     waiting.last.locator("[data-test-id=facesculpt-queue-up]").click()
@@ -214,7 +187,7 @@ def test_a_photo_becomes_a_print(
     mine.locator("[data-test-id=facesculpt-delete]").click()
     expect(mine).to_have_count(0)
     expect(waiting).to_have_count(1)
-    undo(tab, "“Eileen” was deleted.")
+    tab.undo("“Eileen” was deleted.")
     expect(mine).to_have_attribute("data-state", "ready")
     expect(waiting.last).to_contain_text("Eileen")
     waiting.first.locator("[data-test-id=facesculpt-queue-remove]").click()
@@ -234,7 +207,7 @@ def test_a_photo_becomes_a_print(
 
 
 def test_without_a_mouse_every_dialog_takes_the_keyboard_and_gives_it_back(tab: Dashboard, sculpture: dict[str, Any]) -> None:
-    mine = card(tab, sculpture["name"])
+    mine = tab.card(sculpture["name"])
     for name in ("view", "open-layers", "plan-again"):
         opener = mine.locator(f"[data-test-id=facesculpt-{name}]")
         opener.press("Enter")
@@ -251,73 +224,6 @@ def test_without_a_mouse_every_dialog_takes_the_keyboard_and_gives_it_back(tab: 
     tab.page.keyboard.press("Escape")
     expect(tab.page.locator(".modal.in")).to_have_count(0)
     expect(start).to_be_focused()
-
-
-def test_a_long_name_stays_within_its_notice(tab: Dashboard, tmp_path: Path) -> None:
-    name = "n" * 76 + ".jpg"
-    (tmp_path / name).write_text("Dear grandma")
-    tab.page.set_input_files(FILES, [tmp_path / name])
-    tab.page.get_by_role("button", name=f"Delete photo: {name}").click(timeout=LATER)
-    notice = tab.page.locator(".ui-pnotify-container", has_text=name)
-    expect(notice).to_be_visible()
-    assert notice.evaluate("(notice) => notice.scrollWidth <= notice.clientWidth")
-
-
-def test_what_is_deleted_leaves_the_keyboard_where_it_was(tab: Dashboard, tmp_path: Path) -> None:
-    (tmp_path / "letter.jpg").write_text("Dear grandma")
-    tab.page.set_input_files(FILES, [tmp_path / "letter.jpg"])
-    photo = tab.find("photos").locator("li", has_text="letter.jpg")
-    tab.page.get_by_role("button", name="Delete photo: letter.jpg").press("Enter", timeout=LATER)
-    expect(photo).to_have_count(0)
-    expect(tab.page.locator("#facesculpt_photos")).to_be_focused()
-    expect(tab.page.locator("#facesculpt_overview [role=status]")).to_contain_text("“letter.jpg” was deleted.")
-    # Without a mouse, and after the notice has gone, it is had back from the list; also by somebody who looks only now.
-    tab.reload()
-    tab.page.get_by_role("button", name="Undo the deletion: Photo “letter.jpg”").press("Enter")
-    expect(photo).to_have_count(1)
-    expect(tab.find("deleted").locator("li", has_text="letter.jpg")).to_have_count(0)
-    expect(tab.page.locator("#facesculpt_deleted")).to_be_focused()
-
-
-def test_what_is_taken_back_elsewhere_takes_the_notice_with_it(tab: Dashboard, server: OctoPrintServer, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.jpg").write_text("Dear grandma")
-    tab.page.set_input_files(FILES, [tmp_path / "elsewhere.jpg"])
-    delete = tab.page.get_by_role("button", name="Delete photo: elsewhere.jpg")
-    delete.click(timeout=LATER)
-    notice = tab.page.locator(".ui-pnotify-container", has_text="“elsewhere.jpg” was deleted.")
-    expect(notice).to_be_visible()
-    (photo,) = (row for row in server.get("/plugin/facesculpt/deleted").json()["deleted"] if row["name"] == "elsewhere.jpg")
-    assert server.post(f"{PHOTOS}/{photo['id']}/restore").status_code == 204
-    expect(delete).to_be_visible()
-    expect(notice).to_have_count(0)
-
-
-def test_what_cannot_be_kept_is_deleted_only_when_the_user_says_so(tab: Dashboard, tmp_path: Path) -> None:
-    (tmp_path / "only.jpg").write_text("Dear grandma")
-    tab.page.set_input_files(FILES, [tmp_path / "only.jpg"])
-    photo = tab.find("photos").locator("li", has_text="only.jpg")
-    error = {"code": "no_room_to_keep", "message": "The disk has no room to keep it.", "hint": ""}
-
-    def full(route: Any) -> None:
-        if route.request.method == "DELETE" and "forever" not in route.request.url:
-            return route.fulfill(status=507, json={"error": error})
-        route.continue_()
-
-    tab.page.route("**/plugin/facesculpt/photos/*", full)
-    delete = tab.page.get_by_role("button", name="Delete photo: only.jpg")
-    delete.press("Enter", timeout=LATER)
-    dialog = tab.page.get_by_role("dialog", name="Delete this for ever?")
-    expect(dialog).to_contain_text("“only.jpg” cannot be kept")
-    tab.page.get_by_role("button", name="Not now").click()
-    expect(dialog).to_have_count(0)
-    expect(photo).to_have_count(1)
-    delete.press("Enter")
-    tab.confirm()
-    expect(photo).to_have_count(0)
-    expect(tab.find("deleted").locator("li", has_text="only.jpg")).to_have_count(0)
-    tab.page.unroute("**/plugin/facesculpt/photos/*")
-    # The answer that was put in the server's place.
-    tab.complaints.clear()
 
 
 @pytest.mark.parametrize(
@@ -406,7 +312,7 @@ def test_the_user_chooses_a_face_cancels_and_clears_up(
     expect(tab.find("hair")).to_be_checked()
     tab.find("hair").uncheck()
     order(tab, "The other one")
-    mine = card(tab, "The other one")
+    mine = tab.card("The other one")
     mine.locator("[data-test-id=facesculpt-cancel]").press("Enter")
     expect(mine).to_have_attribute("data-state", "cancelled", timeout=SOON)
     # The button is gone; its card has the keyboard now, and tells of it.
@@ -442,7 +348,7 @@ def test_others_see_only_what_they_may(
     with dashboard(browser, server.url, user["name"], user["password"]) as tab:
         denied = tab.page.get_by_text("You do not have the permission to see photos and sculptures.")
         if may_see:
-            expect(card(tab, sculpture["name"]).locator("[data-test-id=facesculpt-view]")).to_be_visible(timeout=SOON)
+            expect(tab.card(sculpture["name"]).locator("[data-test-id=facesculpt-view]")).to_be_visible(timeout=SOON)
             expect(denied).to_be_hidden()
         else:
             expect(denied).to_be_visible(timeout=SOON)
@@ -454,96 +360,8 @@ def test_others_see_only_what_they_may(
 def test_the_tab_speaks_german(browser: Browser, server: OctoPrintServer, sculpture: dict[str, Any]) -> None:
     with dashboard(browser, server.url, locale="de-DE") as tab:
         expect(tab.find("add-photos")).to_have_text("Fotos hinzufügen …")
-        mine = card(tab, sculpture["name"])
+        mine = tab.card(sculpture["name"])
         expect(mine.locator("dt")).to_have_text(
             ["Druckdauer", "Filament", "Schichten", "Stützen", "Höhe des Drucks"], timeout=SOON
         )
         expect(mine.locator("[data-test-id=facesculpt-print]")).to_have_text("Jetzt drucken")
-
-
-@pytest.fixture
-def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """An internet that takes every call and says nothing, until it is closed."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
-        monkeypatch.setenv("PIP_NO_INDEX", "1")
-        yield listening
-
-
-@pytest.fixture
-def bare(tmp_path: Path, silence: socket.socket) -> Iterator[OctoPrintServer]:
-    """A server whose owner has not seen the wizard, without model files and without a printer."""
-    started = OctoPrintServer(tmp_path / "bare", offline=True)
-    config = yaml.safe_load((started.base / "config.yaml").read_text())
-    del config["server"]["seenWizards"]["facesculpt"]
-    (started.base / "config.yaml").write_text(yaml.safe_dump(config))
-    with started:
-        yield started
-
-
-def test_the_first_run_fetches_the_model_files(
-    browser: Browser, bare: OctoPrintServer, silence: socket.socket, assets_folder: Path, astronaut: Path
-) -> None:
-    with dashboard(browser, bare.url) as tab:
-        wizard = tab.page.locator("#wizard_plugin_facesculpt")
-        expect(wizard.get_by_role("button", name="Fetch the model files")).to_be_enabled(timeout=SOON)
-        expect(wizard.locator("[data-test-id=facesculpt-set-up]")).to_be_hidden()
-        tab.page.locator("#wizard_dialog button[name=finish]").click()
-        expect(tab.page.locator("#wizard_dialog")).to_be_hidden(timeout=SOON)
-
-        expect(tab.find("intro")).to_be_visible()
-        # A folder that cannot be had, as on a full disk.
-        photos = bare.base / "data" / "facesculpt" / "photos"
-        photos.write_text("in the way")
-        with astronaut.open("rb") as source:
-            refused = bare.post("/plugin/facesculpt/photos", files={"photo": ("a.jpg", source)})
-        assert (refused.status_code, refused.json()["error"]["code"]) == (507, "output_unwritable")
-        photos.unlink()
-        tab.page.set_input_files(FILES, astronaut)
-        photo = tab.find("photos").locator("li")
-        expect(photo).to_contain_text("A model file is missing.", timeout=LATER)
-        expect(tab.find("intro")).to_be_hidden()
-
-        # A page that is opened in the middle of a fetch knows of it.
-        tab.find("fetch").click()
-        tab.reload()
-        expect(tab.find("fetch")).to_be_visible(timeout=SOON)
-        expect(tab.find("fetch")).to_be_disabled()
-        silence.close()
-        expect(tab.find("assets")).to_contain_text("The model files could not be fetched.", timeout=LATER)
-        expect(tab.find("fetch")).to_be_enabled()
-        # A connection that was lost in the middle of a fetch did not tell how it ended.
-        tab.page.evaluate("() => OctoPrint.coreui.viewmodels.facesculptViewModel.fetching(true)")
-        expect(tab.find("fetch")).to_be_disabled()
-        tab.page.evaluate("() => OctoPrint.coreui.viewmodels.facesculptViewModel.onDataUpdaterReconnect()")
-        expect(tab.find("fetch")).to_be_enabled(timeout=SOON)
-        # The files come by another way, so that the test needs no internet; the fetch finds and checks them.
-        shutil.copytree(assets_folder, bare.base / "data" / "facesculpt" / "assets", dirs_exist_ok=True)
-        tab.find("fetch").click()
-        expect(tab.find("assets")).to_be_hidden(timeout=SOON)
-        expect(photo).to_have_attribute("data-state", "ready", timeout=LATER)
-
-    # Nobody is logged in, but guests may see OctoPrint.
-    answer = bare.request("PUT", "/api/access/groups/guests", json={"permissions": ["STATUS", "SETTINGS_READ"]})
-    assert answer.ok, answer.text
-    with dashboard(browser, bare.url, user=None) as tab:
-        expect(tab.page.get_by_text("Please log in, or ask the administrator")).to_be_visible(timeout=SOON)
-        expect(tab.find("photos")).to_be_hidden()
-
-
-def test_why_the_plugin_cannot_be_used_is_told(tab: Dashboard) -> None:
-    told = tab.find("unreachable")
-    expect(told).to_be_hidden()
-    error = {"code": "database_unreadable", "message": "The database facesculpt.db cannot be opened.", "hint": ""}
-    answer: dict[str, Any] = {}
-    tab.page.route("**/plugin/facesculpt/status", lambda route: route.fulfill(**answer))
-    for status, body, text in ((503, {"error": error}, "The database of FaceSculpt"), (500, {}, "FaceSculpt does not answer")):
-        answer.update(status=status, json=body)
-        tab.page.evaluate(ASK_AGAIN)
-        expect(told).to_contain_text(text)
-    tab.page.unroute("**/plugin/facesculpt/status")
-    tab.page.evaluate(ASK_AGAIN)
-    expect(told).to_be_hidden()
-    # The answers that were put in the server's place.
-    tab.complaints.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,13 @@ from octoprint_facesculpt.slicing import SliceRequest
 from octoprint_facesculpt.slicing.profiles import resolve
 from octoprint_facesculpt.slicing.vendor_bundle import format_config
 
-from .browser import LATER, SOON, chromium, dashboard
+from .browser import LATER, SOON, dashboard
 from .orders import create, finished, look
 from .server import OctoPrintServer
 
 BASE = "/plugin/facesculpt"
 PROFILES = f"{BASE}/slicing/profiles"
 STOCK = "/api/slicing/facesculpt_prusaslicer/profiles"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +97,7 @@ def test_every_layer_has_a_picture(server: OctoPrintServer, planned: dict[str, A
 
 def test_the_dashboard_shows_layers_and_plans_anew(browser: Browser, server: OctoPrintServer, planned: dict[str, Any]) -> None:
     with dashboard(browser, server.url) as tab:
-        card = tab.page.get_by_role("article", name="Half an hour", exact=True)
+        card = tab.card("Half an hour")
         expect(card.locator("[data-test-id=facesculpt-warnings] li").first).to_be_visible(timeout=SOON)
         expect(card.locator("[data-test-id=facesculpt-plan]").first).to_contain_text("asked for: 30 min")
 
@@ -250,7 +243,7 @@ def test_late_layers_of_another_sculpture_are_not_shown(
         caption = dialog.locator("[data-test-id=facesculpt-layer-caption]")
 
         def open_layers(name: str) -> None:
-            card = tab.page.get_by_role("article", name=name, exact=True)
+            card = tab.card(name)
             card.locator("[data-test-id=facesculpt-open-layers]").click()
             expect(dialog).to_be_visible()
 
@@ -281,7 +274,7 @@ def test_the_slider_stands_at_its_layer_when_it_is_opened_again(
         dialog = tab.page.locator("#facesculpt_layers")
         slider = dialog.locator("[data-test-id=facesculpt-layer-slider]")
         for _ in range(2):
-            card = tab.page.get_by_role("article", name=sculpture["name"], exact=True)
+            card = tab.card(sculpture["name"])
             card.locator("[data-test-id=facesculpt-open-layers]").click()
             expect(slider).to_have_value("130", timeout=SOON)
             dialog.locator(".modal-footer button").click()
@@ -306,8 +299,8 @@ def test_a_late_answer_to_a_plan_is_for_the_sculpture_that_was_planned(
         again = tab.page.locator("#facesculpt_again")
         send, error = again.locator("[data-test-id=facesculpt-again-send]"), again.locator("[role=alert]")
         path = f"**{BASE}/sculptures/{planned['id']}/plan"
-        card = tab.page.get_by_role("article", name=planned["name"], exact=True)
-        other = tab.page.get_by_role("article", name=sculpture["name"], exact=True)
+        card = tab.card(planned["name"])
+        other = tab.card(sculpture["name"])
 
         tab.page.route(path, lambda route: route.abort())
         card.locator("[data-test-id=facesculpt-plan-again]").click()

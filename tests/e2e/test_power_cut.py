@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.printer.fixture import SimulatedPrinter
 
-from .browser import LATER, SOON, chromium, dashboard
+from .browser import LATER, SOON, dashboard
 from .cuts import (
     QUEUE,
     RECOVERY,
@@ -34,12 +34,6 @@ from .server import OctoPrintServer, wait_for
 def own_printer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedPrinter]:
     with SimulatedPrinter(tmp_path_factory.mktemp("ender3"), speed=1000) as simulated:
         yield simulated
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
