@@ -24,19 +24,21 @@ def test_a_long_name_stays_within_its_notice(tab: Dashboard, tmp_path: Path) -> 
 
 
 def test_what_is_deleted_leaves_the_keyboard_where_it_was(tab: Dashboard, tmp_path: Path) -> None:
-    (tmp_path / "letter.jpg").write_text("Dear grandma")
-    tab.page.set_input_files(FILES, [tmp_path / "letter.jpg"])
-    photo = tab.find("photos").locator("li", has_text="letter.jpg")
-    tab.page.get_by_role("button", name="Delete photo: letter.jpg").press("Enter", timeout=LATER)
+    (tmp_path / "note.jpg").write_text("Dear grandma")
+    tab.page.set_input_files(FILES, [tmp_path / "note.jpg"])
+    photo = tab.find("photos").locator("li", has_text="note.jpg")
+    tab.page.get_by_role("button", name="Delete photo: note.jpg").press("Enter", timeout=LATER)
     expect(photo).to_have_count(0)
     expect(tab.page.locator("#facesculpt_photos")).to_be_focused()
-    expect(tab.page.locator("#facesculpt_overview [role=status]")).to_contain_text("“letter.jpg” was deleted.")
+    expect(tab.page.locator("#facesculpt_overview [role=status]")).to_contain_text("“note.jpg” was deleted.")
     # Without a mouse, and after the notice has gone, it is had back from the list; also by somebody who looks only now.
     tab.reload()
-    tab.page.get_by_role("button", name="Undo the deletion: Photo “letter.jpg”").press("Enter")
+    tab.page.get_by_role("button", name="Undo the deletion: Photo “note.jpg”").press("Enter")
     expect(photo).to_have_count(1)
-    expect(tab.find("deleted").locator("li", has_text="letter.jpg")).to_have_count(0)
+    expect(tab.find("deleted").locator("li", has_text="note.jpg")).to_have_count(0)
     expect(tab.page.locator("#facesculpt_deleted")).to_be_focused()
+    tab.page.get_by_role("button", name="Delete photo: note.jpg").click()
+    expect(photo).to_have_count(0)
 
 
 def test_what_is_taken_back_elsewhere_takes_the_notice_with_it(tab: Dashboard, server: OctoPrintServer, tmp_path: Path) -> None:
