@@ -125,7 +125,7 @@ class Machine:
                 self.position[axis] = min(max(self.position[axis] + delta[axis], 0.0), TRAVEL[axis])
         self.filament += filament
         if self.plastic is not None and self.position != before:
-            self._meet(before, filament, max(excused, self.excused))
+            self._meet(before, filament, max(excused, self.excused), delta[2] > 0)
 
     def endstop(self, axis: int) -> bool:
         return self.position[axis] <= 1e-6
@@ -138,12 +138,14 @@ class Machine:
             if axis == 2:
                 self.shift(self.position[axis] - before)
 
-    def _meet(self, before: list[float], filament: float, excused: float) -> None:
+    def _meet(self, before: list[float], filament: float, excused: float, moved_up: bool) -> None:
         assert self.plastic is not None
         depth = self.plastic.depth(before, self.position)
         self.deepest = max(self.deepest, depth)
         place = " ".join(f"{letter}{value:.2f}" for letter, value in zip(AXES, self.position, strict=True))
-        if depth > excused + DEPTH:
+        # On its way straight up it comes out of where it stood; that the motors jump there when they wake, nobody can help.
+        comes_out = before[:2] == self.position[:2] and moved_up
+        if depth > excused + DEPTH and not comes_out:
             self.touches.append(f"{depth:.2f} mm deep in the print at {place}")
         under = self.plastic.under(before, TIP)
         if self.nozzle.actual < HARD and under > 0 and before[2] < under + DEPTH + excused:

@@ -79,6 +79,17 @@ def test_jumps_excuse_exactly_what_they_cause():
     assert machine.touches
 
 
+def test_nozzle_that_stands_in_the_print_may_come_out_straight_up_only():
+    """Measured 0.03 mm wrong after a jump, it is believed where it is not; the next jump takes it deeper before it is lifted."""
+    for way, touched in (("G1 Z2", False), ("G1 X110", True)):
+        bench = _printed()
+        machine = bench.machine
+        machine.position[2] -= 0.1
+        machine.shift(-0.07)
+        bench.send("G91", way, "M400")
+        assert bool(machine.touches) == touched
+
+
 def test_z_can_be_pushed_only_while_its_motor_has_no_power():
     machine = _printed().machine
     machine.push(2.0)
