@@ -53,7 +53,7 @@ PARK_RAISE = 30.0
 #: Seconds of moves that Klipper has queued at most when it acknowledges a line: twice buffer_time_high, which look-ahead waits
 #: for at a print's beginning. All it has queued is lost with the computer that it runs on.
 KLIPPER_AHEAD = 4.0
-#: Of so many last lines one must have waited for its ``ok`` if Klipper's queue is full.
+#: If Klipper's queue is full, one of so many last lines must have waited for its ``ok``.
 KLIPPER_FULL = 8
 #: Those after which the board made all the lines it was given.
 _FINISHED = ("host", "cable", "restart")
@@ -371,13 +371,21 @@ def _of_klipper(window: Window, lines: list[_Line], low: float, outage: Outage, 
     if outage.kind == "restart":
         return _Bounds(given if same_boot else low, given, given)
     if outage.kind == "host" and same_boot:
-        full = any(line.answered is not None and line.sent - line.answered > WAITED for line in lines[-KLIPPER_FULL:])
-        most = window.cruised(given, UNSYNCED + (0.0 if full else KLIPPER_AHEAD))
+        most = window.cruised(given, UNSYNCED + _room(lines))
         for _ in range(2):
             # A line is taken whole when there is room for its beginning, and another is under way.
             most = window.after_line(window.piece_at(most + 1e-9).move.end_offset)
         return _Bounds(window.after_line(lines[-2].offset) if len(lines) > 1 else 0.0, most, given)
-    return _Bounds(low, window.cruised(given, since))
+    return _Bounds(low, window.cruised(given, since + _room(lines)))
+
+
+def _room(lines: list[_Line]) -> float:
+    """Seconds of moves for which Klipper's queue may have had room: it was full when a line had to wait for its ``ok``, and has
+    not lost more since than the time that has passed, which may have been a pause."""
+    waited = (
+        line.answered for line in lines[-KLIPPER_FULL:] if line.answered is not None and line.sent - line.answered > WAITED
+    )
+    return min([KLIPPER_AHEAD, *waited])
 
 
 def _earlier(line: _Line, seconds: float) -> _Line:

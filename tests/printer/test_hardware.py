@@ -80,7 +80,7 @@ def test_jumps_excuse_exactly_what_they_cause():
 
 
 def test_nozzle_that_stands_in_the_print_may_come_out_straight_up_only():
-    """Measured 0.03 mm wrong after a jump, it is believed where it is not; the next jump takes it deeper before it is lifted."""
+    """Measured 0.03 mm wrong after a jump, it is believed where it is not; the next one takes it deeper before it is lifted."""
     for way, touched in (("G1 Z2", False), ("G1 X110", True)):
         bench = _printed()
         machine = bench.machine

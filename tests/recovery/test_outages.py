@@ -19,6 +19,7 @@ from octoprint_facesculpt.recovery.printer import PrinterFacts
 from octoprint_facesculpt.recovery.recover import recover, resume_gcode
 from octoprint_facesculpt.recovery.window import read_window
 
+from ..printer.firmwares import KLIPPER
 from .cases import KINDS, PHASES, Case, make_cases
 from .outages import FIRMWARES, Campaign, Outcome
 from .programs import busy_file, print_file
@@ -84,6 +85,16 @@ def test_print_goes_on_in_its_layer_as_near_as_promised(lived: list[Outcome]):
         assert outcome.promised, outcome
         if outcome.case.kind == "restart" and outcome.case.second is None and outcome.error is not None:
             assert outcome.error == pytest.approx(0, abs=1e-6), outcome
+
+
+def test_klippers_queue_is_empty_behind_a_pause_and_takes_seconds_of_moves_at_once(tmp_path: Path):
+    file = tmp_path / "busy.gcode"
+    file.write_bytes(busy_file(layers=5))
+    campaign = Campaign(file, tmp_path, KLIPPER, lines_after=20)
+    goes_on = campaign.spans()["pause"][0][1]
+    cases = [Case(number, "host", "pause", goes_on + 0.2 * number, number) for number in range(1, 7)]
+    for outcome in campaign.run(cases, jobs=2):
+        assert outcome.promised, outcome
 
 
 def test_height_of_a_finished_print_is_where_its_nozzle_was_lifted_to(lived: list[Outcome]):
