@@ -77,6 +77,8 @@ class Pipeline:
         self._wake, self._closed, self._cancel = threading.Event(), threading.Event(), threading.Event()
         self._lock = threading.RLock()
         self._current: str | None = None
+        #: Whether the running work is stopped because its sculpture was deleted.
+        self._dropped = False
         self._thread = threading.Thread(target=self._work, name="facesculpt-jobs", daemon=True)
 
     def start(self) -> None:
@@ -102,6 +104,7 @@ class Pipeline:
         """Stop a sculpture's work, running or waiting."""
         with self._lock:
             if self._current == sculpture.id:
+                self._dropped = False
                 self._cancel.set()
                 return
             self._mark_cancelled(sculpture)
@@ -111,6 +114,7 @@ class Pipeline:
         """Stop a deleted sculpture's work if it is under way; none is begun any more."""
         with self._lock:
             if self._current == sculpture.id:
+                self._dropped = True
                 self._cancel.set()
 
     def retry(self, sculpture: Sculpture) -> None:
@@ -174,8 +178,8 @@ class Pipeline:
             with self._lock:
                 self._current = None
                 late = self._cancel.is_set() and not self._closed.is_set()
-                if late and Sculpture.get_or_none(Sculpture.id == sculpture.id) is None:
-                    # Whoever takes its deletion back finds it as it was.
+                if late and self._dropped:
+                    # Whoever takes its deletion back, be it already, finds it as it was.
                     self._mark_waiting(sculpture)
                 elif late:
                     self._mark_cancelled(sculpture)
@@ -188,7 +192,7 @@ class Pipeline:
         with self._lock:
             if self._closed.is_set():
                 return False
-            self._current = owner
+            self._current, self._dropped = owner, False
             self._cancel.clear()
             return True
 

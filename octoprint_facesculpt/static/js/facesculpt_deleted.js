@@ -102,6 +102,8 @@ $(function () {
             const there = new Set(rows.map((row) => key(row.kind, row.id)));
             notices.forEach((notice, id) => {
                 if (there.has(id)) return;
+                // At once: one that is still fading in might stay.
+                notice.options.animation = "none";
                 notice.remove();
                 notices.delete(id);
             });
