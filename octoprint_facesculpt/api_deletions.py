@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import flask
 import octoprint.plugin
 from octoprint.access.permissions import Permissions
@@ -23,6 +25,8 @@ class DeletionRoutes(octoprint.plugin.BlueprintPlugin):
     host: Host
     recovery: RecoveryDesk
     deletions: Deletions
+    #: Tells the dashboards what can be had back, and which lists have changed.
+    publish_deleted: Callable[..., None]
 
     @route("/deleted", methods=["GET"])
     @Permissions.PLUGIN_FACESCULPT_VIEW.require(403)
@@ -73,10 +77,6 @@ class DeletionRoutes(octoprint.plugin.BlueprintPlugin):
             raise QueueError(
                 "to_be_recovered", "Its interrupted print may go on.", "Go on with that print first, or give it up."
             )
-
-    def publish_deleted(self, *kinds: str) -> None:
-        """Tell the dashboards what can be had back, and which lists have changed."""
-        raise NotImplementedError
 
     def _delete(self, kind: str, row: Photo | Sculpture | QueueItem):
         if flask.request.args.get("forever") == "true":

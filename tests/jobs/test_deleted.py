@@ -128,3 +128,19 @@ def test_a_photo_whose_deletion_can_be_undone_is_not_told_of(shop: Shop, astrona
     Deletions(shop.store, shop.workshop, shop.pipeline.drop).put_aside(photo)
     shop.wait(lambda: Photo.with_deleted().where(Photo.state == "ready").exists() and shop.pipeline._current is None)
     assert shop.told == [] and shop.workshop.photo_file(photo).is_file()
+
+
+def test_a_sculpture_that_is_had_back_before_its_work_has_ended_goes_on(shop: Shop, finished: Path, photo: Photo) -> None:
+    sculpture = shop.sculpture(photo, finished, before="slice")
+    deletions = Deletions(shop.store, shop.workshop, shop.pipeline.drop)
+    thought: list[int] = []
+
+    def think_again() -> None:
+        if not thought:
+            thought.append(1)
+            deletions.put_aside(sculpture)
+            deletions.restore("sculptures", sculpture.id)
+
+    shop.on_progress("slice", think_again)
+    shop.pipeline.start()
+    assert shop.wait_state(sculpture, "ready", "failed", "cancelled").state == "ready"
