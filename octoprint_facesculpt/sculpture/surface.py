@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
@@ -148,6 +149,13 @@ def _read(path: Path, model: Path, face: Path, names: tuple[str, ...]) -> list[n
 
 def _checksum(path: Path) -> int:
     """CRC-32 of a file."""
+    state = path.stat()
+    return _checksum_of(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _checksum_of(path: Path, size: int, changed_ns: int) -> int:
+    """The same of a file that is known by its size and when it was changed, and is asked for again and again."""
     total = 0
     with path.open("rb") as file:
         while block := file.read(1 << 18):
