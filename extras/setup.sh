@@ -127,6 +127,8 @@ set_up() {
         # An environment for the tests also does for the demo.
         recipe | tee "$VENV/.facesculpt" >"$stamp"
     fi
+    # What pip does for a package that it copies: otherwise each child compiles it anew where bytecode is not to be written.
+    "$PYTHON" -m compileall -q "$ROOT/octoprint_facesculpt"
     step "Model files" "$PYTHON" -m octoprint_facesculpt assets fetch
     if [ "$EXTRA" = test ] && [ ! -d /usr/share/cura/resources/definitions ]; then
         local cura

@@ -12,4 +12,6 @@ cd "$ROOT"
 # back nearly as far, with their session (sched(7), autogroup) where that is not a terminal's.
 [ -t 0 ] || echo 15 2>/dev/null >/proc/self/autogroup || true
 BACK=$((15 - $(nice)))
+# Threads of two tests that compute wait for each other, and spin while they do.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 exec nice -n "$((BACK > 0 ? BACK : 0))" "$PYTHON" -m pytest -n 2 --dist loadfile "$@"

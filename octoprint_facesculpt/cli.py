@@ -212,9 +212,7 @@ def slice_command(
     from .slicing.arguments import parse_point
     from .slicing.memory import share_freed
 
-    # Nothing here multiplies large matrices, and numpy starts faster without threads for it.
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    # Nor does anything leave rubbish that only the collector finds, and to look for it takes its time.
+    # Nothing here leaves rubbish that only the collector finds, and to look for it takes its time.
     gc.disable()
     # What the thread that reads the G-code needs is what others have left.
     share_freed()

@@ -179,10 +179,12 @@ def _limit_threads(count: int) -> None:
     come before numpy and torch are imported."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-count:]))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(count)
-    # Threads that spin while they wait for one whose core a print is using make the network twice as slow.
+    # Threads that spin while they wait for one whose core a print is using make everything twice as slow. The network's can be
+    # told to sleep instead; numpy's cannot, and bring nothing to matrices as small as ours.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
