@@ -1,5 +1,21 @@
 """Portrait -> head: dense guides, guided volumetric network, signed-distance volume, iso-surface.
 
+The way of a photo through these modules:
+
+- Where the head is: :mod:`alignment` (its square picture), :mod:`camera`, :mod:`resampling`.
+- Which head it is: :mod:`look` has the first guess (:mod:`correspondence`), corrects it by what lies under its points
+  (:mod:`descent`, :mod:`gradients`), and asks who it is (:mod:`recognition`). :mod:`fitting` makes a head of the statistics
+  in :mod:`head_model` of that, :mod:`plausible` says which there are, and :mod:`closeup` looks once more.
+- Its volume: :mod:`guides` draw that head from its camera, :mod:`network` corrects its distances (:mod:`volume`), and
+  :mod:`surface` finds where they are zero. :mod:`predictor` goes all this way, with the :mod:`weights`; :mod:`vrn2017`
+  takes the paper's network instead (:mod:`vrn2017_network`). :mod:`fusion` makes one head of several photos.
+- What the photo shows beyond that (:mod:`shown`): something before the mouth (:mod:`covered`); fine detail (:mod:`relief`
+  on a :mod:`face_map`, :mod:`teeth`); :mod:`hair` on a map :mod:`around` the head, found by :mod:`hair_mask`, with the
+  :mod:`strands` that its :mod:`grain` shows; a :mod:`beard`, found by :mod:`beard_mask` in what is :mod:`frontal`, on an
+  :mod:`unrolled` map.
+- What is handed on: :mod:`head` and its report (:mod:`reporting`), to the commands (:mod:`command`), or one of the
+  :mod:`errors`.
+
 Nothing here is imported before it is used: torch alone takes seconds on a small host.
 """
 
