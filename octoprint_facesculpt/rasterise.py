@@ -21,12 +21,15 @@ class Raster:
 
     def interpolate(self, triangles: np.ndarray, attributes: np.ndarray) -> np.ndarray:
         """Per-pixel values (H, W, C) of vertex ``attributes`` (V, C); zero where nothing is seen."""
-        triangle = self.triangle.ravel()
-        seen = np.flatnonzero(triangle >= 0)
-        values = np.zeros((len(triangle), attributes.shape[1]), np.float32)
-        corners = attributes[triangles[triangle[seen]]]
-        values[seen] = np.einsum("nk,nkc->nc", self.weights.reshape(-1, 3)[seen], corners)
+        seen = np.flatnonzero(self.triangle.ravel() >= 0)
+        values = np.zeros((self.triangle.size, attributes.shape[1]), np.float32)
+        values[seen] = self.values_at(seen, triangles, attributes)
         return values.reshape(*self.triangle.shape, -1)
+
+    def values_at(self, pixels: np.ndarray, triangles: np.ndarray, attributes: np.ndarray) -> np.ndarray:
+        """The same (P, C) of some ``pixels`` (P,) that show something, counted row by row."""
+        corners = attributes[triangles[self.triangle.ravel()[pixels]]]
+        return np.einsum("nk,nkc->nc", self.weights.reshape(-1, 3)[pixels], corners)
 
 
 def rasterise(points: np.ndarray, triangles: np.ndarray, width: int, height: int) -> Raster:
@@ -42,17 +45,19 @@ def rasterise(points: np.ndarray, triangles: np.ndarray, width: int, height: int
     corners = points[triangles].astype(np.float32)
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    low = np.ceil(corners[:, :, :2].min(1) - 0.5).clip(0).astype(np.int64)
-    high = np.floor(corners[:, :, :2].max(1) - 0.5).clip(None, [width - 1, height - 1]).astype(np.int64)
+    # Three at a time, as to look for the least along so short an axis is slow.
+    least, most = np.minimum(np.minimum(a, b), c)[:, :2], np.maximum(np.maximum(a, b), c)[:, :2]
+    low = np.ceil(least - 0.5).clip(0).astype(np.int64)
+    high = np.floor(most - 0.5).clip(None, [width - 1, height - 1]).astype(np.int64)
     size = np.maximum(high - low + 1, 0)
     # The picture's y axis points down, so a triangle that faces the viewer is clockwise in it.
-    drawn = np.flatnonzero((area < -1e-9) & (size.min(1) > 0))
+    drawn = np.flatnonzero((area < -1e-9) & (size[:, 0] > 0) & (size[:, 1] > 0))
     raster = Raster(
         np.full((height, width), -1, np.int32),
         np.zeros((height, width, 3), np.float32),
         np.full((height, width), -np.inf, np.float32),
     )
-    boxes = size[drawn].prod(1)
+    boxes = size[drawn, 0] * size[drawn, 1]
     for part in np.split(drawn, np.searchsorted(boxes.cumsum(), np.arange(CHUNK, boxes.sum(), CHUNK))):
         _draw(raster, part, corners, area, low, size, width)
     return raster

@@ -17,6 +17,8 @@ CLAY = np.array([0.80, 0.74, 0.68])
 #: Colour of what is marked on the clay.
 MARK = np.array([0.93, 0.22, 0.16])
 BACKDROP = np.array([0.955, 0.95, 0.945])
+#: Where light comes from, to the viewer's right, up and forward: the key light, a weak fill, and what shines.
+LIGHTS = (-0.45, 0.62, 0.64), (0.8, 0.1, 0.6), (-0.2, 0.5, 0.84)
 #: Steps of brightness up to 1; clay is not more than a fifth brighter.
 FULL = 200
 #: Rows of a picture that are searched for what is marked at once, and spots that are drawn at once.
@@ -136,30 +138,36 @@ def _mixed(fine: np.ndarray) -> np.ndarray:
 
 
 def clay_light(raster: Raster, vertices: np.ndarray, triangles: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """How bright each pixel of a picture of clay is (H, W); ``axes`` (3, 3) are the viewer's right, up and forward."""
+    """How bright each pixel of a picture of clay is (H, W), 0 where there is none; ``axes`` (3, 3) are the viewer's right, up
+    and forward."""
     from scipy.ndimage import gaussian_filter
 
     covered = raster.triangle >= 0
     side = len(covered)
-    normal = raster.interpolate(triangles, _normals(vertices, triangles) @ axes.T)
-    normal /= np.linalg.norm(normal, axis=2, keepdims=True) + 1e-6
-    key = np.array([-0.45, 0.62, 0.64])
-    fill = np.array([0.8, 0.1, 0.6])
-    light = 0.2 + 0.72 * np.clip(normal @ key, 0, 1) + 0.22 * np.clip(normal @ fill, 0, 1)
-    light += 0.1 * np.clip(normal @ np.array([-0.2, 0.5, 0.84]), 0, 1) ** 24
-    depth = np.where(covered, raster.depth, 0).astype(np.float32)
-    hollow = np.zeros((side, side), np.float32)
+    seen = np.flatnonzero(covered)
+    facing = (_normals(vertices, triangles) @ axes.T).astype(np.float32)
+    normal = raster.values_at(seen, triangles, facing)
+    normal /= np.sqrt(np.einsum("nc,nc->n", normal, normal))[:, None] + np.float32(1e-6)
+    key, fill, gloss = (normal @ np.array(light, np.float32) for light in LIGHTS)
+    shine = gloss.clip(0, 1) ** 8
+    bright = 0.2 + 0.72 * key.clip(0, 1) + 0.22 * fill.clip(0, 1) + 0.1 * shine**3
+    depth = np.where(covered, raster.depth, np.float32(0))
+    hollow = np.zeros(len(seen), np.float32)
+    # So wide a blur has no detail: half the pixels each way show it as well.
+    small = [_halved(part) for part in (depth, covered.astype(np.float32))]
     for radius in (side / 160, side / 50):
-        # So wide a blur has no detail: half the pixels each way show it as well.
-        small = [gaussian_filter(_halved(part), radius / 2) for part in (depth, covered.astype(np.float32))]
-        around = (small[0] / (small[1] + 1e-6)).repeat(2, 0).repeat(2, 1)
-        hollow += np.clip((around - depth) / radius, 0, 1.2)
-    return light * np.exp(-0.9 * hollow)
+        deep, share = (gaussian_filter(part, radius / 2) for part in small)
+        around = (deep / (share + 1e-6)).repeat(2, 0).repeat(2, 1)
+        hollow += ((around.ravel()[seen] - depth.ravel()[seen]) / np.float32(radius)).clip(0, 1.2)
+    light = np.zeros(covered.shape, np.float32)
+    light.ravel()[seen] = bright * np.exp(-0.9 * hollow)
+    return light
 
 
 def _halved(picture: np.ndarray) -> np.ndarray:
     """A picture (H, W) of half the size, both even."""
-    return picture.reshape(picture.shape[0] // 2, 2, -1, 2).mean((1, 3))
+    rows = picture[::2] + picture[1::2]
+    return (rows[:, ::2] + rows[:, 1::2]) / 4
 
 
 def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
