@@ -13,5 +13,5 @@ cd "$ROOT"
 [ -t 0 ] || echo 15 2>/dev/null >/proc/self/autogroup || true
 BACK=$((15 - $(nice)))
 # Threads of two tests that compute wait for each other, and spin while they do.
-export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OPENCV_FOR_THREADS_NUM=1
 exec nice -n "$((BACK > 0 ? BACK : 0))" "$PYTHON" -m pytest -n 2 --dist loadfile "$@"
