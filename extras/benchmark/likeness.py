@@ -1,6 +1,6 @@
 """Does a recognition network see the person of the photo in the sculpture, and do carved detail and hair help it?
 
-    python extras/benchmark/likeness.py FOLDER [--detail 0 1 1.5]
+    python extras/benchmark/likeness.py FOLDER [--detail 0 1 1.5] [--dlib MODELS]
 
 ``FOLDER`` has a folder of photos for each person. Of every photo a head is made and carved with each amount of detail, without
 hair and with it, and the plugin's recognition network looks at its clay picture from the front, as at the photos. What all
@@ -8,12 +8,17 @@ photos have in common is taken off, and what all clay pictures of one kind have 
 Told are how near a sculpture is to its own photo in the mean, and how often it is nearer to its own photo, or to another photo
 of the same person, than to one of somebody else (area under the curve). Last, how far the outline of the heads, from the ears
 up, is that of the people in their photos (intersection over union, the mean and the worst tenth).
+
+The plugin's network was trained on from dlib's, with renders. ``--dlib`` asks dlib's as it was, which saw none (packages
+``dlib-bin`` and ``face_recognition_models``, in whose folder ``models`` its files are), by the distance of its descriptors,
+where 0.6 is the usual limit between photos of one person and of two.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,14 +47,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--detail", type=float, nargs="+", default=[0.0, 1.0, 1.5])
+    parser.add_argument("--dlib", type=Path, help="Folder with the files of dlib's models.")
     options = parser.parse_args()
+    descriptor = descriptors(options.dlib) if options.dlib else None
     kinds = [(detail, hair) for hair in (False, True) for detail in options.detail]
-    people, photos, sculptures, outlines = [], [], [], []
+    people, photos, sculptures, outlines, described = [], [], [], [], []
     for path in sorted(path for path in options.folder.glob("*/*") if path.suffix.lower() in SUFFIXES):
         try:
             portrait = read_portrait(path, face=0)
             head = reconstruct(portrait)
-            seen = [seen_in(clay_of(head, detail, hair)) for detail, hair in kinds]
+            pictures = [clay_of(head, detail, hair) for detail, hair in kinds]
+            seen = [seen_in(picture) for picture in pictures]
         except PortraitError as error:
             print(f"{path.parent.name}/{path.name} is left out: {error}", file=sys.stderr)
             continue
@@ -57,6 +65,8 @@ def main() -> None:
         photos.append(features(portrait))
         sculptures.append(seen)
         outlines.append(alike_outlines(portrait, head))
+        if descriptor is not None:
+            described.append([descriptor(picture) for picture in (portrait.image, *pictures)])
     person = np.array(people)
     faces, clays = unlike_all(np.array(photos)), np.array(sculptures)
     print(f"{len(person)} photos of {len(set(people))} people")
@@ -68,8 +78,41 @@ def main() -> None:
         told = [area_under_curve(away[which], away[~same]) for which in (own, same & ~own)]
         row = f"{detail:>6g}{'yes' if hair else 'no':>6}{1 - np.diag(away).mean():>22.3f}"
         print(f"{row}{told[0]:>17.3f}{told[1]:>20.3f}")
+    if described:
+        tell_distances(kinds, person, described)
     for name, alike in zip(("bald", "with hair"), np.transpose(outlines), strict=True):
         print(f"outline {name}: {alike.mean():.3f}, worst tenth {np.quantile(alike, 0.1):.3f}")
+
+
+def tell_distances(kinds: list[tuple[float, bool]], person: np.ndarray, described: list[list[np.ndarray | None]]) -> None:
+    """Print how far sculptures are from their own photo, and how often they are nearer to it than to others' photos, of those
+    ``described`` (photo, then each kind of sculpture) in all of which a face was found."""
+    found = [number for number, row in enumerate(described) if all(one is not None for one in row)]
+    person, table = person[found], np.array([described[number] for number in found])
+    other = person[:, None] != person
+    print(f"dlib, {len(found)} photos\n{'detail':>6}{'hair':>6}{'distance to own photo':>24}{'own photo, AUC':>17}")
+    for number, (detail, hair) in enumerate(kinds, 1):
+        away = np.linalg.norm(table[:, None, number] - table[None, :, 0], axis=2)
+        own = np.diag(away)
+        print(f"{detail:>6g}{'yes' if hair else 'no':>6}{own.mean():>24.3f}{area_under_curve(own, away[other]):>17.3f}")
+
+
+def descriptors(folder: Path) -> Callable[[np.ndarray], np.ndarray | None]:
+    """dlib's descriptor (128,) of the largest face in a picture (H, W, 3), None when it finds none."""
+    import dlib
+
+    finder = dlib.get_frontal_face_detector()
+    points = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
+    network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    def look(picture: np.ndarray) -> np.ndarray | None:
+        faces = finder(picture, 1)
+        if not len(faces):
+            return None
+        largest = max(faces, key=lambda box: box.area())
+        return np.array(network.compute_face_descriptor(picture, points(picture, largest), 3))
+
+    return look
 
 
 def clay_of(head: Head, detail: float, hair: bool) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import trimesh
 
 from octoprint_facesculpt.sculpture import SculptureError, SculptureSettings, sculpt
 from octoprint_facesculpt.sculpture.costs import Costs, gaze, measure, support_volume, tipping_angle
+from octoprint_facesculpt.sculpture.export import export_mesh
 from octoprint_facesculpt.sculpture.orientation import POSES, Pose, candidates, cost, parse_orientation, posed
-from octoprint_facesculpt.sculpture.shaping import lying_angle
+from octoprint_facesculpt.sculpture.shaping import Sculpture, check, lying_angle
+from octoprint_facesculpt.slicing import SliceRequest, slice_model
 
 
 def overhanging(mesh: trimesh.Trimesh) -> np.ndarray:
@@ -52,6 +55,23 @@ def test_the_grid_does_not_matter() -> None:
     ball.apply_translation((0.3, 0.1, 20))
     coarse, fine = volume(ball, 1.0), volume(ball, 0.25)
     assert coarse == pytest.approx(fine, rel=0.05) and fine > 0
+
+
+@pytest.mark.parametrize(("lean", "held"), [(48, False), (52, True)])
+def test_columns_grow_before_a_surface_counts_as_an_overhang(lean: float, held: bool) -> None:
+    """Below a goblet whose bowl leans out."""
+    bowl = trimesh.creation.revolve([(0, 0), (5, 0), (5, 10), (5 + 20 * np.tan(np.radians(lean)), 30), (0, 30)])
+    mesh = np.asarray(bowl.vertices), np.asarray(bowl.faces, np.int32)
+    costs = measure(Sculpture(*mesh, np.zeros((478, 3)), SculptureSettings(height_mm=30), check(*mesh)))
+    assert (costs.support_mm3 > 0) is held and costs.overhang_mm2 == 0
+
+
+def test_time_and_filament_are_those_of_a_sliced_print(head, tmp_path: Path) -> None:
+    (found,) = candidates(head, SculptureSettings(height_mm=80), (Pose("tilt_10", 10.0),))
+    model = export_mesh(found.sculpture.vertices, found.sculpture.triangles, tmp_path / "bust.stl")
+    sliced = slice_model(model, tmp_path / "bust.gcode", SliceRequest(engine="prusaslicer", profile="bust_028"))
+    assert found.costs.seconds == pytest.approx(sliced.estimated_seconds, rel=0.15)
+    assert found.costs.filament_g == pytest.approx(sliced.filament_g, rel=0.15)
 
 
 @pytest.mark.parametrize(("size", "angle"), [((20, 20, 20), 45), ((10, 40, 50), np.degrees(np.arctan(5 / 25)))])
