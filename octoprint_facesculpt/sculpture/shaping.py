@@ -280,16 +280,15 @@ def _bust(solid: Manifold, reach: float) -> Manifold:
     end = _lower_end(solid, reach)
     middle, _ = _section(solid, -1.2 * reach)
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
-    # From below the chin on only the shoulders are carved, so that a short bust keeps its chin.
+    # From below the chin on only shoulders and back are carved, so that a short bust keeps its chin.
     room = -BELOW_CHIN * reach - end
-    shape: list[tuple[float, float, float]] = [
-        (height, width, depth if height < room else FREE) for height, width, depth in BOWL
-    ]
-    shape.append((room, float(np.interp(room, *np.transpose(BOWL)[:2])), FREE))
-    rings = [
-        np.c_[middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn), np.full(96, end + height)]
-        for height, width, depth in shape
-    ]
+    heights, widths, depths = np.transpose(BOWL)
+    rings = []
+    for height in (*heights, room):
+        width, back = np.interp(height, heights, widths), np.interp(height, heights, depths)
+        depth = np.where(np.sin(turn) > 0, back, back if height < room else FREE)
+        x, y = middle[0] + width * np.cos(turn), middle[1] + depth * np.sin(turn)
+        rings.append(np.c_[x, y, np.full(len(turn), end + height)])
     above = Manifold.cube((1000, 1000, 1000)).translate((-500, -500, end + BOWL[-1][0] - 1))
     bowl = Manifold.hull_points(np.concatenate(rings)) + above
     bust = solid ^ bowl

@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from octoprint_facesculpt.sculpture import SculptureError, SculptureSettings, save, sculpt
-from octoprint_facesculpt.sculpture.costs import measure
+from octoprint_facesculpt.sculpture.costs import COLUMN_DEG, measure
 from octoprint_facesculpt.sculpture.export import export_mesh
 from octoprint_facesculpt.sculpture.preview import clay
 from octoprint_facesculpt.sculpture.shaping import FOOT, Sculpture, apart, check, mesh_of, scaled, solid_of, standing
@@ -180,6 +180,16 @@ def test_the_bust_ends_above_the_rough_underside_of_the_head(head) -> None:
     level = np.average(heights[underside], weights=areas[underside])
     spread = np.sqrt(np.average((heights[underside] - level) ** 2, weights=areas[underside]))
     assert spread < 1.0
+
+
+def test_the_back_of_a_bust_prints_without_supports(head) -> None:
+    """But for the level cut above the plinth, nothing below the chin leans out as far as columns are needed."""
+    sculpture = sculpt(head, SculptureSettings(height_mm=100, hair=False))
+    mesh = trimesh.Trimesh(sculpture.vertices, sculpture.triangles, process=False)
+    behind = mesh.triangles_center[:, 1] > sculpture.landmarks[[234, 454], 1].mean()
+    below = (mesh.triangles_center[:, 2] > 2) & (mesh.triangles_center[:, 2] < sculpture.landmarks[152, 2])
+    lean = np.degrees(np.arcsin(-mesh.face_normals[:, 2]))
+    assert mesh.area_faces[behind & below & (lean > COLUMN_DEG) & (lean < 80)].sum() < 40
 
 
 def test_the_chin_is_whole(head) -> None:
